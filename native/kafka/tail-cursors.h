@@ -1,0 +1,72 @@
+// Open positions in partitions. A consumer handle can hold a partition once, so cursors of one
+// partition are spread over handles. One thread uses all of it.
+#pragma once
+
+#include <rdkafka.h>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mq::kafka {
+
+struct TailCursor {
+  std::string topic;
+  int32_t partition = 0;
+  size_t consumer = 0;
+  rd_kafka_topic_t* handle = nullptr;
+  rd_kafka_queue_t* queue = nullptr;
+  int64_t next = 0;   // offset that comes next
+  int64_t start = 0;  // log start and end, as last seen
+  int64_t end = 0;
+  bool busy = false;
+  int64_t used_ms = 0;
+  /// Taken from the queue, but did not fit the read.
+  std::deque<rd_kafka_message_t*> held;
+};
+
+class TailCursors {
+ public:
+  /// `on_data` is called on native threads when a cursor's empty queue got something.
+  TailCursors(std::map<std::string, std::string> config, size_t cursors_max,
+              std::function<void()> on_data);
+  ~TailCursors();
+
+  /// Makes the asker, so that bad settings show at once.
+  bool Open(std::string* error);
+  /// A handle to ask offsets with: one that never fetches, since an answer would wait behind the
+  /// fetches of its connection. It lives as long as this object, any thread may use it.
+  rd_kafka_t* asker() const { return asker_; }
+
+  /// An idle cursor that stands at `next`, or null.
+  TailCursor* Find(const std::string& topic, int32_t partition, int64_t next);
+  /// A new cursor; the idle one used longest ago may go. Null with a code when all are busy or
+  /// Kafka refuses.
+  TailCursor* Start(const std::string& topic, int32_t partition, int64_t offset, int* code);
+  void Stop(TailCursor* cursor);
+  void StopIdle(int64_t used_before_ms);
+  /// Reads the last seen log start and end.
+  void Refresh(TailCursor* cursor);
+
+ private:
+  using List = std::vector<std::unique_ptr<TailCursor>>;
+
+  rd_kafka_t* NewConsumer(std::string* error);
+  /// A consumer without the partition; consumers_.size() when there is none.
+  size_t ConsumerFor(const std::string& topic, int32_t partition);
+  bool StopOldest(const std::string* topic, int32_t partition);
+  void Release(TailCursor* cursor);
+
+  const std::map<std::string, std::string> config_;
+  const size_t cursors_max_;
+  std::function<void()> on_data_;
+  rd_kafka_t* asker_ = nullptr;
+  std::vector<rd_kafka_t*> consumers_;
+  List cursors_;
+};
+
+}  // namespace mq::kafka

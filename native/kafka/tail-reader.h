@@ -1,0 +1,97 @@
+// Reads of partitions without a group.
+//
+// Two threads: one serves reads and owns the cursors, the other asks what blocks (log start and
+// end, offset of a time). Rules: (1) a read is in exactly one place: the inbox, the asker's
+// queue, or the list of those being served; (2) its answer is given once, on either thread;
+// (3) the threads share ownership of this object, so Close returns at once and `done` is called
+// when both have ended.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "kafka/tail-cursors.h"
+
+namespace mq::kafka {
+
+enum class TailFrom { kOffset = 0, kBeginning = 1, kEnd = 2, kTime = 3 };
+
+struct TailAnswer {
+  int code = 0;
+  std::string error;
+  int64_t start = 0;
+  int64_t end = 0;
+  int64_t next = 0;
+  uint32_t count = 0;
+  std::vector<uint8_t> records;
+};
+
+struct TailRead {
+  std::string topic;
+  int32_t partition = 0;
+  TailFrom from = TailFrom::kOffset;
+  int64_t position = 0;
+  size_t bytes_max = 0;
+  int64_t wait_ms = 0;
+  /// Only log start and end are wanted.
+  bool offsets_only = false;
+  int ask_timeout_ms = 5000;
+  std::function<void(TailAnswer answer)> done;
+
+  // The reader's own.
+  int64_t deadline_ms = 0;
+  bool asked = false;
+  bool at_end = false;
+  TailCursor* cursor = nullptr;
+  TailAnswer answer;
+};
+
+class TailReader : public std::enable_shared_from_this<TailReader> {
+ public:
+  static std::shared_ptr<TailReader> Open(std::map<std::string, std::string> config,
+                                          size_t cursors_max, std::string* error);
+  void Read(std::unique_ptr<TailRead> read);
+  void Close(std::function<void()> done);
+
+ private:
+  using ReadPtr = std::unique_ptr<TailRead>;
+
+  TailReader(std::map<std::string, std::string> config, size_t cursors_max)
+      : cursors_(std::move(config), cursors_max, [this] { Signal(); }) {}
+
+  void Signal();
+  void Serve();
+  void Admit(ReadPtr read);
+  bool StartCursor(TailRead* read);
+  /// True when the read is answered.
+  bool Advance(TailRead* read, int64_t now_ms);
+  bool TakeMessage(TailRead* read, rd_kafka_message_t* message);
+  void Finish(TailRead* read);
+  void Fail(TailRead* read, int code, const std::string& error);
+
+  void Ask();
+  bool AskOffsets(TailRead* read);
+
+  std::mutex lock_;
+  std::condition_variable bell_;
+  std::condition_variable ask_bell_;
+  bool signalled_ = false;
+  bool closed_ = false;
+  int threads_ = 2;
+  std::function<void()> closed_done_;
+  std::deque<ReadPtr> inbox_;
+  std::deque<ReadPtr> to_ask_;
+
+  // Serving thread.
+  TailCursors cursors_;
+  std::vector<ReadPtr> active_;
+  std::vector<rd_kafka_message_t*> taken_;
+};
+
+}  // namespace mq::kafka

@@ -1,0 +1,17 @@
+// A node:test reporter for scripts/test.mjs: one JSON line per finished test (suites are not
+// counted).
+
+import { inspect } from 'node:util';
+
+export default async function* report(source) {
+  for await (const { type, data } of source) {
+    if (type !== 'test:pass' && type !== 'test:fail') continue;
+    if (data.details?.type === 'suite') continue;
+    const skipped = data.skip !== undefined || data.todo !== undefined;
+    const status = skipped ? 'skipped' : type === 'test:pass' ? 'passed' : 'failed';
+    const error = data.details?.error;
+    const reason = typeof data.skip === 'string' ? data.skip : undefined;
+    const why = status === 'failed' ? inspect(error?.cause ?? error, { depth: 4 }) : reason;
+    yield `${JSON.stringify({ name: data.name, status, why, file: data.file, line: data.line })}\n`;
+  }
+}

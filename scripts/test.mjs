@@ -1,0 +1,304 @@
+// The test runner: `node scripts/test.mjs LANE [--only STEP] [--fresh] [PART OF A FILE NAME …]`.
+//
+//   quick    check, units and embedded tests, native tests: no Kafka, three minutes at most
+//   default  quick, then the tests on a real Kafka, then short faults: `npm test`
+//   fault    only the faults
+//   long     packed install, other Node versions, larger counts, soak; a step that passed on this very tree is not run again
+//
+// Every lane installs and builds first what is missing, prints its minutes, and ends with one line:
+// `N passed, N failed, N skipped`.
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
+import { basename, join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { parseArgs } from 'node:util';
+import { runChecks } from './check.mjs';
+import { killRunning, runFiles } from './run-files.mjs';
+import { setup } from './setup.mjs';
+import { root, testFiles } from './test-files.mjs';
+
+const slowSeconds = 60;
+/** Load a core, over five minutes, from which on times say nothing. */
+const busyLoad = 2.5;
+const slowestShown = 8;
+const say = (line) => process.stdout.write(`${line}\n`);
+const total = { passed: 0, failed: 0, skipped: 0 };
+const timings = [];
+let kafka;
+
+function count(result) {
+  for (const key of Object.keys(total)) total[key] += result[key] ?? 0;
+}
+
+const atOnce = Math.min(availableParallelism(), 4);
+
+/**
+ * Runs test files and adds them up. `atOnce` 1 where timing or load of a neighbour would disturb.
+ */
+async function files(chosen, { one = false, node, scale = 'default', timeoutMs = 300_000 } = {}) {
+  const named = chosen.filter(
+    ({ source }) => filters.length === 0 || filters.some((part) => source.includes(part)),
+  );
+  const env = { MQPROXY_TEST_SCALE: scale };
+  if (named.some((file) => file.kafka)) {
+    const missing = await startKafka();
+    if (missing) return withoutKafka(missing, named, { one, node, scale, timeoutMs });
+    env.MQPROXY_TEST_KAFKA = kafka.address;
+  }
+  const results = await runFiles(named, { atOnce: one ? 1 : atOnce, node, env, timeoutMs, say });
+  results.forEach(count);
+  timings.push(...results);
+}
+
+/**
+ * Without Java the files that need it are skipped, loudly; on a build machine that is a failure.
+ */
+async function withoutKafka(missing, named, options) {
+  const needing = named.filter((file) => file.kafka);
+  const ci = process.env.CI === 'true';
+  say(
+    `\n  !!! ${ci ? 'FAILED' : 'SKIPPED'}: ${needing.length} files that need a real Kafka did not run.\n  !!! ${missing}\n`,
+  );
+  count(ci ? { failed: needing.length } : { skipped: needing.length });
+  await files(
+    named.filter((file) => !file.kafka),
+    options,
+  );
+}
+
+/**
+ * One broker for the whole run. @returns {Promise<string | undefined>} what is missing, in one line
+ */
+async function startKafka() {
+  if (kafka) return undefined;
+  const support = await import(join(root, 'dist', 'test', 'support', 'kafka.js'));
+  const missing = support.kafkaMissing();
+  if (missing) return missing;
+  const started = performance.now();
+  const first = !support.jarsAreThere();
+  const broker = await support.createKafka();
+  process.on('exit', () => broker.killNow());
+  try {
+    await broker.start();
+  } catch (error) {
+    await broker.close();
+    return error.message;
+  }
+  kafka = broker;
+  say(`  Kafka on ${broker.address}${first ? ', jars fetched' : ''}, ${seconds(started)}`);
+  return undefined;
+}
+
+const seconds = (started) => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+
+function check() {
+  for (const { ok } of runChecks(say)) count(ok ? { passed: 1 } : { failed: 1 });
+}
+
+/** The tests of the native core: a program of their own, without Node. */
+function nativeTests() {
+  const script = join(root, 'scripts', 'native-test.mjs');
+  if (!existsSync(script) || filters.length > 0) return;
+  const started = performance.now();
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 27,
+  });
+  const output = `${stdout}${stderr}`;
+  const passed = Number(/\[ {2}PASSED {2}\] (\d+) test/.exec(output)?.[1] ?? 0);
+  const failed = Number(/(\d+) FAILED TESTS?/.exec(output)?.[1] ?? (status === 0 ? 0 : 1));
+  const skipped = status === 0 && passed === 0 ? 1 : 0;
+  say(
+    `  ${failed ? 'FAIL' : 'ok  '} native tests  ${passed} passed${skipped ? ', SKIPPED' : ''}  ${seconds(started)}`,
+  );
+  if (failed || skipped) say(output.split('\n').slice(-80).join('\n').replace(/^/gm, '       '));
+  count({ passed, failed, skipped });
+}
+
+const all = testFiles();
+const lane = (name) => all.filter((file) => file.lane === name);
+
+const quick = [
+  { name: 'check', run: check },
+  {
+    name: 'units',
+    run: () => files(lane('quick').filter(({ source }) => !source.startsWith('test/integration/'))),
+  },
+  {
+    name: 'embedded',
+    run: () => files(lane('quick').filter(({ source }) => source.startsWith('test/integration/'))),
+  },
+  { name: 'native', run: nativeTests },
+];
+const fault = [{ name: 'fault', run: () => files(lane('fault'), { one: true }) }];
+const lanes = {
+  quick,
+  default: [...quick, { name: 'kafka', run: () => files(lane('kafka')) }, ...fault],
+  fault,
+  long: [
+    ...lane('long').map((file) => ({
+      name: basename(file.source, '.test.ts'),
+      run: () => long([file]),
+    })),
+    { name: 'node-22', run: () => otherNode(22) },
+    { name: 'node-24', run: () => otherNode(24) },
+    { name: 'counts', run: () => long(all.filter((file) => file.lane !== 'long' && file.scaled)) },
+  ],
+};
+
+/** Files with their larger counts (`MQPROXY_TEST_SCALE=long`). */
+function long(chosen) {
+  return files(chosen, { one: true, scale: 'long', timeoutMs: 3 * 3_600_000 });
+}
+
+/** The suite of `npm test` under another Node: an npm package carries a whole one. */
+async function otherNode(major) {
+  const folder = join(root, '.cache', `node-${major}`);
+  const name = `node-${process.platform}-${process.arch}`;
+  const node = join(folder, 'node_modules', name, 'bin', 'node');
+  if (!existsSync(node)) {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'package.json'), '{ "private": true }\n');
+    const { status, stderr } = spawnSync(
+      'npm',
+      ['install', '--no-audit', '--no-fund', `${name}@${major}`],
+      { cwd: folder, encoding: 'utf8' },
+    );
+    if (status !== 0) {
+      say(`  FAIL npm could not install ${name}@${major}\n${stderr}`);
+      count({ failed: 1 });
+      return;
+    }
+  }
+  const version = spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim();
+  say(`  Node ${version}`);
+  await files(['quick', 'kafka'].flatMap(lane), { node, timeoutMs: 600_000 });
+  await files(lane('fault'), { node, one: true, timeoutMs: 600_000 });
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: 'string', multiple: true }, fresh: { type: 'boolean', default: false } },
+});
+const [laneName = 'default', ...filters] = positionals;
+
+/**
+ * What the long lane did on this very tree, so that an interrupted run goes on where it stopped.
+ */
+const memory = {
+  file: join(root, '.cache', 'test-long.json'),
+  tree: undefined,
+  passed: {},
+  open() {
+    const git = (...args) =>
+      spawnSync('git', args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 }).stdout ?? '';
+    const untracked = git('ls-files', '--others', '--exclude-standard');
+    this.tree = createHash('sha256')
+      .update(git('rev-parse', 'HEAD') + git('diff', 'HEAD') + untracked)
+      .digest('hex');
+    const before = existsSync(this.file) ? JSON.parse(readFileSync(this.file, 'utf8')) : {};
+    if (!values.fresh && before.tree === this.tree) this.passed = before.passed;
+  },
+  keep(name, counts) {
+    this.passed[name] = counts;
+    writeFileSync(
+      this.file,
+      `${JSON.stringify({ tree: this.tree, passed: this.passed }, undefined, 2)}\n`,
+    );
+  },
+};
+
+async function runStep(step) {
+  const before = memory.passed[step.name];
+  if (laneName === 'long' && before && !values.only) {
+    say(`\n${step.name}: passed before on this tree (--fresh runs it again)`);
+    count(before);
+    return;
+  }
+  say(`\n${step.name}`);
+  const started = performance.now();
+  const was = { ...total };
+  await step.run();
+  say(`  ${step.name}: ${minutes(started)}`);
+  const gained = Object.fromEntries(Object.keys(total).map((key) => [key, total[key] - was[key]]));
+  if (laneName === 'long' && gained.failed === 0 && filters.length === 0)
+    memory.keep(step.name, gained);
+}
+
+const minutes = (started) => `${((performance.now() - started) / 60_000).toFixed(1)} min`;
+
+/**
+ * A file over the limit must be listed with its reason, so that `npm test` stays a thing one runs.
+ */
+function judgeSlowness() {
+  const slowest = timings.toSorted((a, b) => b.seconds - a.seconds);
+  if (slowest.length === 0) return;
+  say('\nslowest files');
+  for (const { source, seconds: time } of slowest.slice(0, slowestShown))
+    say(`  ${time.toFixed(1).padStart(6)} s  ${source}`);
+  if (laneName === 'long') return;
+  const allowed = JSON.parse(readFileSync(join(root, 'test', 'slow-files.json'), 'utf8'));
+  // What others do on the machine is no fault of a file.
+  const isBusy = loadavg()[1] > busyLoad * availableParallelism();
+  for (const { source, seconds: time } of slowest.filter(
+    (file) => file.seconds > slowSeconds && !allowed[file.source],
+  )) {
+    if (isBusy) {
+      say(`  ${source} ran ${time.toFixed(0)} s on a busy machine: not judged`);
+      continue;
+    }
+    say(
+      `  FAIL ${source} ran ${time.toFixed(0)} s, over ${slowSeconds} s: make it shorter, or list it with its reason in test/slow-files.json`,
+    );
+    count({ failed: 1 });
+  }
+}
+
+/** Once more at the end, where a reader of a long run looks first. */
+function nameFailures() {
+  const failed = timings.filter(({ failures }) => failures.length > 0);
+  if (failed.length > 0) say('\nfailed');
+  for (const { source, failures } of failed) {
+    for (const { name, why = '' } of failures)
+      say(`  ${source}: ${name}\n    ${why.trim().split('\n')[0]}`);
+  }
+}
+
+async function main() {
+  const chosen = lanes[laneName];
+  const steps = chosen?.filter(({ name }) => !values.only || values.only.includes(name));
+  if (!steps?.length) {
+    say(
+      `usage: node scripts/test.mjs ${Object.keys(lanes).join('|')} [--only ${(chosen ?? lanes.default).map(({ name }) => name).join('|')}]`,
+    );
+    process.exitCode = 2;
+    return;
+  }
+  const started = performance.now();
+  // Type errors are a failed check, not a reason to run nothing: the compiler emits all the same.
+  if (!setup({ typescript: steps.some(({ name }) => name === 'check') ? 'later' : 'now' })) {
+    process.exitCode = 1;
+    return;
+  }
+  if (laneName === 'long') memory.open();
+  for (const step of steps) await runStep(step);
+  judgeSlowness();
+  await kafka?.close();
+  if (total.passed + total.failed + total.skipped === 0) count({ failed: 1 });
+  nameFailures();
+  say(`\n${laneName}: ${minutes(started)}`);
+  say(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  if (total.failed > 0) process.exitCode = 1;
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    killRunning();
+    process.exit(130);
+  });
+}
+await main();

@@ -1,0 +1,187 @@
+import type { Assigned } from '../../../protocol/src/assigned.ts';
+import { encodeCredit } from '../../../protocol/src/credit.ts';
+import type { DeliveredRuns } from '../../../protocol/src/delivered-runs.ts';
+import type { Frame } from '../../../protocol/src/frame.ts';
+import { Opcode } from '../../../protocol/src/generated.ts';
+import {
+  decodeSubscribed,
+  encodeSubscribe,
+  type Subscribe,
+  type Subscribed,
+} from '../../../protocol/src/subscribe.ts';
+import { decodeUnsubscribed, encodeUnsubscribe } from '../../../protocol/src/unsubscribe.ts';
+import { Backoff } from './backoff.ts';
+import type { SubscriptionInfo } from './consume-types.ts';
+import type { Engine } from './engine.ts';
+import { connectionError, type MqpError, nodeError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
+import type { Subscriber } from './subscriptions.ts';
+
+export interface SubscriptionHost {
+  /** Messages that were delivered before and are not settled: they count against the credit. */
+  heldMessages(): number;
+  /** Handlers run, or answers are awaited. */
+  isBusy(): boolean;
+  subscribed(info: SubscriptionInfo): void;
+  delivered(runs: DeliveredRuns): void;
+  assigned(assigned: number): void;
+  connected(exchange: Exchange): void;
+  disconnected(): void;
+  /** It will not be tried again. */
+  failed(error: MqpError): void;
+}
+
+const TIMEOUT_MS = 60_000;
+
+/** Keeps one subscription: makes it on every connection, and takes what comes for it. */
+export class Subscription implements Subscriber {
+  private readonly engine: Engine;
+  private readonly host: SubscriptionHost;
+  private readonly request: Subscribe & { readonly creditMessages: number };
+  private exchange: Exchange | undefined;
+  private granted: Subscribed | undefined;
+  /** The credit is less than was granted, for what is still held from before. */
+  private isReduced = false;
+  private isClosing = false;
+
+  constructor(
+    engine: Engine,
+    request: Subscribe & { readonly creditMessages: number },
+    host: SubscriptionHost,
+  ) {
+    this.engine = engine;
+    this.request = request;
+    this.host = host;
+  }
+
+  get isBusy(): boolean {
+    return this.host.isBusy();
+  }
+
+  fail(error: MqpError): void {
+    this.host.failed(error);
+  }
+
+  open(): void {
+    this.engine.subscriptions.add(this);
+    const { exchange } = this.engine.subscriptions;
+    if (exchange !== undefined) this.connected(exchange);
+  }
+
+  connected(exchange: Exchange): void {
+    this.exchange = exchange;
+    this.host.connected(exchange);
+    if (!this.isClosing) void this.subscribe(exchange);
+  }
+
+  disconnected(): void {
+    this.exchange = undefined;
+    this.granted = undefined;
+    this.host.disconnected();
+  }
+
+  delivered(runs: DeliveredRuns): void {
+    this.host.delivered(runs);
+  }
+
+  /** The number of partitions changed, or the node ended the subscription. */
+  assigned({ ended, assigned }: Assigned): void {
+    if (ended === undefined) {
+      this.host.assigned(assigned);
+      return;
+    }
+    const { exchange } = this;
+    this.forget();
+    const error = nodeError(ended.code, ended.message);
+    if (!error.isRetriable || exchange === undefined) this.host.failed(error);
+    else void this.subscribe(exchange);
+  }
+
+  /** What was held from before is settled: the whole credit is asked for. */
+  restoreCredit(): void {
+    if (!this.isReduced || this.isClosing) return;
+    this.isReduced = false;
+    const { creditMessages, creditBytes } = this.granted ?? {};
+    if (creditMessages === undefined || creditBytes === undefined) return;
+    this.sendCredit(this.request.creditMessages, creditBytes);
+  }
+
+  /** Asks for nothing more. */
+  hold(): void {
+    this.isClosing = true;
+    this.sendCredit(0, 0);
+  }
+
+  /** Ends it at the node, which takes its leases back. Errors do not matter any more. */
+  async close(timeoutMs: number): Promise<void> {
+    this.isClosing = true;
+    const { exchange, granted } = this;
+    if (exchange !== undefined && granted !== undefined && timeoutMs > 0) {
+      await exchange
+        .request(
+          Opcode.UNSUBSCRIBE,
+          (writer, id) => encodeUnsubscribe(writer, id, granted.subscription),
+          decodeUnsubscribed,
+          timeoutMs,
+        )
+        .catch(() => {});
+    }
+    this.forget();
+    this.engine.subscriptions.delete(this);
+  }
+
+  private forget(): void {
+    if (this.granted !== undefined) {
+      this.engine.subscriptions.forget(this.granted.subscription);
+    }
+    this.granted = undefined;
+  }
+
+  /** Goes on until it is answered, refused for good, or the connection has ended. */
+  private async subscribe(exchange: Exchange): Promise<void> {
+    const backoff = new Backoff(this.engine.random, { minMs: 100, maxMs: 5000 });
+    while (exchange === this.exchange && !this.isClosing) {
+      try {
+        await exchange.request(
+          Opcode.SUBSCRIBE,
+          (writer, id) => encodeSubscribe(writer, id, this.reduced()),
+          (frame) => this.answered(frame),
+          TIMEOUT_MS,
+        );
+        return;
+      } catch (cause) {
+        if (exchange !== this.exchange) return;
+        const error = connectionError('DISCONNECTED', cause);
+        if (!error.isRetriable) {
+          this.host.failed(error);
+          return;
+        }
+        await this.engine.sleep(Math.max(error.retryAfterMs ?? 0, backoff.next()));
+      }
+    }
+  }
+
+  private reduced(): Subscribe {
+    const held = this.host.heldMessages();
+    this.isReduced = held > 0;
+    const { creditMessages } = this.request;
+    return { ...this.request, creditMessages: Math.max(1, creditMessages - held) };
+  }
+
+  /** In the same turn as the frame was read: a DELIVER may follow it at once. */
+  private answered(frame: Frame): void {
+    const granted = decodeSubscribed(frame);
+    this.granted = granted;
+    this.engine.subscriptions.learn(granted.subscription, this);
+    const { assigned, mode, creditMessages, creditBytes, leaseMs } = granted;
+    this.host.subscribed({ assigned, mode, creditMessages, creditBytes, leaseMs });
+    if (this.isClosing) this.sendCredit(0, 0);
+  }
+
+  private sendCredit(messages: number, bytes: number): void {
+    const { exchange, granted } = this;
+    if (exchange === undefined || granted === undefined) return;
+    const credit = { subscription: granted.subscription, messages, bytes };
+    exchange.send((writer, id) => encodeCredit(writer, id, credit));
+  }
+}

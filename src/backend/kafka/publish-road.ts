@@ -1,0 +1,222 @@
+import type { Clock, Timer } from '../../base/clock.ts';
+import {
+  type KafkaProducer,
+  type KafkaProducerOptions,
+  VERDICT,
+  VERDICT_COLUMNS,
+} from '../../native/kafka.ts';
+import type { PublishRecord } from '../publisher-port.ts';
+import { PublishCall, type PublishVerdict } from './publish-call.ts';
+import { verdictOf } from './verdict-codes.ts';
+
+/** What a {@link PublishRoad} is made of. */
+export interface PublishRoadOptions {
+  /** Of the native producer: no other may have it. */
+  readonly key: string;
+  /** librdkafka's settings of a producer. */
+  readonly config: Record<string, string>;
+  readonly clock: Clock;
+  /** Until a record has its verdict, in ms. */
+  readonly timeoutMs: number;
+  readonly open: (options: KafkaProducerOptions) => KafkaProducer;
+}
+
+const topicsMax = 60_000;
+const lookMs = 100;
+/** A topic of which the cluster knows nothing is waited for so long, in ms. */
+const unknownTopicMs = 5_000;
+
+/** One native producer: calls go in, each record gets its verdict. */
+export class PublishRoad {
+  readonly #options: PublishRoadOptions;
+  readonly #producer: KafkaProducer;
+  readonly #ids = new Map<string, number>();
+  readonly #names: string[] = [''];
+  /** By firstSequence; a call leaves when all before it are done. */
+  #calls: PublishCall[] = [];
+  #blocked = new Uint8Array(64);
+  #nextSequence = 1;
+  #spread = 0;
+  #timer: Timer | undefined;
+
+  constructor(options: PublishRoadOptions) {
+    this.#options = options;
+    this.#producer = options.open({
+      key: options.key,
+      // What was handed over has its verdict in time, from the library itself.
+      config: { ...options.config, 'message.timeout.ms': String(options.timeoutMs) },
+      lane: 0,
+      onVerdicts: (rows, count) => this.#verdicts(rows, count),
+      onEvent: (kind) => {
+        if (kind === 'fatal') this.#renew();
+      },
+    });
+  }
+
+  send(records: readonly PublishRecord[]): Promise<readonly PublishVerdict[]> {
+    const topics = Uint16Array.from(records, (record) => this.#topicId(record.topic));
+    const call = new PublishCall({
+      records,
+      topics,
+      firstSequence: this.#nextSequence,
+      spread: this.#spread,
+      nowMs: this.#options.clock.monotonic(),
+    });
+    this.#nextSequence += records.length;
+    this.#spread += 1;
+    this.#calls.push(call);
+    this.#give(call, this.#blockedNow());
+    this.#arm();
+    return call.done;
+  }
+
+  async close(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    await this.#producer.flush(this.#options.timeoutMs);
+    await this.#producer.close();
+    const verdict = refusal('BACKEND_UNAVAILABLE', 'the publisher is closed');
+    for (const call of this.#calls) {
+      for (let i = 0; i < call.count; i++) call.settle(i, verdict);
+    }
+    this.#calls = [];
+  }
+
+  #topicId(name: string): number {
+    const known = this.#ids.get(name);
+    if (known !== undefined) return known;
+    const id = this.#names.length;
+    // The id of no topic: its records are deferred, and given up.
+    if (id > topicsMax) return topicsMax + 1;
+    this.#names.push(name);
+    this.#ids.set(name, id);
+    this.#producer.setTopic(id, name, { idHeader: false });
+    return id;
+  }
+
+  /** The topics of which an earlier record waits. */
+  #blockedNow(): Uint8Array {
+    if (this.#blocked.length < this.#names.length + 1) {
+      this.#blocked = new Uint8Array(topicsMax + 2);
+    }
+    this.#blocked.fill(0);
+    for (const call of this.#calls.slice(0, -1)) {
+      if (call.isDone) continue;
+      for (const topic of call.waiting()) this.#blocked[topic] = 1;
+    }
+    return this.#blocked;
+  }
+
+  #give(call: PublishCall, blocked: Uint8Array): void {
+    if (!call.send(this.#producer, blocked)) this.#renew();
+  }
+
+  /** Hands over what waits, oldest first, when there may be room or a topic became known. */
+  #pump(): void {
+    const blocked = this.#blocked.fill(0);
+    for (const call of this.#calls) {
+      if (!call.isDone && call.waiting().size > 0) this.#give(call, blocked);
+    }
+  }
+
+  #verdicts(rows: Float64Array, count: number): void {
+    let isReady = false;
+    for (let row = 0; row < count; row++) {
+      const at = row * VERDICT_COLUMNS;
+      const messages = rows[at + VERDICT.count] as number;
+      if (messages === 0) isReady = true;
+      else this.#run(rows, at, messages);
+    }
+    this.#sweep();
+    if (isReady) this.#pump();
+  }
+
+  #run(rows: Float64Array, at: number, messages: number): void {
+    const first = rows[at + VERDICT.firstSequence] as number;
+    const code = rows[at + VERDICT.code] as number;
+    const partition = rows[at + VERDICT.partition] as number;
+    const base = rows[at + VERDICT.baseOffset] as number;
+    const refused = code === 0 ? undefined : refusalOf(code);
+    let call: PublishCall | undefined;
+    for (let i = 0; i < messages; i++) {
+      const sequence = first + i;
+      if (call === undefined || sequence >= call.firstSequence + call.count) {
+        call = this.#callOf(sequence);
+      }
+      const offset = base < 0 ? -1 : base + i;
+      call?.settle(sequence - call.firstSequence, refused ?? { partition, offset });
+    }
+  }
+
+  #callOf(sequence: number): PublishCall | undefined {
+    let low = 0;
+    let high = this.#calls.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const call = this.#calls[middle] as PublishCall;
+      if (call.firstSequence + call.count <= sequence) low = middle + 1;
+      else high = middle;
+    }
+    const call = this.#calls[low];
+    return call !== undefined && call.firstSequence <= sequence ? call : undefined;
+  }
+
+  #sweep(): void {
+    let done = 0;
+    while (this.#calls[done]?.isDone) done += 1;
+    if (done > 0) this.#calls = this.#calls.slice(done);
+  }
+
+  #renew(): void {
+    this.#producer.renew(this.#producer.generation);
+  }
+
+  #arm(): void {
+    if (this.#timer !== undefined || this.#calls.length === 0) return;
+    this.#timer = this.#options.clock.setTimer(() => {
+      this.#timer = undefined;
+      this.#look();
+      this.#sweep();
+      this.#arm();
+    }, lookMs);
+  }
+
+  /** Gives up what has waited too long, and tries the rest again. */
+  #look(): void {
+    const nowMs = this.#options.clock.monotonic();
+    for (const call of this.#calls) {
+      const ageMs = nowMs - call.startedMs;
+      if (call.isDone || ageMs < Math.min(unknownTopicMs, this.#options.timeoutMs)) continue;
+      if (ageMs >= this.#options.timeoutMs) {
+        call.giveUp(refusal('BACKEND_UNAVAILABLE', 'Kafka took no more records in time'));
+        continue;
+      }
+      for (const topic of call.waiting()) {
+        const name = this.#names[topic] ?? '';
+        if (name !== '' && this.#producer.partitionCount(topic) > 0) continue;
+        call.giveUp(refusal('UNKNOWN_TOPIC', `the cluster shows no topic ${name}`), topic);
+      }
+    }
+    this.#pump();
+  }
+}
+
+function refusal(code: string, message: string): PublishVerdict {
+  return { code, message, retriable: true };
+}
+
+function refusalOf(code: number): PublishVerdict {
+  const verdict = verdictOf(code);
+  const message = `Kafka refused the record: ${verdict.name ?? code}`;
+  switch (verdict.kind) {
+    case 'refused': {
+      const refused = { code: verdict.code ?? 'UNDELIVERABLE', message, retriable: false };
+      const isSuspect = verdict.ofBatch === true || verdict.twice === true;
+      return isSuspect ? { ...refused, suspect: true } : refused;
+    }
+    case 'topicMissing':
+      return { code: 'UNKNOWN_TOPIC', message, retriable: true };
+    default:
+      return { code: 'BACKEND_UNAVAILABLE', message, retriable: true };
+  }
+}

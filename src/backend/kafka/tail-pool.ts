@@ -1,0 +1,127 @@
+import { type Clock, sleep, type Timer } from '../../base/clock.ts';
+import { coded } from '../../base/errors.ts';
+import type { KafkaTail, TailRequest, TailResult } from '../../native/kafka.ts';
+import { kafkaCodeOf } from './kafka-errors.ts';
+
+/** What a {@link TailPool} needs. */
+export interface TailPoolOptions {
+  /** Makes a reader; each is a consumer of its own, with threads and connections. */
+  readonly make: () => KafkaTail;
+  readonly clock: Clock;
+  /** Readers at most; default 2. */
+  readonly readersMax?: number;
+  /** Reads that are under way at once; default 1,024. */
+  readonly readsMax?: number;
+  /** A reader without a read for so long is closed, in ms; default 30,000. */
+  readonly idleMs?: number;
+}
+
+/** LEADER_NOT_AVAILABLE and NOT_LEADER_FOR_PARTITION. */
+const LEADER_CODES: readonly number[] = [5, 6];
+/** How often a leader is asked for again, and after how long, in ms. */
+const LEADER_TRIES = 10;
+const LEADER_MS = 100;
+
+interface Slot {
+  readonly reader: KafkaTail;
+  reads: number;
+  timer: Timer | undefined;
+}
+
+/**
+ * A few native readers for all tails. A partition is always read by the same one, which keeps its
+ * place in the log between two reads.
+ */
+export class TailPool {
+  readonly #options: TailPoolOptions;
+  readonly #slots = new Map<number, Slot>();
+  readonly #closing = new Set<Promise<void>>();
+  #reads = 0;
+  #closed = false;
+
+  constructor(options: TailPoolOptions) {
+    this.#options = options;
+  }
+
+  /** Readers that are open. */
+  get readers(): number {
+    return this.#slots.size;
+  }
+
+  read(request: TailRequest): Promise<TailResult> {
+    return this.#use(request, (reader) => reader.read(request));
+  }
+
+  /**
+   * Start and end of one partition, asked from its leader. A leader that has just begun, or moved,
+   * is asked for again: a second at most.
+   */
+  async offsets(options: Parameters<KafkaTail['offsets']>[0]): ReturnType<KafkaTail['offsets']> {
+    for (let left = LEADER_TRIES; ; left--) {
+      try {
+        return await this.#use(options, (reader) => reader.offsets(options));
+      } catch (error) {
+        if (left === 0 || !LEADER_CODES.includes(kafkaCodeOf(error) ?? 0)) throw error;
+        await sleep(this.#options.clock, LEADER_MS);
+      }
+    }
+  }
+
+  /** Ends every reader; reads that wait are rejected. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const number of [...this.#slots.keys()]) this.#end(number);
+    await Promise.all(this.#closing);
+  }
+
+  async #use<T>(
+    place: { readonly topic: string; readonly partition: number },
+    task: (reader: KafkaTail) => Promise<T>,
+  ): Promise<T> {
+    const { readersMax = 2, readsMax = 1_024, idleMs = 30_000 } = this.#options;
+    if (this.#closed) throw coded('BACKEND_UNAVAILABLE', 'reading from Kafka has ended');
+    if (this.#reads >= readsMax) {
+      throw coded('RETRY_LATER', `${readsMax} reads are under way already`, { retryAfterMs: 1000 });
+    }
+    const number = slotOf(place.topic, place.partition) % readersMax;
+    const slot = this.#slots.get(number) ?? this.#open(number);
+    slot.timer?.cancel();
+    slot.reads += 1;
+    this.#reads += 1;
+    try {
+      return await task(slot.reader);
+    } finally {
+      slot.reads -= 1;
+      this.#reads -= 1;
+      if (slot.reads === 0 && this.#slots.get(number) === slot) {
+        slot.timer = this.#options.clock.setTimer(() => this.#end(number), idleMs);
+      }
+    }
+  }
+
+  #open(number: number): Slot {
+    const slot: Slot = { reader: this.#options.make(), reads: 0, timer: undefined };
+    this.#slots.set(number, slot);
+    return slot;
+  }
+
+  #end(number: number): void {
+    const slot = this.#slots.get(number);
+    if (slot === undefined) return;
+    slot.timer?.cancel();
+    this.#slots.delete(number);
+    const closing: Promise<void> = slot.reader
+      .close()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#closing.delete(closing);
+      });
+    this.#closing.add(closing);
+  }
+}
+
+function slotOf(topic: string, partition: number): number {
+  let hash = partition;
+  for (let i = 0; i < topic.length; i++) hash = (Math.imul(hash, 31) + topic.charCodeAt(i)) >>> 0;
+  return hash;
+}

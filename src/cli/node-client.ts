@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs';
+import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { MqpError } from '../../sdk/ts/src/errors.ts';
+import type { ClientOptions, TlsOptions } from '../../sdk/ts/src/types.ts';
+import { coded, codeOf, messageOf } from '../base/errors.ts';
+import { formatAddress, parseAddress } from '../config/address.ts';
+import type { OptionSpecs, OptionValues } from './option.ts';
+
+/** The options of every command that talks to a node. */
+export const serverOptions = {
+  server: {
+    kind: 'text',
+    value: 'HOST:PORT',
+    description: 'The node to talk to.',
+    fallback: '127.0.0.1:7650',
+  },
+  'token-file': {
+    kind: 'text',
+    value: 'FILE',
+    description: 'A file with the token to log in with; or the variable MQPROXY_TOKEN.',
+  },
+  tls: { kind: 'boolean', description: 'Speak TLS.' },
+  'tls-ca': {
+    kind: 'text',
+    value: 'FILE',
+    description: 'Speak TLS, and trust the authorities of this PEM file.',
+  },
+} as const satisfies OptionSpecs;
+
+/** The values of {@link serverOptions}. */
+export type ServerOptions = OptionValues<typeof serverOptions>;
+
+/** How long a command tries to reach its node, in ms, where it has no deadline of its own. */
+const connectTimeoutMs = 2000;
+/** How long a request may take, in ms: a backend that is away must not look like a hang. */
+const requestTimeoutMs = 15_000;
+
+/**
+ * Connects to the node that the options name.
+ * @throws CodedError `UNREACHABLE` with what to do, `USAGE`; MqpError when the node refuses
+ */
+export async function connectNode(
+  options: ServerOptions,
+  extra: Partial<ClientOptions> = {},
+): Promise<MqpClient> {
+  const server = serverOf(options.server);
+  const token = tokenOf(options);
+  const tls = tlsOf(options);
+  try {
+    return await MqpClient.connect({
+      servers: [server],
+      clientName: 'mqproxy-cli',
+      connectTimeoutMs,
+      ...(token === undefined ? {} : { token }),
+      ...(tls === undefined ? {} : { tls }),
+      ...extra,
+    });
+  } catch (error) {
+    if (!(error instanceof MqpError)) throw error;
+    if (error.code === 'AUTHENTICATION_FAILED') throw notLoggedIn(error);
+    if (error.code !== 'CONNECT_FAILED' && error.code !== 'TIMED_OUT') throw error;
+    throw unreachable(server, error, tls !== undefined);
+  }
+}
+
+/** Runs `work` with a connection that is closed afterwards. */
+export async function withNode<T>(
+  options: ServerOptions,
+  work: (client: MqpClient) => Promise<T>,
+  timeoutMs = requestTimeoutMs,
+): Promise<T> {
+  const client = await connectNode(options, { timeoutMs });
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
+}
+
+function unreachable(server: string, error: MqpError, isTls: boolean): Error {
+  let root: Error = error;
+  while (root.cause instanceof Error) root = root.cause;
+  const reason = root.message.split('\n')[0] ?? '';
+  const hint = hintOn(`${codeOf(root)} ${reason}`, isTls);
+  return coded('UNREACHABLE', `cannot reach a node at ${server}: ${reason}`, {
+    cause: error,
+    hint,
+  });
+}
+
+function hintOn(reason: string, isTls: boolean): string {
+  if (!isTls && /closed|ECONNRESET/.test(reason)) {
+    return 'somebody listens there: a node that serves TLS wants --tls or --tls-ca FILE';
+  }
+  if (isTls && /certificate|CERT/.test(reason)) {
+    return 'name the authority to trust with --tls-ca FILE';
+  }
+  if (isTls && /WRONG_VERSION|EPROTO|closed|ECONNRESET/.test(reason)) {
+    return 'somebody listens there without TLS: leave --tls and --tls-ca out';
+  }
+  return 'start one with "mqproxy serve", or name another with --server HOST:PORT';
+}
+
+function notLoggedIn(error: MqpError): Error {
+  return coded('UNREACHABLE', `${error.code}: ${error.message}`, {
+    cause: error,
+    hint: 'name a file with the token by --token-file, or set MQPROXY_TOKEN',
+  });
+}
+
+function serverOf(text: string): string {
+  try {
+    return formatAddress(parseAddress(text));
+  } catch (error) {
+    throw coded('USAGE', `--server: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function tokenOf(options: ServerOptions): string | undefined {
+  const file = options['token-file'];
+  return file === undefined ? process.env['MQPROXY_TOKEN'] : read('token-file', file).trim();
+}
+
+function tlsOf(options: ServerOptions): TlsOptions | undefined {
+  const file = options['tls-ca'];
+  if (file !== undefined) return { ca: read('tls-ca', file) };
+  return options.tls ? {} : undefined;
+}
+
+function read(option: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw coded('USAGE', `--${option}: ${messageOf(error)}`, { cause: error });
+  }
+}

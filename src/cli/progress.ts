@@ -1,0 +1,39 @@
+import { type Clock, systemClock, type Timer } from '../base/clock.ts';
+
+const stepMs = 200;
+
+/**
+ * A line on stderr that rewrites itself while a command works; nothing when stderr is not a
+ * terminal.
+ */
+export class Progress {
+  readonly #clock: Clock;
+  readonly #text: () => string;
+  readonly #isShown: boolean;
+  #timer: Timer | undefined;
+
+  constructor(text: () => string, clock: Clock = systemClock) {
+    this.#clock = clock;
+    this.#text = text;
+    this.#isShown = process.stderr.isTTY === true;
+    if (this.#isShown) this.#arm();
+  }
+
+  /** Takes the line away. */
+  end(): void {
+    this.#timer?.cancel();
+    if (this.#isShown) process.stderr.write('\r\x1b[K');
+  }
+
+  #arm(): void {
+    this.#timer = this.#clock.setTimer(() => {
+      process.stderr.write(`\r\x1b[K${this.#text()}`);
+      this.#arm();
+    }, stepMs);
+  }
+}
+
+/** A count with separators, for people. */
+export function grouped(count: number): string {
+  return Math.round(count).toLocaleString('en-US');
+}

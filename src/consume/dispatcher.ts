@@ -1,0 +1,206 @@
+import type { ConsumeStats } from './consume-stats.ts';
+import type { Delivery } from './delivery.ts';
+import type { Grant } from './grant.ts';
+import type { ConsumePartition } from './partition.ts';
+import type { Subscription } from './subscription.ts';
+
+/** Messages of one run at most. */
+const RUN_MESSAGES = 128;
+/** Bytes of one run at most, unless its first message alone is longer. */
+const RUN_BYTES = 128 * 1024;
+/** Messages that one turn of a subscription brings at most. */
+const TURN_MESSAGES = 256;
+
+/** The partitions of one topic, taken in turn. */
+interface TopicRow {
+  readonly topic: string;
+  readonly partitions: ConsumePartition[];
+  next: number;
+}
+
+/** What a dispatcher shares with all others of the node. */
+export interface DispatchShared {
+  readonly delivery: Delivery;
+  readonly stats: ConsumeStats;
+  /** Serial of the next run. */
+  nextRun(): number;
+  /** Ms of the engine's clock, and ms since 1970. */
+  monotonic(): number;
+  now(): number;
+}
+
+/**
+ * Gives a group's messages to its subscriptions: in turn over the subscriptions that have room,
+ * over the topics, and over the partitions of a topic, so that neither a busy consumer nor a long
+ * topic makes the others wait. What there is, is shared out: with few messages and many consumers
+ * everybody gets a few.
+ */
+export class Dispatcher {
+  readonly #shared: DispatchShared;
+  #rows: TopicRow[] = [];
+  #nextRow = 0;
+  #nextSub = 0;
+  #round = 0;
+  readonly #grant: Grant = {
+    messagesMax: 0,
+    bytesMax: 0,
+    firstBytesMax: 0,
+    run: 0,
+    sub: 0,
+    dueMs: 0,
+    staleBeforeMs: 0,
+  };
+
+  constructor(shared: DispatchShared) {
+    this.#shared = shared;
+  }
+
+  /** The group's partitions are these from now on. */
+  setPartitions(partitions: Iterable<ConsumePartition>): void {
+    const rows = new Map<string, TopicRow>();
+    for (const partition of partitions) {
+      const { topic } = partition;
+      const row = rows.get(topic) ?? { topic, partitions: [], next: 0 };
+      row.partitions.push(partition);
+      rows.set(topic, row);
+    }
+    this.#rows = [...rows.values()];
+    this.#nextRow = 0;
+  }
+
+  /** Delivers up to `bytesMax`. True: there is more, and somebody has room for it. */
+  dispatch(subs: readonly Subscription[], bytesMax: number): boolean {
+    let left = bytesMax;
+    this.#round++;
+    for (;;) {
+      const stock = this.#stock();
+      if (stock === 0) return false;
+      const open = subs.filter((sub) => sub.room > 0);
+      if (open.length === 0) return false;
+      this.#bind(subs);
+      const share = Math.min(TURN_MESSAGES, Math.max(1, Math.ceil(stock / open.length)));
+      let moved = 0;
+      for (let i = 0; i < open.length; i++) {
+        const sub = open[(this.#nextSub + i) % open.length] as Subscription;
+        const bytes = this.#serve(sub, Math.min(share, sub.room));
+        moved += bytes;
+        left -= bytes;
+        if (left > 0) continue;
+        this.#nextSub = (this.#nextSub + i + 1) % open.length;
+        return true;
+      }
+      this.#nextSub = (this.#nextSub + 1) % open.length;
+      if (moved === 0) return false;
+    }
+  }
+
+  #stock(): number {
+    let stock = 0;
+    for (const row of this.#rows) {
+      for (const partition of row.partitions) {
+        // Without this, ordered messages that cannot go would look like work for ever.
+        if (partition.dryRound !== this.#round) stock += partition.stock;
+      }
+    }
+    return stock;
+  }
+
+  /** Gives one subscription its turn; the bytes that it got. */
+  #serve(sub: Subscription, messages: number): number {
+    let left = messages;
+    let bytes = 0;
+    let idle = 0;
+    while (left > 0 && idle < this.#rows.length) {
+      this.#nextRow = (this.#nextRow + 1) % this.#rows.length;
+      const row = this.#rows[this.#nextRow] as TopicRow;
+      const got = sub.covers(row.topic) ? this.#fromRow(row, sub, Math.min(left, sub.room)) : 0;
+      if (got === 0) idle++;
+      else {
+        idle = 0;
+        left -= got;
+        bytes += this.#bytes;
+        if (sub.room === 0) break;
+      }
+    }
+    this.#shared.delivery.send(sub);
+    return bytes;
+  }
+
+  #bytes = 0;
+
+  /** One run of the topic; the number of its messages. */
+  #fromRow(row: TopicRow, sub: Subscription, messages: number): number {
+    for (let i = 0; i < row.partitions.length; i++) {
+      row.next = (row.next + 1) % row.partitions.length;
+      const partition = row.partitions[row.next] as ConsumePartition;
+      if (partition.stock === 0 || partition.dryRound === this.#round) continue;
+      if (partition.bound !== undefined && partition.bound !== sub) continue;
+      const count = this.#run(partition, sub, messages);
+      if (count > 0) return count;
+    }
+    return 0;
+  }
+
+  #run(partition: ConsumePartition, sub: Subscription, messages: number): number {
+    const { window, policy } = partition;
+    const grant = this.#grant;
+    const nowMs = this.#shared.monotonic();
+    const run = this.#shared.nextRun();
+    grant.messagesMax = Math.min(messages, RUN_MESSAGES);
+    const room = Math.max(0, sub.creditBytes - sub.outBytes);
+    grant.bytesMax = Math.min(RUN_BYTES, room);
+    grant.firstBytesMax = sub.out === 0 ? Number.POSITIVE_INFINITY : room;
+    grant.run = run >>> 0;
+    grant.sub = sub.slot;
+    grant.dueMs = nowMs + sub.leaseMs;
+    grant.staleBeforeMs = Number.isFinite(policy.ttlMs) ? this.#shared.now() - policy.ttlMs : 0;
+    window.stale = 0;
+    const count = window.pick(grant);
+    if (window.stale > 0) {
+      policy.expired(window.stale);
+      partition.isDirty = true;
+    }
+    if (count === 0) {
+      // Where only this one's credit is too little, another may take it.
+      if (!window.isShort) partition.dryRound = this.#round;
+      return 0;
+    }
+    this.#bytes = this.#shared.delivery.add(sub, partition, count, run);
+    sub.took(count, this.#bytes);
+    this.#shared.stats.delivered += count;
+    this.#shared.stats.deliveredBytes += this.#bytes;
+    sub.activeMs = nowMs;
+    return count;
+  }
+
+  /** Of a partition-ordered group, each partition has one subscription at a time. */
+  #bind(subs: readonly Subscription[]): void {
+    for (const row of this.#rows) {
+      for (const partition of row.partitions) {
+        if (partition.window.mode !== 'partition-ordered') return;
+        const { bound } = partition;
+        if (bound !== undefined && (partition.window.leased > 0 || !this.#isCrowded(bound, subs))) {
+          if (!bound.ended) continue;
+        }
+        if (partition.stock === 0) continue;
+        if (bound !== undefined) bound.bound--;
+        partition.bound = leastBound(subs, partition.topic);
+        if (partition.bound !== undefined) partition.bound.bound++;
+      }
+    }
+  }
+
+  /** Whether a subscription has two partitions more than another one. */
+  #isCrowded(sub: Subscription, subs: readonly Subscription[]): boolean {
+    return subs.some((other) => !other.ended && other.bound + 1 < sub.bound);
+  }
+}
+
+function leastBound(subs: readonly Subscription[], topic: string): Subscription | undefined {
+  let least: Subscription | undefined;
+  for (const sub of subs) {
+    if (sub.ended || !sub.covers(topic)) continue;
+    if (least === undefined || sub.bound < least.bound) least = sub;
+  }
+  return least;
+}

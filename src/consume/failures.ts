@@ -1,0 +1,203 @@
+import type { Clock } from '../base/clock.ts';
+import type { Block } from './block.ts';
+import type { ConsumePartition } from './partition.ts';
+import { type Decision, type Failure, type FailureCause, moveRetryMs } from './settle.ts';
+import { NO_WAIT } from './window-state.ts';
+
+/** Messages of a partition whose first failure is remembered. */
+const FIRST_FAILURES_MAX = 65_536;
+/** Messages of a partition that are moved at once; the others wait for their turn. */
+const MOVES_MAX = 1_024;
+
+/** A message that failed and is not finished. */
+export interface FailedRow {
+  readonly offset: number;
+  /** Deliveries so far. */
+  readonly attempt: number;
+  /** What is left of its wait, in ms. */
+  readonly leftMs: number;
+}
+
+/** What {@link Failures} asks of the engine. */
+export interface FailureHooks {
+  readonly clock: Clock;
+  readonly group: string;
+  /** Messages of a subscription's slot are no longer out. */
+  onReturned(slot: number, count: number): void;
+  /** The whole record of a message; undefined when it is no longer in the log. */
+  read(partition: ConsumePartition, offset: number): Promise<Buffer | undefined>;
+  /** A message was settled without an ack, or is to be given out: look at the group again. */
+  onChanged(partition: ConsumePartition): void;
+  onMoveFailed(partition: ConsumePartition, error: unknown): void;
+  /** A message of the partition comes again from the group's retry topic. */
+  onPutOff(partition: ConsumePartition): void;
+}
+
+type Leaving = Extract<Decision, { kind: 'move' | 'putOff' }>;
+
+interface Undecided {
+  readonly failure: Failure;
+  readonly atMs: number;
+}
+
+/** What failed in one partition, and what its policy has decided. */
+export class Failures {
+  readonly #partition: ConsumePartition;
+  readonly #hooks: FailureHooks;
+  readonly #first = new Map<number, number>();
+  #undecided: Undecided[] = [];
+  #moving = 0;
+  moved = 0;
+  stuck = 0;
+
+  constructor(partition: ConsumePartition, hooks: FailureHooks) {
+    this.#partition = partition;
+    this.#hooks = hooks;
+  }
+
+  /** Messages that wait for a decision or are being moved. */
+  get pending(): number {
+    return this.#undecided.length + this.#moving;
+  }
+
+  /** A leased message failed: it leaves its lease for what the policy says. */
+  fail(block: Block, index: number, cause: FailureCause, said?: Said): void {
+    const { clock } = this.#hooks;
+    const partition = this.#partition;
+    const offset = block.offsetOf(index);
+    const nowMs = clock.now();
+    const firstFailureMs = this.#first.get(offset) ?? nowMs;
+    if (this.#first.size < FIRST_FAILURES_MAX) this.#first.set(offset, firstFailureMs);
+    const failure: Failure = {
+      cluster: partition.cluster,
+      group: this.#hooks.group,
+      topic: partition.topic,
+      partition: partition.partition,
+      offset,
+      mode: partition.window.mode,
+      cause,
+      attempt: block.attemptOf(index),
+      askedDelayMs: said?.delayMs,
+      reason: said?.reason ?? '',
+      firstFailureMs,
+      nowMs,
+    };
+    const { window } = partition;
+    const decision = partition.policy.decide(failure);
+    const now = clock.monotonic();
+    window.rewound = 0;
+    if (decision.kind === 'retry') window.retry(block, index, now + decision.delayMs, now);
+    else if (decision.kind === 'hold') {
+      window.stick(block, index);
+      this.stuck++;
+    } else {
+      window.sendAway(block, index);
+      if (decision.kind === 'wait') this.#wait(failure, decision.delayMs);
+      else this.#move(failure, decision);
+    }
+    this.#hooks.onReturned(window.lastSub, 1 + window.rewound);
+    // The next commit says how often it was delivered.
+    this.#hooks.onChanged(partition);
+  }
+
+  /** A message failed under the owner before. */
+  inherit(offset: number): void {
+    if (this.#first.size < FIRST_FAILURES_MAX) this.#first.set(offset, this.#hooks.clock.now());
+  }
+
+  /** What failed and is not finished, `max` at most, by rising offset. */
+  unfinished(max: number): FailedRow[] {
+    const { window } = this.#partition;
+    const now = this.#hooks.clock.monotonic();
+    const rows: FailedRow[] = [];
+    for (const offset of this.#first.keys()) {
+      if (rows.length === max) break;
+      if (window.merger.isConfirmed(offset)) {
+        this.#first.delete(offset);
+        continue;
+      }
+      const failed = window.failedAt(offset);
+      if (failed === undefined) continue;
+      const { attempt, dueMs } = failed;
+      const leftMs = dueMs === NO_WAIT ? 0 : Math.max(0, (dueMs - now) | 0);
+      rows.push({ offset, attempt, leftMs });
+    }
+    return rows.sort((a, b) => a.offset - b.offset);
+  }
+
+  /** Decides again what waited for it. */
+  tick(): void {
+    if (this.#undecided.length === 0) return;
+    const now = this.#hooks.clock.monotonic();
+    const due = this.#undecided.filter(({ atMs }) => atMs <= now);
+    if (due.length === 0) return;
+    this.#undecided = this.#undecided.filter(({ atMs }) => atMs > now);
+    for (const { failure } of due) this.#again({ ...failure, nowMs: this.#hooks.clock.now() });
+  }
+
+  /** A message was settled: its failures are history. */
+  forget(offset: number): void {
+    if (this.#first.size > 0) this.#first.delete(offset);
+  }
+
+  /** Gives out again what was held for good. */
+  release(): number {
+    this.stuck = 0;
+    return this.#partition.window.unstick();
+  }
+
+  #again(failure: Failure): void {
+    const { window, policy } = this.#partition;
+    const decision = policy.decide(failure);
+    const now = this.#hooks.clock.monotonic();
+    if (decision.kind === 'wait') this.#wait(failure, decision.delayMs);
+    else if (decision.kind === 'retry') window.comeBack(failure.offset, now + decision.delayMs);
+    else if (decision.kind === 'hold') window.stickAway(failure.offset);
+    else this.#move(failure, decision);
+    this.#hooks.onChanged(this.#partition);
+  }
+
+  #wait(failure: Failure, delayMs: number): void {
+    this.#undecided.push({ failure, atMs: this.#hooks.clock.monotonic() + delayMs });
+  }
+
+  #move(failure: Failure, to: Leaving): void {
+    if (this.#moving >= MOVES_MAX) {
+      this.#wait(failure, 50);
+      return;
+    }
+    this.#moving++;
+    void this.#moveOne(failure, to).finally(() => {
+      this.#moving--;
+      this.#hooks.onChanged(this.#partition);
+    });
+  }
+
+  async #moveOne(failure: Failure, to: Leaving): Promise<void> {
+    const partition = this.#partition;
+    const { policy } = partition;
+    try {
+      const record = await this.#hooks.read(partition, failure.offset);
+      // Without a record there is nothing left to move: retention was faster.
+      if (record !== undefined && to.kind === 'move') await policy.move(failure, record);
+      else if (record !== undefined && to.kind === 'putOff') {
+        await policy.putOff(failure, record, failure.nowMs + to.delayMs);
+        this.#hooks.onPutOff(partition);
+      }
+    } catch (error) {
+      this.#hooks.onMoveFailed(partition, error);
+      if (!partition.isClosed) this.#wait(failure, moveRetryMs);
+      return;
+    }
+    if (partition.isClosed) return;
+    this.moved++;
+    partition.window.land(failure.offset);
+    this.forget(failure.offset);
+  }
+}
+
+/** What NACK said. */
+export interface Said {
+  readonly delayMs: number | undefined;
+  readonly reason: string;
+}

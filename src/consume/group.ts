@@ -1,0 +1,258 @@
+import { encodeAssigned } from '../../protocol/src/assigned.ts';
+import { FrameWriter } from '../../protocol/src/frame-writer.ts';
+import { ErrorCode } from '../../protocol/src/generated.ts';
+import type { ConsumerBackend, Place } from '../backend/consumer-port.ts';
+import type { Timer } from '../base/clock.ts';
+import { codeOf, messageOf } from '../base/errors.ts';
+import type { ConsumeShared } from './consume-shared.ts';
+import { isSideTopic } from './dead-record.ts';
+import { DedupeWindow } from './dedupe.ts';
+import { Dispatcher, type DispatchShared } from './dispatcher.ts';
+import type { MapStore } from './map-store.ts';
+import { Membership } from './membership.ts';
+import type { ConsumePartition } from './partition.ts';
+import { baseTopicOf, retryTopicOf } from './retry-record.ts';
+import type { ConsumeMode } from './settle.ts';
+import type { Subscription } from './subscription.ts';
+
+/** Changes of a group's topics are put together for so long, in ms. */
+const TOPICS_MS = 50;
+/** Between two looks for new topics of a prefix, in ms. */
+const PREFIX_MS = 5_000;
+/** Between two looks for the retry topics of named ones that another node may have made, in ms. */
+const RETRY_TOPICS_MS = 30_000;
+/** Bytes that a group delivers before it is another one's turn. */
+const SLICE_BYTES = 1024 * 1024;
+
+/** A cluster that groups read. */
+export interface ConsumeCluster {
+  readonly backend: ConsumerBackend;
+  readonly maps: MapStore;
+}
+
+/** What a {@link ConsumeGroup} is made of. */
+export interface GroupOptions {
+  readonly name: string;
+  readonly mode: ConsumeMode;
+  readonly dedupe: boolean;
+  readonly start: Place;
+  readonly clusters: readonly ConsumeCluster[];
+  readonly shared: ConsumeShared;
+  readonly dispatch: DispatchShared;
+  /** There may be something to give out. */
+  onStock(group: ConsumeGroup): void;
+  /** This node may not serve the group; its subscriptions were told, and end. */
+  onRefused(group: ConsumeGroup): void;
+}
+
+/** A group on this node: who reads, what is read, on every cluster. */
+export class ConsumeGroup {
+  readonly name: string;
+  readonly mode: ConsumeMode;
+  readonly dedupe: boolean;
+  readonly members: readonly Membership[];
+  subs: Subscription[] = [];
+  isPaused = false;
+  /** Runs from the last subscription's end on. */
+  leaving: Timer | undefined;
+  readonly #options: GroupOptions;
+  readonly #dispatcher: Dispatcher;
+  readonly #ids = new Map<string, DedupeWindow>();
+  readonly #writer = new FrameWriter();
+  #topics: string[][];
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: GroupOptions) {
+    const { name, mode, shared, clusters } = options;
+    this.#options = options;
+    this.name = name;
+    this.mode = mode;
+    this.dedupe = options.dedupe;
+    this.#dispatcher = new Dispatcher(options.dispatch);
+    this.#topics = clusters.map(() => []);
+    this.members = clusters.map(
+      ({ backend, maps }, i) =>
+        new Membership(
+          {
+            group: name,
+            mode,
+            backend,
+            maps,
+            shared,
+            start: () => options.start,
+            dedupe: (topic, partition) => this.#idsOf(topic, partition),
+            onPartitions: () => this.#changed(),
+            onStock: () => options.onStock(this),
+            onPutOff: (topic) => this.#expectRetries(i, topic),
+            onRefused: (message) => this.#refused(message),
+          },
+          [],
+        ),
+    );
+  }
+
+  add(sub: Subscription): void {
+    this.leaving?.cancel();
+    this.leaving = undefined;
+    this.subs = [...this.subs, sub];
+    sub.assigned = this.assignedOf(sub);
+    this.#refreshIn(this.subs.length === 1 ? 0 : TOPICS_MS);
+    this.#options.onStock(this);
+  }
+
+  /** Ends a subscription; its leases are the caller's to give back. */
+  remove(sub: Subscription): void {
+    sub.ended = true;
+    this.subs = this.subs.filter((other) => other !== sub);
+    for (const partition of this.partitions()) {
+      if (partition.bound !== sub) continue;
+      partition.bound = undefined;
+      sub.bound--;
+    }
+    if (this.subs.length > 0) this.#refreshIn(TOPICS_MS);
+    this.#options.onStock(this);
+  }
+
+  *partitions(): Generator<ConsumePartition> {
+    for (const member of this.members) yield* member.partitions.values();
+  }
+
+  /** Whether it leases messages of a partition. */
+  reads(cluster: number, topic: string, partition: number): boolean {
+    return this.members.some(
+      (member) => member.backend.cluster === cluster && member.reads(topic, partition),
+    );
+  }
+
+  owns(partition: ConsumePartition): boolean {
+    return this.members.some((member) => member.failures.has(partition));
+  }
+
+  /** Partitions that this node reads for a subscription. */
+  assignedOf(sub: Subscription): number {
+    let count = 0;
+    for (const { topic, isLeaving } of this.partitions()) {
+      if (!isLeaving && sub.covers(topic)) count++;
+    }
+    return count;
+  }
+
+  /** Gives out a slice. True: there is more to do at once. */
+  dispatch(): boolean {
+    if (this.#closed) return false;
+    const more = !this.isPaused && this.#dispatcher.dispatch(this.subs, SLICE_BYTES);
+    for (const member of this.members) member.refill();
+    return more;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    for (const member of this.members) {
+      for (const failures of member.failures.values()) failures.release();
+    }
+    this.#options.onStock(this);
+  }
+
+  forgetIds(): void {
+    this.#ids.clear();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.leaving?.cancel();
+    await Promise.all(this.members.map((member) => member.close()));
+  }
+
+  #idsOf(topic: string, partition: number): DedupeWindow | undefined {
+    if (!this.dedupe) return undefined;
+    const key = `${topic}/${partition}`;
+    const known = this.#ids.get(key);
+    if (known !== undefined) return known;
+    const made = new DedupeWindow();
+    this.#ids.set(key, made);
+    return made;
+  }
+
+  #changed(): void {
+    this.#dispatcher.setPartitions(this.partitions());
+    for (const sub of this.subs) {
+      const assigned = this.assignedOf(sub);
+      if (assigned === sub.assigned) continue;
+      sub.assigned = assigned;
+      const topics = new Set<string>();
+      for (const { topic } of this.partitions()) if (sub.covers(topic)) topics.add(topic);
+      this.#writer.reset();
+      const said = { subscription: sub.id, assigned, topics: [...topics].sort() };
+      encodeAssigned(this.#writer, said);
+      sub.receiver.write(Buffer.from(this.#writer.view()));
+    }
+    this.#options.onStock(this);
+  }
+
+  #refused(message: string): void {
+    const ended = { code: ErrorCode.ROLE_REFUSED, message };
+    for (const sub of this.subs) {
+      this.#writer.reset();
+      encodeAssigned(this.#writer, { subscription: sub.id, assigned: 0, topics: [], ended });
+      sub.receiver.write(Buffer.from(this.#writer.view()));
+    }
+    this.#options.onRefused(this);
+  }
+
+  #refreshIn(delayMs: number): void {
+    this.#timer?.cancel();
+    this.#timer = this.#options.shared.clock.setTimer(() => void this.#refresh(), delayMs);
+  }
+
+  /** Finds the topics of all subscriptions, and tells the clusters what changed. */
+  async #refresh(): Promise<void> {
+    if (this.#closed) return;
+    const prefixes = [
+      ...new Set(this.subs.filter((s) => s.topics === undefined).map((s) => s.prefix)),
+    ];
+    const named = new Set(this.subs.flatMap((sub) => [...(sub.topics ?? [])]));
+    for (const [i, member] of this.members.entries()) {
+      const topics = new Set(named);
+      try {
+        for (const prefix of prefixes) {
+          for (const { name } of await member.backend.listTopics(prefix)) {
+            if (!isSideTopic(baseTopicOf(name, this.name))) topics.add(name);
+          }
+        }
+        for (const name of await this.#retryTopics(member, named)) topics.add(name);
+      } catch (error) {
+        // What is known stays; the next look comes soon.
+        const said = { group: this.name, code: codeOf(error), reason: messageOf(error) };
+        this.#options.shared.log.warn(said, 'the topics of a prefix could not be listed');
+        for (const topic of this.#topics[i] ?? []) topics.add(topic);
+      }
+      const list = [...topics].sort();
+      if (this.#closed || list.join('\n') === this.#topics[i]?.join('\n')) continue;
+      this.#topics[i] = list;
+      member.setTopics(list);
+    }
+    if (!this.#closed) this.#refreshIn(prefixes.length > 0 ? PREFIX_MS : RETRY_TOPICS_MS);
+  }
+
+  /** Where messages of these topics come again that were put off, as far as there were any. */
+  async #retryTopics(member: Membership, topics: ReadonlySet<string>): Promise<string[]> {
+    if (topics.size === 0) return [];
+    const wanted = new Set([...topics].map((topic) => retryTopicOf(topic, this.name)));
+    const found = await member.backend.listTopics(commonPrefix([...topics]));
+    return found.map(({ name }) => name).filter((name) => wanted.has(name));
+  }
+
+  /** The first message that is put off makes its topic: it is read from now on. */
+  #expectRetries(cluster: number, topic: string): void {
+    const name = retryTopicOf(topic, this.name) ?? topic;
+    if (!this.#closed && this.#topics[cluster]?.includes(name) === false) this.#refreshIn(0);
+  }
+}
+
+function commonPrefix(names: readonly string[]): string {
+  let prefix = names[0] ?? '';
+  for (const name of names) while (!name.startsWith(prefix)) prefix = prefix.slice(0, -1);
+  return prefix;
+}

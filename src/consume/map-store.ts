@@ -1,0 +1,15 @@
+import type { MapPlace } from '../offsets/commit-metadata.ts';
+import type { OffsetMerger } from '../offsets/offset-merger.ts';
+import type { ConsumePartition } from './partition.ts';
+
+/** Where ack maps go that are too large for a commit. */
+export interface MapStore {
+  /** Makes or checks where maps are kept. @throws ROLE_REFUSED, BACKEND_UNAVAILABLE */
+  ensure(): Promise<void>;
+  /** Writes what changed of a partition's map; resolves with the place of its head. */
+  write(group: string, partition: ConsumePartition): Promise<MapPlace>;
+  /** A commit of the partition was taken; when it named a map, that one counts from now on. */
+  committed(group: string, partition: ConsumePartition): void;
+  /** Reads a map; what it answers puts it into a merger. */
+  read(place: MapPlace): Promise<(merger: OffsetMerger) => void>;
+}

@@ -1,0 +1,394 @@
+import type {
+  ConsumerBackend,
+  FetchedRecords,
+  GroupMember,
+  Place,
+  TopicPartition,
+} from '../backend/consumer-port.ts';
+import { sleep } from '../base/clock.ts';
+import { type CodedError, codeOf, messageOf } from '../base/errors.ts';
+import { limits } from '../base/limits.ts';
+import { Committer } from './committer.ts';
+import type { ConsumeShared } from './consume-shared.ts';
+import type { DedupeWindow, NotedRecords } from './dedupe.ts';
+import { Failures } from './failures.ts';
+import { GapReader } from './gap-reader.ts';
+import { IdReader } from './id-reader.ts';
+import { LeaseWindow } from './lease-window.ts';
+import type { MapStore } from './map-store.ts';
+import { ConsumePartition } from './partition.ts';
+import { PartitionStart, type Started } from './partition-start.ts';
+import { baseTopicOf, retriesOf } from './retry-record.ts';
+import type { ConsumeMode } from './settle.ts';
+import { NO_WAIT } from './window-state.ts';
+
+/** Between two tries to take partitions over, in ms. */
+const RETRY_MS = 500;
+/**
+ * From `onRevoking` until what is out is given away with the partition, in ms. Below the session
+ * timeout of 6 s: a member that leaves sends no heartbeats any more, and its last commit, which
+ * names the open leases, would be that of a stranger.
+ */
+const DRAIN_MS = 4_000;
+/** The window is asked for offsets so far apart before the reader jumps. */
+const JUMP_OFFSETS = 16_384;
+
+/** What a {@link Membership} asks of its group. */
+export interface MembershipOptions {
+  readonly group: string;
+  readonly mode: ConsumeMode;
+  readonly backend: ConsumerBackend;
+  readonly maps: MapStore;
+  readonly shared: ConsumeShared;
+  start(): Place;
+  dedupe(topic: string, partition: number): DedupeWindow | undefined;
+  /** Partitions came or went. */
+  onPartitions(): void;
+  /** There is something to give out, or room to fetch more. */
+  onStock(): void;
+  /** A message of the topic was put off, and comes again from the group's retry topic. */
+  onPutOff(topic: string): void;
+  /** This node may not serve the group, for good. */
+  onRefused(message: string): void;
+}
+
+/** A node's membership of a group on one cluster, and the partitions it brings. */
+export class Membership {
+  readonly backend: ConsumerBackend;
+  readonly committer: Committer;
+  readonly partitions = new Map<string, ConsumePartition>();
+  readonly failures = new Map<ConsumePartition, Failures>();
+  readonly gaps: GapReader;
+  readonly #options: MembershipOptions;
+  readonly #ids: IdReader;
+  readonly #member: GroupMember;
+  readonly #start: PartitionStart;
+  /** Partitions that are being taken over: only who finds his own mark goes on. */
+  readonly #opening = new Map<string, object>();
+  #drop = new Uint8Array(1024);
+  #closed = false;
+
+  constructor(options: MembershipOptions, topics: readonly string[]) {
+    const { shared, backend, group } = options;
+    this.#options = options;
+    this.backend = backend;
+    this.gaps = new GapReader(backend);
+    this.#ids = new IdReader(backend, shared.clock);
+    this.#member = backend.join({
+      group,
+      topics,
+      clientId: shared.nodeId,
+      onAssigned: (partitions) => void this.#assigned(partitions),
+      onRevoking: (partitions, done) => void this.#revoking(partitions, done),
+      onLost: (partitions) => this.#lost(partitions),
+      onRecords: (batch) => this.#records(batch),
+      onError: (error, place) => this.#failed(error, place),
+    });
+    this.#start = new PartitionStart({ ...options, member: this.#member });
+    this.committer = new Committer({
+      clock: shared.clock,
+      member: this.#member,
+      stats: shared.stats,
+      commitMs: shared.commitMs,
+      commitAcks: shared.commitAcks,
+      partitions: () => this.partitions.values(),
+      encode: (partition) => this.#start.encode(partition, this.failures.get(partition)),
+      onCommitted: (partition) => options.maps.committed(group, partition),
+      onError: (error) => this.#say(error, 'a commit failed'),
+    });
+  }
+
+  /** Whether a partition was taken over. */
+  reads(topic: string, partition: number): boolean {
+    return this.partitions.has(keyOf(topic, partition));
+  }
+
+  setTopics(topics: readonly string[]): void {
+    this.#member.setTopics(topics);
+  }
+
+  /** Asks for more where there is room, and for payload that is missing. */
+  refill(): void {
+    const payloadMax = this.#options.shared.payloadBytesMax();
+    for (const partition of this.partitions.values()) {
+      if (partition.isLeaving) continue;
+      this.#want(partition, payloadMax);
+      const block = partition.window.missing();
+      if (block === undefined) continue;
+      block.asked = true;
+      void this.gaps
+        .fill(partition, block)
+        .catch((error: unknown) => this.#say(error, 'payload could not be read again'))
+        .finally(() => {
+          block.asked = false;
+          this.#options.onStock();
+        });
+    }
+  }
+
+  /** A partition begins anew at an offset, with an empty map. Its leases are lost. */
+  async reset(topic: string, partition: number, offset: number): Promise<boolean> {
+    const old = this.partitions.get(keyOf(topic, partition));
+    if (old === undefined) return false;
+    this.#close(old);
+    this.#open({ ...this.#start.fresh({ topic, partition }, offset), epoch: old.epoch + 1 });
+    const opened = this.partitions.get(keyOf(topic, partition));
+    if (opened !== undefined) await this.committer.flush([opened]);
+    this.#options.onPartitions();
+    return true;
+  }
+
+  /** Leases nothing more, waits for what is out, commits, and leaves the group. */
+  async close(): Promise<void> {
+    await this.#member.close();
+    this.#closed = true;
+    this.committer.close();
+    this.#lost([...this.partitions.values()]);
+  }
+
+  async #assigned(list: readonly TopicPartition[]): Promise<void> {
+    const { shared, onPartitions } = this.#options;
+    shared.stats.rebalances++;
+    const mark = {};
+    for (const { topic, partition } of list) this.#opening.set(keyOf(topic, partition), mark);
+    for (;;) {
+      const ours = list.filter((p) => this.#opening.get(keyOf(p.topic, p.partition)) === mark);
+      if (ours.length === 0 || this.#closed) break;
+      try {
+        const started = await this.#start.begin(ours);
+        for (const one of started) {
+          const key = keyOf(one.topic, one.partition);
+          if (this.#opening.get(key) !== mark) continue;
+          this.#opening.delete(key);
+          this.#open(one);
+        }
+        break;
+      } catch (error) {
+        this.#say(error, 'partitions could not be taken over');
+        if (codeOf(error) === 'ROLE_REFUSED') {
+          this.#options.onRefused(messageOf(error));
+          break;
+        }
+        await sleep(shared.clock, RETRY_MS);
+      }
+    }
+    onPartitions();
+  }
+
+  #open(started: Started): void {
+    const { shared, mode, group } = this.#options;
+    const { topic, partition: number, floor } = started;
+    const { timers, clock } = shared;
+    const window = new LeaseWindow({ mode, floor, heldMax: limits.heldPerKeyMax, timers });
+    started.load(window.merger);
+    const nowMs = clock.monotonic();
+    for (const lease of started.leases) {
+      const run = lease.run >>> 0;
+      const isDue = run === 0 && lease.leftMs === 0;
+      const dueMs = isDue ? NO_WAIT : nowMs + lease.leftMs;
+      window.inherited.set(lease.offset, { run, attempt: lease.attempt, dueMs });
+      shared.noteRun(lease.run);
+    }
+    const partition = new ConsumePartition({
+      cluster: this.backend.cluster,
+      topic,
+      partition: number,
+      window,
+      policy: shared.settler.policyOf(group, topic),
+      owner: this.#start.ownerOf(topic),
+      epoch: started.epoch,
+    });
+    const runs = started.leases.filter(({ run }) => run !== 0).map(({ run }) => run >>> 0);
+    partition.before = { ...started.before, runs: new Set(runs) };
+    partition.floorSinceMs = nowMs;
+    const failures = new Failures(partition, {
+      clock,
+      group,
+      onReturned: shared.onReturned,
+      read: (from, offset) => this.gaps.record(from, offset),
+      onChanged: (changed) => {
+        this.committer.note(changed, 0);
+        this.#options.onStock();
+      },
+      onPutOff: () => this.#options.onPutOff(topic),
+      onMoveFailed: (_partition, error) => this.#say(error, 'a message could not be moved'),
+    });
+    for (const { run, offset } of started.leases) if (run === 0) failures.inherit(offset);
+    this.partitions.set(keyOf(topic, number), partition);
+    this.failures.set(partition, failures);
+    shared.onOpened(window, partition, failures);
+    window.jump(window.merger.nextOpen(floor));
+    // A group that begins somewhere, or was set back, has seen nothing that counts.
+    const ids = started.before.epoch < 0 ? undefined : this.#options.dedupe(topic, number);
+    if (ids === undefined) this.#fetch(partition);
+    else {
+      const attemptsOf = (part: NotedRecords) => retriesOf(part, group).attempts;
+      void this.#ids
+        .before(partition, floor, ids, this.#isRetry(topic) ? attemptsOf : undefined)
+        .then(() => this.#fetch(partition));
+    }
+  }
+
+  /** The topic brings what the group put off. */
+  #isRetry(topic: string): boolean {
+    return baseTopicOf(topic, this.#options.group) !== topic;
+  }
+
+  #fetch(partition: ConsumePartition): void {
+    if (partition.isLeaving) return;
+    const { window, topic, partition: number } = partition;
+    partition.isFetching = true;
+    this.#member.start(topic, number, window.merger.nextOpen(window.nextOffset));
+    this.#want(partition, this.#options.shared.payloadBytesMax());
+  }
+
+  /** Drains, commits floor, map and open leases, and lets go. */
+  async #revoking(list: readonly TopicPartition[], done: () => void): Promise<void> {
+    const { clock, stats } = this.#options.shared;
+    stats.rebalances++;
+    for (const { topic, partition } of list) this.#opening.delete(keyOf(topic, partition));
+    const leaving = this.#own(list);
+    for (const partition of leaving) partition.isLeaving = true;
+    this.#options.onPartitions();
+    const until = clock.monotonic() + DRAIN_MS;
+    const isBusy = (p: ConsumePartition): boolean => !p.isClosed && p.window.leased > 0;
+    while (leaving.some(isBusy) && clock.monotonic() < until) await sleep(clock, 20);
+    try {
+      await this.committer.flush(leaving);
+    } catch (error) {
+      this.#say(error, 'the last commit of partitions that go failed');
+    }
+    for (const partition of leaving) this.#close(partition);
+    this.#options.onPartitions();
+    done();
+  }
+
+  #lost(list: readonly TopicPartition[]): void {
+    for (const { topic, partition } of list) this.#opening.delete(keyOf(topic, partition));
+    for (const partition of this.#own(list)) this.#close(partition);
+    this.#options.onPartitions();
+  }
+
+  #own(list: readonly TopicPartition[]): ConsumePartition[] {
+    return list.flatMap(({ topic, partition }) => {
+      const own = this.partitions.get(keyOf(topic, partition));
+      return own === undefined ? [] : [own];
+    });
+  }
+
+  #close(partition: ConsumePartition): void {
+    if (partition.isClosed) return;
+    partition.isClosed = true;
+    partition.isLeaving = true;
+    const key = keyOf(partition.topic, partition.partition);
+    if (this.partitions.get(key) === partition) this.partitions.delete(key);
+    this.failures.delete(partition);
+    this.committer.forget(partition);
+    this.#options.shared.onClosed(partition);
+    partition.window.close();
+  }
+
+  #records(batch: FetchedRecords): void {
+    const partition = this.partitions.get(keyOf(batch.topic, batch.partition));
+    if (partition === undefined || partition.isLeaving) {
+      batch.release?.();
+      return;
+    }
+    const { shared, dedupe, onStock, group } = this.#options;
+    const { window } = partition;
+    const isRetry = this.#isRetry(batch.topic);
+    const retries = isRetry ? retriesOf(batch, group) : undefined;
+    const bytes = batch.records.length;
+    partition.wanted = Math.max(0, partition.wanted - bytes);
+    partition.averageBytes = Math.max(1, Math.round(bytes / batch.count));
+    partition.endOffset = batch.endOffset;
+    const ids = dedupe(batch.topic, batch.partition);
+    if (ids === undefined && retries === undefined) window.take(batch);
+    else {
+      if (this.#drop.length < batch.count) this.#drop = new Uint8Array(batch.count * 2);
+      this.#drop.fill(0, 0, batch.count);
+      const copies = ids?.note(batch, partition.cluster, this.#drop, retries?.attempts) ?? 0;
+      shared.stats.duplicates += copies;
+      if (retries !== undefined) this.#dropOld(partition, retries.writtenMs);
+      window.take(batch, this.#drop, retries?.attempts);
+    }
+    if (window.merger.floor > partition.committedFloor) this.committer.note(partition, 0);
+    window.shed(shared.payloadBytesMax());
+    this.#jump(partition);
+    onStock();
+  }
+
+  /** The age of what was put off counts from its first topic on. */
+  #dropOld({ policy }: ConsumePartition, writtenMs: Float64Array): void {
+    const before = this.#options.shared.clock.now() - policy.ttlMs;
+    let count = 0;
+    for (let i = 0; i < writtenMs.length; i++) {
+      if (writtenMs[i] === 0 || (writtenMs[i] as number) >= before || this.#drop[i] === 1) continue;
+      this.#drop[i] = 1;
+      count++;
+    }
+    if (count > 0) policy.expired(count);
+  }
+
+  /** After a restart much of what follows may be acked: reading goes on behind it. */
+  #jump(partition: ConsumePartition): void {
+    const { window, topic, partition: number } = partition;
+    const next = window.merger.nextOpen(window.nextOffset);
+    if (next - window.nextOffset < JUMP_OFFSETS) return;
+    window.jump(next);
+    partition.wanted = 0;
+    this.#member.start(topic, number, next);
+  }
+
+  #want(partition: ConsumePartition, payloadMax: number): void {
+    const { window } = partition;
+    if (!partition.isFetching) return;
+    if (window.unfinished >= limits.windowMessagesMax) return;
+    const fetchMax = Math.min(payloadMax, limits.fetchAheadBytes);
+    const ahead = window.fresh * partition.averageBytes + partition.wanted;
+    if (ahead > fetchMax / 2) return;
+    const bytes = Math.ceil(fetchMax - ahead);
+    partition.wanted += bytes;
+    this.#member.want(partition.topic, partition.partition, bytes);
+  }
+
+  #failed(error: CodedError, place: TopicPartition | undefined): void {
+    if (error.code === 'OFFSET_OUT_OF_RANGE' && place !== undefined) {
+      void this.#overtaken(place).catch((cause: unknown) => this.#say(cause, 'no new position'));
+    } else this.#say(error, 'the consumer reports');
+  }
+
+  /** Retention has freed what was not read yet: it is counted, said, and passed over. */
+  async #overtaken({ topic, partition: number }: TopicPartition): Promise<void> {
+    const { shared, backend, onStock } = this.#options;
+    const spans = await backend.offsets(topic);
+    const span = spans.find(({ partition }) => partition === number);
+    const partition = this.partitions.get(keyOf(topic, number));
+    if (span === undefined || partition === undefined) return;
+    const { window } = partition;
+    if (window.nextOffset > span.endOffset) {
+      // The topic was made anew, or cut: what was counted on is not there any more.
+      await this.reset(topic, number, span.endOffset);
+      return;
+    }
+    const gone = Math.max(0, span.startOffset - window.nextOffset);
+    const known = gone === 0 ? 0 : window.merger.confirm(window.nextOffset, gone);
+    shared.stats.lostToRetention += known;
+    const said = { group: this.#options.group, topic, partition: number, messages: known };
+    shared.log.warn(said, 'retention freed messages that the group had not read');
+    window.jump(span.startOffset);
+    partition.wanted = 0;
+    this.committer.note(partition, 0);
+    this.#member.start(topic, number, window.merger.nextOpen(window.nextOffset));
+    onStock();
+  }
+
+  #say(error: unknown, what: string): void {
+    const { log } = this.#options.shared;
+    log.warn({ group: this.#options.group, code: codeOf(error), reason: messageOf(error) }, what);
+  }
+}
+
+function keyOf(topic: string, partition: number): string {
+  return `${topic}/${partition}`;
+}

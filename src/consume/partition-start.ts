@@ -1,0 +1,214 @@
+import type {
+  CommittedOffset,
+  ConsumerBackend,
+  GroupMember,
+  OffsetCommit,
+  Place,
+  TopicPartition,
+} from '../backend/consumer-port.ts';
+import { coded, codeOf } from '../base/errors.ts';
+import { decodeInline, encodeInline } from '../offsets/ack-map.ts';
+import {
+  type CommitMetadata,
+  decodeMetadata,
+  encodeMetadata,
+  type OpenLease,
+} from '../offsets/commit-metadata.ts';
+import { OffsetMerger } from '../offsets/offset-merger.ts';
+import type { ConsumeShared } from './consume-shared.ts';
+import type { Failures } from './failures.ts';
+import type { MapStore } from './map-store.ts';
+import type { ConsumePartition } from './partition.ts';
+import { ownerHash } from './token.ts';
+
+/** Bytes of a map that stands in the commit itself. */
+const INLINE_BYTES = 1_500;
+/** Open leases that a hand-over names, and failed messages that a commit names. */
+const LEASES_MAX = 400;
+const FAILED_MAX = 300;
+
+/** What is known of a partition when it is taken over. */
+export interface Started extends TopicPartition {
+  readonly floor: number;
+  readonly epoch: number;
+  readonly leases: readonly OpenLease[];
+  readonly before: { ownerHigh: number; ownerLow: number; epoch: number };
+  /** Puts what is acked above the floor into a merger. */
+  load(merger: OffsetMerger): void;
+}
+
+/** What {@link PartitionStart} needs. */
+export interface PartitionStartOptions {
+  readonly group: string;
+  readonly backend: ConsumerBackend;
+  readonly member: GroupMember;
+  readonly maps: MapStore;
+  readonly shared: ConsumeShared;
+  start(): Place;
+}
+
+/**
+ * Where a partition begins for a new owner, by the group's commit, which is the only truth; and
+ * what this owner commits. The owner's epoch is committed before anything is leased.
+ */
+export class PartitionStart {
+  readonly #options: PartitionStartOptions;
+  readonly #owners = new Map<string, Buffer>();
+
+  constructor(options: PartitionStartOptions) {
+    this.#options = options;
+  }
+
+  /** Who owns a topic of the group here, as tokens say it: 8 bytes. */
+  ownerOf(topic: string): Buffer {
+    const known = this.#owners.get(topic);
+    if (known !== undefined) return known;
+    const owner = ownerHash(this.#options.shared.nodeId, this.#options.group, topic);
+    this.#owners.set(topic, owner);
+    return owner;
+  }
+
+  /**
+   * Reads the commits of partitions and commits this node as their owner.
+   * @throws as the backend does; ROLE_REFUSED for a secret that is not this node's
+   */
+  async begin(list: readonly TopicPartition[]): Promise<Started[]> {
+    const { member, backend, shared } = this.#options;
+    const commits = await member.committed(list);
+    const unknown = commits.filter(({ offset }) => offset === undefined);
+    const positions =
+      unknown.length === 0 ? [] : await backend.positions(unknown, this.#options.start());
+    const started: Started[] = [];
+    for (const commit of commits) {
+      const at = commit.offset ?? positions[unknown.indexOf(commit)] ?? 0;
+      started.push(await this.#one(commit, at));
+    }
+    await member.commit(started.map((one, i) => this.#claim(one, commits[i]?.metadata ?? '')));
+    shared.stats.commits++;
+    return started;
+  }
+
+  /** A partition with nothing acked above `floor`. */
+  fresh({ topic, partition }: TopicPartition, floor: number): Started {
+    const epoch = Math.round(this.#options.shared.clock.now());
+    const before = { ownerHigh: 0, ownerLow: 0, epoch: -1 };
+    return { topic, partition, floor, epoch, leases: [], before, load: () => {} };
+  }
+
+  /** What is committed of a partition now; `failures` are its own. */
+  encode(
+    partition: ConsumePartition,
+    failures: Failures | undefined,
+  ): OffsetCommit | Promise<OffsetCommit> {
+    const { merger } = partition.window;
+    const map = merger.confirmedAbove === 0 ? Buffer.alloc(0) : encodeInline(merger, INLINE_BYTES);
+    const floor = merger.floor;
+    const leases = this.#leases(partition, failures);
+    if (map !== undefined) return this.#entry(partition, floor, map, leases);
+    const { maps, group } = this.#options;
+    return maps
+      .write(group, partition)
+      .then((place) => this.#entry(partition, floor, place, leases));
+  }
+
+  /** What the next owner must know beside the map: what is out, when it goes, and what failed. */
+  #leases(p: ConsumePartition, failures: Failures | undefined): OpenLease[] {
+    const now = this.#options.shared.clock.monotonic();
+    const leases: OpenLease[] = !p.isLeaving
+      ? []
+      : p.window.openLeases(LEASES_MAX).map((lease) => ({
+          offset: lease.offset,
+          run: lease.run,
+          attempt: lease.attempt,
+          leftMs: Math.max(0, (lease.dueMs - now) | 0),
+        }));
+    const failed = failures?.unfinished(FAILED_MAX) ?? [];
+    if (failed.length === 0) return leases;
+    const out = new Set(leases.map(({ offset }) => offset));
+    for (const row of failed) if (!out.has(row.offset)) leases.push({ ...row, run: 0 });
+    return leases.sort((a, b) => a.offset - b.offset);
+  }
+
+  #entry(
+    p: ConsumePartition,
+    offset: number,
+    map: CommitMetadata['map'],
+    leases: readonly OpenLease[],
+  ): OffsetCommit {
+    const { shared } = this.#options;
+    const metadata = encodeMetadata({
+      epoch: p.epoch,
+      fingerprint: shared.fingerprint,
+      owner: this.ownerOf(p.topic),
+      map,
+      leases,
+    });
+    return { topic: p.topic, partition: p.partition, offset, metadata };
+  }
+
+  async #one(commit: CommittedOffset, floor: number): Promise<Started> {
+    const { shared, maps } = this.#options;
+    const empty = this.fresh(commit, floor);
+    const found = this.#read(commit);
+    if (found === undefined) return empty;
+    if (!found.fingerprint.equals(shared.fingerprint)) {
+      throw coded(
+        'ROLE_REFUSED',
+        `group ${this.#options.group} was served with another cluster.secret: its commits name ` +
+          `${found.fingerprint.toString('hex')}, this node has ` +
+          `${shared.fingerprint.toString('hex')}`,
+        { hint: 'give every node that shares groups the same cluster.secret' },
+      );
+    }
+    const epoch = Math.max(found.epoch + 1, empty.epoch);
+    const before = {
+      ownerHigh: found.owner.readUInt32BE(0),
+      ownerLow: found.owner.readUInt32BE(4),
+      epoch: found.epoch,
+    };
+    const { map, leases } = found;
+    const started = { ...empty, epoch, before, leases };
+    try {
+      if (Buffer.isBuffer(map)) {
+        // Once for nothing: what is damaged must be found here.
+        decodeInline(map, new OffsetMerger(floor));
+        return { ...started, load: (to) => decodeInline(map, to) };
+      }
+      return { ...started, load: await maps.read(map) };
+    } catch (error) {
+      if (codeOf(error) !== 'MALFORMED_MAP') throw error;
+      this.#lostMap(commit, error);
+      return started;
+    }
+  }
+
+  #read(commit: CommittedOffset): CommitMetadata | undefined {
+    try {
+      return decodeMetadata(commit.metadata);
+    } catch (error) {
+      this.#lostMap(commit, error);
+      return undefined;
+    }
+  }
+
+  /** What was acked above the floor comes again: more than once is allowed, never is not. */
+  #lostMap({ topic, partition }: CommittedOffset, error: unknown): void {
+    const { shared, group } = this.#options;
+    shared.stats.damagedMaps++;
+    shared.log.error({ err: error, group, topic, partition }, 'the ack map of a commit is lost');
+  }
+
+  /** The first commit of an owner: floor and map as they were, its own epoch. */
+  #claim(one: Started, metadata: string): OffsetCommit {
+    const { shared } = this.#options;
+    const found = one.before.epoch < 0 ? undefined : decodeMetadata(metadata);
+    const claimed = encodeMetadata({
+      epoch: one.epoch,
+      fingerprint: shared.fingerprint,
+      owner: found?.owner ?? this.ownerOf(one.topic),
+      map: found?.map ?? Buffer.alloc(0),
+      leases: one.leases,
+    });
+    return { topic: one.topic, partition: one.partition, offset: one.floor, metadata: claimed };
+  }
+}

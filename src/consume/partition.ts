@@ -1,0 +1,85 @@
+import type { Cluster } from '../backend/consumer-port.ts';
+import type { LeaseWindow } from './lease-window.ts';
+import type { SettlePolicy } from './settle.ts';
+import type { Subscription } from './subscription.ts';
+
+/** What a partition is made of. */
+export interface PartitionOptions {
+  readonly cluster: Cluster;
+  readonly topic: string;
+  readonly partition: number;
+  readonly window: LeaseWindow;
+  readonly policy: SettlePolicy;
+  /** {@link ownerHash} of this node: 8 bytes. */
+  readonly owner: Buffer;
+  readonly epoch: number;
+}
+
+/** The owner before, as far as its leases hold on. */
+export interface Before {
+  readonly ownerHigh: number;
+  readonly ownerLow: number;
+  readonly epoch: number;
+  /** Modulo 2^32. Only these are honoured: others have the numbers of runs of this owner. */
+  readonly runs: ReadonlySet<number>;
+}
+
+/** A partition that this node owns for a group. */
+export class ConsumePartition {
+  readonly cluster: Cluster;
+  readonly topic: string;
+  readonly topicBytes: Buffer;
+  readonly partition: number;
+  readonly window: LeaseWindow;
+  readonly policy: SettlePolicy;
+  readonly ownerHigh: number;
+  readonly ownerLow: number;
+  readonly epoch: number;
+  /** Owner and epoch in the tokens that the owner before granted (-1: none), and runs it left. */
+  before: Before = { ownerHigh: 0, ownerLow: 0, epoch: -1, runs: new Set() };
+  /** Nothing is leased any more: it goes to another member. */
+  isLeaving = false;
+  isClosed = false;
+  /** Settled since the last commit was begun. */
+  uncommitted = 0;
+  /** Something changed since the last commit was begun. */
+  isDirty = false;
+  /** The floor of the last commit, and when it last rose, in ms of the engine's clock. */
+  committedFloor: number;
+  floorSinceMs = 0;
+  /** Of a partition-ordered group: who has it. */
+  bound: Subscription | undefined;
+  /** Its position is set: records may be asked for. */
+  isFetching = false;
+  /** Bytes of fetch credit that are out. */
+  wanted = 0;
+  /** Bytes of a record, as the latest fetches had them. */
+  averageBytes = 1_024;
+  endOffset = 0;
+  /** Nothing could be given out in this round of dispatching. */
+  dryRound = -1;
+
+  constructor(options: PartitionOptions) {
+    this.cluster = options.cluster;
+    this.topic = options.topic;
+    this.topicBytes = Buffer.from(options.topic);
+    this.partition = options.partition;
+    this.window = options.window;
+    this.policy = options.policy;
+    this.ownerHigh = options.owner.readUInt32BE(0);
+    this.ownerLow = options.owner.readUInt32BE(4);
+    this.epoch = options.epoch;
+    this.committedFloor = options.window.merger.floor;
+  }
+
+  /** Messages that could be given out, as far as their order lets them. */
+  get stock(): number {
+    return this.isLeaving ? 0 : this.window.ready + this.window.fresh;
+  }
+
+  /** Messages of the log behind what was read, and read ones that are unfinished. */
+  get lag(): number {
+    const { window } = this;
+    return Math.max(0, this.endOffset - window.nextOffset) + window.unfinished;
+  }
+}

@@ -1,0 +1,42 @@
+import type { ConsumePartition } from './partition.ts';
+import { TOKEN_BYTES } from './token.ts';
+
+/** Runs whose tokens are remembered: 3 MiB. */
+const RUNS = 65_536;
+const MASK = RUNS - 1;
+const WORDS = TOKEN_BYTES / 4;
+/** Position of the low word of a token's run, in bytes. */
+const RUN_AT = 32;
+
+/**
+ * The tokens of the latest runs, each with its partition. An ack whose token is found here, byte
+ * for byte, needs no HMAC.
+ */
+export class RunBook {
+  readonly #tokens = new Int32Array(RUNS * WORDS);
+  readonly #partitions = new Array<ConsumePartition | undefined>(RUNS).fill(undefined);
+
+  note(token: Buffer, at: number, partition: ConsumePartition): void {
+    const slot = token.readUInt32BE(at + RUN_AT) & MASK;
+    const to = slot * WORDS;
+    for (let i = 0; i < WORDS; i++) this.#tokens[to + i] = token.readInt32BE(at + i * 4);
+    this.#partitions[slot] = partition;
+  }
+
+  /** The partition of a token that was noted; undefined when it is not known here. */
+  find(bytes: Buffer, at: number): ConsumePartition | undefined {
+    const slot = bytes.readUInt32BE(at + RUN_AT) & MASK;
+    const from = slot * WORDS;
+    for (let i = 0; i < WORDS; i++) {
+      if (this.#tokens[from + i] !== bytes.readInt32BE(at + i * 4)) return undefined;
+    }
+    return this.#partitions[slot];
+  }
+
+  /** A partition has gone: its tokens are looked at again from scratch. */
+  forget(partition: ConsumePartition): void {
+    for (let i = 0; i < RUNS; i++) {
+      if (this.#partitions[i] === partition) this.#partitions[i] = undefined;
+    }
+  }
+}

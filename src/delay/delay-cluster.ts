@@ -1,0 +1,323 @@
+import { DELAY_ID_BYTES, DELAY_PARTITIONS } from '../../protocol/src/delay-id.ts';
+import { DelayIdKind } from '../../protocol/src/generated.ts';
+import type {
+  ConsumerBackend,
+  FetchedRecords,
+  GroupMember,
+  TopicPartition,
+} from '../backend/consumer-port.ts';
+import type { InternalTopicSpec, Publisher } from '../backend/publisher-port.ts';
+import { type Clock, sleep } from '../base/clock.ts';
+import { codeOf, messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { DelayIndex } from './delay-index.ts';
+import { delayRecord, dueOf, movedTarget, readDelayRecord, tombstone } from './delay-record.ts';
+import { DelayStats } from './delay-stats.ts';
+import { DelayWrites } from './delay-writes.ts';
+import { DueLoop } from './due-loop.ts';
+import { LogApplier, type LogEffect } from './log-applier.ts';
+
+/** Where delayed messages wait, on each cluster. */
+export const delayTopic = '__mqproxy.delay';
+/** The group whose membership shares the partitions among nodes; it commits nothing. */
+export const delayGroup = '__mqproxy.delay';
+
+/** How the delay log must be: all of it is kept that no tombstone ended. */
+export function delayTopicSpec(messageBytesMax: number): InternalTopicSpec {
+  return {
+    name: delayTopic,
+    partitions: DELAY_PARTITIONS,
+    replicationFactor: 'auto',
+    config: {
+      'cleanup.policy': 'compact',
+      // A node that takes over reads tombstones that came while it read; a day is plenty.
+      'delete.retention.ms': '86400000',
+      // What fired while it was replaced is written again; until then the cleaner must wait.
+      'min.compaction.lag.ms': '60000',
+      'max.message.bytes': String(messageBytesMax + SIDE_BYTES),
+    },
+  };
+}
+
+/** What a {@link DelayCluster} is made of. */
+export interface DelayClusterParts {
+  readonly consumers: ConsumerBackend;
+  readonly publisher: Publisher;
+  readonly index: DelayIndex;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The node's id. */
+  readonly clientId: string;
+}
+
+/** Most that `mq-to` and the envelope add to a message, in bytes. */
+const SIDE_BYTES = 128 * 1024;
+const CREDIT_BYTES = 2 * 1024 * 1024;
+const RESTATE_AGAIN_MS = 1_000;
+const NUDGE_MS = 3_000;
+
+/** A partition that is ours. */
+interface Own {
+  /** Nothing of it fires before everything up to here was applied. */
+  endOffset: number;
+  applied: number;
+  ready: boolean;
+}
+
+/** The delayed messages of one cluster: its log is applied to the index, and what is due fires. */
+export class DelayCluster {
+  readonly stats = new DelayStats();
+  readonly index: DelayIndex;
+  readonly writes: DelayWrites;
+  readonly loop: DueLoop;
+  readonly #parts: DelayClusterParts;
+  readonly #applier: LogApplier;
+  readonly #own = new Map<number, Own>();
+  #member: GroupMember | undefined;
+  #work: Promise<void> = Promise.resolve();
+  #reloading = false;
+  #closed = false;
+  #waiters: { partition: number; offset: number; resolve: () => void }[] = [];
+
+  constructor(parts: DelayClusterParts) {
+    this.#parts = parts;
+    const { index, publisher, clock, log } = parts;
+    this.index = index;
+    this.writes = new DelayWrites(publisher);
+    this.#applier = new LogApplier(index);
+    this.loop = new DueLoop({
+      topic: delayTopic,
+      index,
+      publisher,
+      clock,
+      log,
+      stats: this.stats,
+      work: (task) => void this.work(task),
+      isReady: (partition) => this.isReady(partition),
+    });
+  }
+
+  /** Messages that wait in this node's partitions. */
+  get pending(): number {
+    return this.#applier.pending;
+  }
+
+  /** Partitions of this node, and how many of them are applied up to where they began. */
+  get partitions(): { own: number; ready: number } {
+    let ready = 0;
+    for (const own of this.#own.values()) if (own.ready) ready++;
+    return { own: this.#own.size, ready };
+  }
+
+  /** Joins the others; what is this node's is read, applied and fired from now on. */
+  start(): void {
+    this.#member = this.#parts.consumers.join({
+      group: delayGroup,
+      topics: [delayTopic],
+      clientId: this.#parts.clientId,
+      onAssigned: (partitions) => void this.work(() => this.#assigned(partitions)),
+      onRevoking: (partitions, done) => {
+        this.#revoke(partitions);
+        void this.work(async () => done());
+      },
+      onLost: (partitions) => this.#revoke(partitions),
+      onRecords: (batch) => void this.work(() => this.#apply(batch)),
+      onError: (error, place) => {
+        const { code, message } = error;
+        this.#parts.log.warn({ code, message, place }, 'reading the delay log');
+      },
+    });
+  }
+
+  isReady(partition: number): boolean {
+    return this.#own.get(partition)?.ready === true;
+  }
+
+  isOwn(partition: number): boolean {
+    return this.#own.has(partition);
+  }
+
+  /** Runs a task after all before it; what it throws is logged. */
+  work(task: () => Promise<void>): Promise<void> {
+    this.#work = this.#work.then(task).catch((error: unknown) => {
+      const { log } = this.#parts;
+      log.error({ code: codeOf(error), message: messageOf(error) }, 'the delay role stumbled');
+    });
+    return this.#work;
+  }
+
+  /** Resolves when the partition is applied up to before `offset`, or is not ours any more. */
+  untilApplied(partition: number, offset: number): Promise<void> {
+    const own = this.#own.get(partition);
+    if (own === undefined || own.applied >= offset) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiters.push({ partition, offset, resolve });
+    });
+  }
+
+  /** Resolves when what is in the log now was applied. */
+  async caughtUp(partition: number): Promise<void> {
+    const offsets = await this.#parts.consumers.offsets(delayTopic);
+    const end = offsets.find((p) => p.partition === partition)?.endOffset ?? 0;
+    await this.untilApplied(partition, end);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.loop.close();
+    await this.#member?.close();
+    await this.#work;
+    for (const { resolve } of this.#waiters.splice(0)) resolve();
+    await this.index.close();
+  }
+
+  async #assigned(partitions: readonly TopicPartition[]): Promise<void> {
+    if (partitions.length === 0 || this.#closed) return;
+    const offsets = await this.#offsets();
+    for (const { partition } of partitions) {
+      const span = offsets.find((p) => p.partition === partition);
+      const endOffset = span?.endOffset ?? 0;
+      const startOffset = span?.startOffset ?? 0;
+      let applied = await this.#applier.begin(partition);
+      if (applied > endOffset) {
+        this.#parts.log.error({ partition, applied, endOffset }, 'the delay log is another one');
+        await this.index.forget(partition);
+        applied = await this.#applier.begin(partition);
+      }
+      if (applied < startOffset) applied = startOffset;
+      if (applied === startOffset && endOffset > startOffset) this.stats.replays++;
+      const ready = applied >= endOffset;
+      this.#own.set(partition, { endOffset, applied, ready });
+      this.#member?.start(delayTopic, partition, applied);
+      this.#member?.want(delayTopic, partition, CREDIT_BYTES);
+      if (ready) this.#reloadSoon();
+      else this.#nudgeLater(partition, applied);
+    }
+  }
+
+  /**
+   * What the cleaner took from the end of the log is never read, so that the end would never be
+   * reached. Then a tombstone that ends nothing is written: the end is behind it.
+   */
+  #nudgeLater(partition: number, before: number): void {
+    this.#parts.clock.setTimer(() => {
+      const own = this.#own.get(partition);
+      if (own === undefined || own.ready || this.#closed) return;
+      if (own.applied === before) {
+        const id = Buffer.alloc(DELAY_ID_BYTES);
+        id[1] = partition;
+        this.writes.write(tombstone(delayTopic, id)).catch((error: unknown) => {
+          this.#parts.log.warn({ partition, message: messageOf(error) }, 'the end is not reached');
+        });
+      }
+      this.#nudgeLater(partition, own.applied);
+    }, NUDGE_MS);
+  }
+
+  async #offsets() {
+    for (;;) {
+      try {
+        return await this.#parts.consumers.offsets(delayTopic);
+      } catch (error) {
+        if (this.#closed) return [];
+        this.#parts.log.warn({ message: messageOf(error) }, 'the delay log cannot be asked');
+        await sleep(this.#parts.clock, RESTATE_AGAIN_MS);
+      }
+    }
+  }
+
+  #revoke(partitions: readonly TopicPartition[]): void {
+    for (const { partition } of partitions) {
+      this.#own.delete(partition);
+      this.#applier.end(partition);
+    }
+    this.loop.window.dropWaiting(({ id }) => !this.#own.has(id[1] as number));
+    this.#wakeWaiters();
+  }
+
+  async #apply(batch: FetchedRecords): Promise<void> {
+    const own = this.#own.get(batch.partition);
+    if (own === undefined || batch.nextOffset <= own.applied) return;
+    const { effects, foreign } = await this.#applier.apply(batch);
+    this.stats.applied += batch.count;
+    this.stats.foreign += foreign;
+    own.applied = batch.nextOffset;
+    if (!own.ready && own.applied >= own.endOffset) {
+      own.ready = true;
+      this.#reloadSoon();
+    }
+    for (const effect of effects) this.#effect(effect, own);
+    this.#member?.want(delayTopic, batch.partition, batch.records.length);
+    this.#wakeWaiters();
+  }
+
+  #effect(effect: LogEffect, own: Own): void {
+    const { loop } = this;
+    if (effect.kind === 'restate') {
+      void this.#restate(effect.id);
+      return;
+    }
+    if (effect.kind === 'ended') {
+      const entry = loop.window.find(effect.id);
+      const { endsOffset } = effect;
+      const isIt = endsOffset === undefined || entry?.offset === endsOffset;
+      if (entry !== undefined && isIt) loop.window.drop(entry);
+      return;
+    }
+    const { record, dueMs } = effect;
+    this.stats.scheduled++;
+    const entry = loop.window.find(record.id);
+    if (entry !== undefined) {
+      // The same message again, by a resend after a crash: the first goes on.
+      const isOnItsWay = entry.state !== 'waiting' && entry.state !== 'held';
+      if (isOnItsWay && entry.dueMs === dueMs && isAlone(record.id)) return;
+      loop.window.drop(entry);
+    }
+    if (!own.ready || record.target === undefined || !loop.isNear(dueMs, record.id)) return;
+    const { id, offset, bytes, target } = record;
+    loop.add({ id, offset, bytes, target }, dueMs);
+  }
+
+  /** Writes what stands again, so that it is the newest of its key. */
+  async #restate(id: Buffer): Promise<void> {
+    while (!this.#closed) {
+      const place = await this.index.find(id);
+      if (place === undefined) return;
+      const bytes = await this.index.record(id, place.dueMs);
+      const record = bytes === undefined ? undefined : readDelayRecord(bytes);
+      if (record?.target === undefined) return;
+      const target = movedTarget(record.target, dueOf(record.target));
+      try {
+        await this.writes.write(delayRecord(delayTopic, record, target));
+        return;
+      } catch (error) {
+        this.#parts.log.warn({ message: messageOf(error) }, 'a delayed message is written again');
+        await sleep(this.#parts.clock, RESTATE_AGAIN_MS);
+      }
+    }
+  }
+
+  /** Partitions become ready one after the other; they are loaded together. */
+  #reloadSoon(): void {
+    if (this.#reloading) return;
+    this.#reloading = true;
+    this.#parts.clock.setTimer(() => {
+      this.#reloading = false;
+      if (!this.#closed) this.loop.reload();
+    }, 0);
+  }
+
+  #wakeWaiters(): void {
+    if (this.#waiters.length === 0) return;
+    this.#waiters = this.#waiters.filter(({ partition, offset, resolve }) => {
+      const own = this.#own.get(partition);
+      if (own !== undefined && own.applied < offset) return true;
+      resolve();
+      return false;
+    });
+  }
+}
+
+function isAlone(id: Buffer): boolean {
+  return id[2] === DelayIdKind.MESSAGE || id[2] === DelayIdKind.LEVEL;
+}

@@ -1,0 +1,251 @@
+import { formatDelayId } from '../../protocol/src/delay-id.ts';
+import { DUE_HORIZON_MS } from '../../protocol/src/due.ts';
+import { DelayIdKind } from '../../protocol/src/generated.ts';
+import { formatMessageId } from '../../protocol/src/message-id.ts';
+import type { Clock } from '../base/clock.ts';
+import { coded } from '../base/errors.ts';
+import { type DelayCluster, delayTopic } from './delay-cluster.ts';
+import { dueKey } from './delay-index.ts';
+import {
+  type DelayRecord,
+  delayRecord,
+  movedTarget,
+  readDelayRecord,
+  targetOf,
+  tombstone,
+  topicOf,
+} from './delay-record.ts';
+import type { NearDelay } from './due-window.ts';
+
+/** A delayed message as commands show it. */
+export interface DelayedMessage {
+  readonly id: string;
+  readonly topic: string;
+  readonly key?: Buffer;
+  readonly partition?: number;
+  readonly dueMs: number;
+  readonly acceptedMs: number;
+  readonly messageId: string;
+  readonly valueBytes: number;
+  readonly value?: Buffer | null;
+  readonly cluster: number;
+}
+
+/** What became of a command. */
+export type DelayOutcome = 'cancelled' | 'moved' | 'tooLate' | 'notFound';
+
+/** Which messages are listed. */
+export interface DelayQuery {
+  readonly topic?: string;
+  /** Due from, in unix ms. */
+  readonly fromMs?: number;
+  /** Due before, in unix ms. */
+  readonly toMs?: number;
+  readonly limit: number;
+  /** Where a page before ended. */
+  readonly cursor?: string;
+}
+
+/** What a node knows of its delayed messages. */
+export interface DelayCounts {
+  /** Messages that wait in this node's partitions, or of the topic asked. */
+  readonly pending: number;
+  /** There are more than were counted. */
+  readonly atLeast?: boolean;
+  readonly nextDueMs?: number;
+  /** Held in memory. */
+  readonly near: number;
+  /** Due, and not published yet. */
+  readonly queued: number;
+  readonly fired: number;
+  readonly early: number;
+  readonly late: number;
+  readonly cancelled: number;
+  readonly moved: number;
+  readonly refused: number;
+  readonly partitions: number;
+  readonly ready: number;
+}
+
+/** A page of messages, by due time. */
+export interface DelayPage {
+  readonly delays: readonly DelayedMessage[];
+  /** Where the next page begins; absent: this was the last. */
+  readonly cursor?: string;
+}
+
+/** Index entries looked at for one page; a page may so be short though more follows. */
+const LOOKED_AT_MAX = 50_000;
+const TIME_MAX = 2 ** 48 - 1;
+const CURSOR = /^[0-9a-f]{68}$/;
+
+/**
+ * What clients ask of delayed messages, answered by their owner. A change is answered when the log
+ * has it and it was applied here; while it is on its way the message cannot fire.
+ */
+export class DelayCommands {
+  readonly #cluster: DelayCluster;
+  readonly #clock: Clock;
+
+  constructor(cluster: DelayCluster, clock: Clock) {
+    this.#cluster = cluster;
+    this.#clock = clock;
+  }
+
+  async get(id: Buffer): Promise<DelayedMessage | undefined> {
+    const record = await this.#find(id);
+    return record === undefined ? undefined : describe(record, true);
+  }
+
+  /** @throws NOT_SUPPORTED for a message on a fixed level; BACKEND_UNAVAILABLE */
+  async cancel(id: Buffer): Promise<DelayOutcome> {
+    const found = await this.#hold(id);
+    if (typeof found === 'string') return found;
+    await this.#write(found, tombstone(delayTopic, found.id));
+    this.#cluster.stats.cancelled++;
+    return 'cancelled';
+  }
+
+  /** @throws as cancel; BEYOND_HORIZON */
+  async move(id: Buffer, dueMs: number): Promise<DelayOutcome> {
+    if (!(dueMs >= 0) || dueMs > this.#clock.now() + DUE_HORIZON_MS) {
+      throw coded('BEYOND_HORIZON', 'the new due time is more than 400 days ahead');
+    }
+    const found = await this.#hold(id);
+    if (typeof found === 'string') return found;
+    const record = readDelayRecord(found.bytes) as DelayRecord;
+    const target = movedTarget(record.target as Buffer, Math.floor(dueMs));
+    await this.#write(found, delayRecord(delayTopic, record, target));
+    this.#cluster.stats.moved++;
+    return 'moved';
+  }
+
+  async list(query: DelayQuery): Promise<DelayPage> {
+    const { topic, fromMs = 0, toMs = TIME_MAX, limit, cursor } = query;
+    if (cursor !== undefined && !CURSOR.test(cursor)) {
+      throw coded('INVALID_ARGUMENT', 'the cursor is not one that a list gave');
+    }
+    const start = cursor === undefined ? dueKey(fromMs, undefined) : Buffer.from(cursor, 'hex');
+    const delays: DelayedMessage[] = [];
+    let looked = 0;
+    let last: Buffer | undefined;
+    for await (const { id, dueMs, bytes } of this.#cluster.index.from(start, toMs)) {
+      if (delays.length === limit || looked === LOOKED_AT_MAX) {
+        return { delays, cursor: (last as Buffer).toString('hex') };
+      }
+      looked++;
+      last = Buffer.concat([dueKey(dueMs, id), Buffer.of(0)]);
+      const record = readDelayRecord(bytes);
+      if (record?.target === undefined || !this.#isPending(id)) continue;
+      const delay = describe(record, false);
+      if (topic === undefined || delay.topic === topic) delays.push(delay);
+    }
+    return { delays };
+  }
+
+  /** The topic a message is for; undefined: it does not wait here. */
+  async topicOf(id: Buffer): Promise<string | undefined> {
+    const record = await this.#find(id);
+    return record?.target === undefined ? undefined : topicOf(record.target);
+  }
+
+  /** Counts; those of a topic are counted one by one, so far as that is not too many. */
+  async stats(topic?: string): Promise<DelayCounts> {
+    const { pending, stats, loop, partitions } = this.#cluster;
+    const first = await this.list(topic === undefined ? { limit: 1 } : { limit: 1_000, topic });
+    const nextDueMs = first.delays[0]?.dueMs;
+    return {
+      pending: topic === undefined ? pending : first.delays.length,
+      ...(topic !== undefined && first.cursor !== undefined ? { atLeast: true } : {}),
+      ...(nextDueMs === undefined ? {} : { nextDueMs }),
+      near: loop.window.size,
+      queued: loop.queued,
+      fired: stats.fired,
+      early: stats.early,
+      late: stats.late,
+      cancelled: stats.cancelled,
+      moved: stats.moved,
+      refused: stats.refused,
+      partitions: partitions.own,
+      ready: partitions.ready,
+    };
+  }
+
+  #isPending(id: Buffer): boolean {
+    if (!this.#cluster.isOwn(id[1] as number)) return false;
+    return this.#cluster.loop.window.find(id)?.state !== 'ended';
+  }
+
+  async #find(id: Buffer): Promise<DelayRecord | undefined> {
+    this.#mustOwn(id);
+    const first = await this.#indexed(id);
+    if (first !== undefined) return first;
+    await this.#cluster.caughtUp(id[1] as number);
+    return this.#indexed(id);
+  }
+
+  async #indexed(id: Buffer): Promise<DelayRecord | undefined> {
+    const near = this.#cluster.loop.window.find(id);
+    if (near?.state === 'ended') return undefined;
+    const { index } = this.#cluster;
+    const place = await index.find(id);
+    const bytes = place === undefined ? undefined : await index.record(id, place.dueMs);
+    return bytes === undefined ? undefined : readDelayRecord(bytes);
+  }
+
+  /** Keeps a message from firing, so that it can be changed. */
+  async #hold(id: Buffer): Promise<NearDelay | 'tooLate' | 'notFound'> {
+    if (id[2] === DelayIdKind.LEVEL) {
+      throw coded('NOT_SUPPORTED', 'a message on a fixed level cannot be cancelled or moved');
+    }
+    const { loop, stats } = this.#cluster;
+    const before = loop.window.find(id);
+    const record = before === undefined ? await this.#find(id) : undefined;
+    this.#mustOwn(id);
+    let near = loop.window.find(id);
+    if (near === undefined) {
+      if (record?.target === undefined) return 'notFound';
+      near = loop.hold(record);
+    } else if (near.state === 'firing' || near.state === 'ended') {
+      stats.tooLate++;
+      return 'tooLate';
+    } else if (near.state === 'held') {
+      throw coded('RETRY_LATER', 'another command for this message is on its way');
+    } else loop.window.hold(near);
+    return near;
+  }
+
+  async #write(held: NearDelay, record: Parameters<DelayCluster['writes']['write']>[0]) {
+    const { writes, loop } = this.#cluster;
+    try {
+      const { partition, offset } = await writes.write(record);
+      await this.#cluster.untilApplied(partition, offset + 1);
+    } catch (error) {
+      loop.release(held);
+      throw error;
+    }
+  }
+
+  #mustOwn(id: Buffer): void {
+    if (this.#cluster.isReady(id[1] as number)) return;
+    const is = this.#cluster.isOwn(id[1] as number);
+    const words = is ? 'the delay log is still being read' : 'another node has this partition';
+    throw coded(is ? 'RETRY_LATER' : 'NOT_OWNER', words);
+  }
+}
+
+function describe(record: DelayRecord, whole: boolean): DelayedMessage {
+  const { topic, key, partition, nullValue, id } = targetOf(record);
+  return {
+    id: formatDelayId(record.id),
+    topic,
+    ...(key === undefined ? {} : { key: Buffer.from(key) }),
+    ...(partition === undefined ? {} : { partition }),
+    dueMs: id.dueMs,
+    acceptedMs: id.acceptedMs,
+    messageId: formatMessageId(id),
+    valueBytes: record.value.length,
+    ...(whole ? { value: nullValue ? null : Buffer.from(record.value) } : {}),
+    cluster: 0,
+  };
+}

@@ -1,0 +1,194 @@
+import { rm } from 'node:fs/promises';
+import { DELAY_ID_BYTES } from '../../protocol/src/delay-id.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { KeyValueOp, KeyValueStore } from '../store/key-value-store.ts';
+
+// key   := 'd' due:u64 id:24      → the record as it lies in the log
+//        | 'i' id:24              → due:u64 offset:u64
+//        | 'p' partition:u8       → applied:u64 pending:u64    the offset after the last applied
+//        | 'v'                    → version:u8                      (big-endian: ordered bytewise)
+
+const VERSION = 1;
+const DUE_KEY_BYTES = 1 + 8 + DELAY_ID_BYTES;
+const VERSION_KEY = Buffer.from('v');
+const TWO_32 = 0x1_0000_0000;
+/** Finished dues are given back when so many were deleted. */
+const COMPACT_EVERY = 200_000;
+
+/** Opens the folder's store. */
+export type OpenStore = (folder: string) => Promise<KeyValueStore>;
+
+/** Where a delayed message stands. */
+export interface DelayPlace {
+  readonly dueMs: number;
+  /** Of its record in the delay log. */
+  readonly offset: number;
+}
+
+/** How far a partition of the delay log is applied. */
+export interface PartitionProgress {
+  /** The offset after the last applied; 0 for none. */
+  readonly applied: number;
+  /** Messages that wait. */
+  readonly pending: number;
+}
+
+/** A line of the index in the order of due times. Owned by the caller. */
+export interface IndexedDelay {
+  readonly id: Buffer;
+  readonly dueMs: number;
+  readonly bytes: Buffer;
+}
+
+/** What is pending of one cluster's delay log, ordered by due time: a copy that can be rebuilt. */
+export class DelayIndex {
+  readonly #kv: KeyValueStore;
+  #deleted = 0;
+  #deletedUpTo = 0;
+
+  private constructor(kv: KeyValueStore) {
+    this.#kv = kv;
+  }
+
+  /** Opens it, or, when it cannot be read, begins a new one: the log has everything. */
+  static async open(folder: string, openStore: OpenStore, log: Logger): Promise<DelayIndex> {
+    let opened: KeyValueStore | undefined;
+    try {
+      const kv = await openStore(folder);
+      opened = kv;
+      const version = await kv.get(VERSION_KEY);
+      if (version === undefined) {
+        await kv.write([{ key: VERSION_KEY, value: Buffer.of(VERSION) }], { sync: true });
+        return new DelayIndex(kv);
+      }
+      if (version[0] === VERSION) return new DelayIndex(kv);
+    } catch (error) {
+      log.warn({ folder, error: messageOf(error) }, 'the delay index is rebuilt from the log');
+    }
+    // It may have been opened and not be readable; open, it keeps its lock.
+    await opened?.close();
+    await rm(folder, { recursive: true, force: true });
+    const kv = await openStore(folder);
+    await kv.write([{ key: VERSION_KEY, value: Buffer.of(VERSION) }], { sync: true });
+    return new DelayIndex(kv);
+  }
+
+  async progress(partition: number): Promise<PartitionProgress> {
+    const value = await this.#kv.get(partitionKey(partition));
+    if (value === undefined) return { applied: 0, pending: 0 };
+    return { applied: u64(value, 0), pending: u64(value, 8) };
+  }
+
+  async find(id: Buffer): Promise<DelayPlace | undefined> {
+    const value = await this.#kv.get(idKey(id));
+    return value === undefined ? undefined : { dueMs: u64(value, 0), offset: u64(value, 8) };
+  }
+
+  /** The record of a message, by where it stands. */
+  record(id: Buffer, dueMs: number): Promise<Buffer | undefined> {
+    return this.#kv.get(dueKey(dueMs, id));
+  }
+
+  /** Not synced: what a crash takes away is applied again from the log. */
+  async write(changes: IndexChanges): Promise<void> {
+    if (changes.ops.length === 0) return;
+    await this.#kv.write(changes.ops, { sync: false });
+    this.#deleted += changes.deleted;
+    this.#deletedUpTo = Math.max(this.#deletedUpTo, changes.deletedUpTo);
+  }
+
+  /** What is pending from a place on, in the order of due times, ids among the same. */
+  async *from(start: Buffer, endMs: number, limit?: number): AsyncGenerator<IndexedDelay> {
+    const range = { from: start, to: dueKey(endMs, undefined) };
+    for await (const { key, value } of this.#kv.iterate(range, limit ? { limit } : {})) {
+      yield { id: key.subarray(9), dueMs: u64(key, 1), bytes: value };
+    }
+  }
+
+  /** Forgets a partition: its log is another one than was applied. */
+  async forget(partition: number): Promise<void> {
+    const changes = new IndexChanges();
+    const range = { from: dueKey(0, undefined), to: dueKey(2 ** 48 - 1, undefined) };
+    for await (const { key } of this.#kv.iterate(range, { keysOnly: true })) {
+      const id = key.subarray(9);
+      if (id[1] === partition) changes.remove(id, u64(key, 1), true);
+    }
+    changes.progress(partition, { applied: 0, pending: 0 });
+    await this.write(changes);
+  }
+
+  /** Gives back the space of dues before `beforeMs`, when it is worth it. */
+  async tidy(beforeMs: number): Promise<void> {
+    if (this.#deleted < COMPACT_EVERY || this.#deletedUpTo < beforeMs) return;
+    this.#deleted = 0;
+    await this.#kv.compact({ from: dueKey(0, undefined), to: dueKey(beforeMs, undefined) });
+  }
+
+  close(): Promise<void> {
+    return this.#kv.close();
+  }
+}
+
+/** What one batch of the log changes, written together with its offset. */
+export class IndexChanges {
+  readonly ops: KeyValueOp[] = [];
+  deleted = 0;
+  deletedUpTo = 0;
+
+  put(id: Buffer, dueMs: number, offset: number, bytes: Buffer): void {
+    const place = Buffer.allocUnsafe(16);
+    writeU64(place, dueMs, 0);
+    writeU64(place, offset, 8);
+    this.ops.push({ key: dueKey(dueMs, id), value: bytes }, { key: idKey(id), value: place });
+  }
+
+  /** The message stands at `dueMs` no more; `gone`: nowhere any more. */
+  remove(id: Buffer, dueMs: number, gone: boolean): void {
+    this.ops.push({ key: dueKey(dueMs, id), value: undefined });
+    if (gone) this.ops.push({ key: idKey(id), value: undefined });
+    this.deleted++;
+    this.deletedUpTo = Math.max(this.deletedUpTo, dueMs);
+  }
+
+  progress(partition: number, { applied, pending }: PartitionProgress): void {
+    const value = Buffer.allocUnsafe(16);
+    writeU64(value, applied, 0);
+    writeU64(value, Math.max(0, pending), 8);
+    this.ops.push({ key: partitionKey(partition), value });
+  }
+}
+
+/** The place of a message in the order of due times; without an id: before all of that time. */
+export function dueKey(dueMs: number, id: Buffer | undefined): Buffer {
+  const key = Buffer.allocUnsafe(id === undefined ? 9 : DUE_KEY_BYTES);
+  key[0] = 0x64;
+  writeU64(key, dueMs, 1);
+  id?.copy(key, 9);
+  return key;
+}
+
+/** The place after that of a message. */
+export function afterKey(dueMs: number, id: Buffer): Buffer {
+  return Buffer.concat([dueKey(dueMs, id), Buffer.of(0)]);
+}
+
+function idKey(id: Buffer): Buffer {
+  const key = Buffer.allocUnsafe(1 + DELAY_ID_BYTES);
+  key[0] = 0x69;
+  id.copy(key, 1);
+  return key;
+}
+
+function partitionKey(partition: number): Buffer {
+  return Buffer.of(0x70, partition);
+}
+
+function u64(bytes: Buffer, at: number): number {
+  return bytes.readUInt32BE(at) * TWO_32 + bytes.readUInt32BE(at + 4);
+}
+
+function writeU64(bytes: Buffer, value: number, at: number): void {
+  bytes.writeUInt32BE(Math.floor(value / TWO_32), at);
+  bytes.writeUInt32BE(value >>> 0, at + 4);
+}

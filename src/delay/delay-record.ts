@@ -1,0 +1,212 @@
+import { DELAY_ID_BYTES } from '../../protocol/src/delay-id.ts';
+import {
+  type DelayTarget,
+  decodeDelayTarget,
+  MQ_TO_NAME,
+} from '../../protocol/src/delay-target.ts';
+import { MQ_HEADER_NAME } from '../../protocol/src/mq-header.ts';
+import type { PublishRecord } from '../backend/publisher-port.ts';
+import { coded } from '../base/errors.ts';
+
+/**
+ * The header of a tombstone that ends a fired message: the record it ends.
+ * mq-end := offset:u64 dueMs:u64
+ */
+export const MQ_END_NAME = 'mq-end';
+
+const FLAG_KEY = 0x01;
+const FLAG_HEADERS = 0x02;
+const FLAG_NULL_VALUE = 0x08;
+const FLAG_ID = 0x40;
+const FLAGS_AT = 20;
+const NULL_LENGTH = 0xffff_ffff;
+const TWO_32 = 0x1_0000_0000;
+/** Of `mq-to`: flags, and where in its `mq` the times stand. */
+const TARGET_FLAGS_AT = 1;
+const TARGET_ACCEPTED_AT = 28;
+const TARGET_DUE_AT = 36;
+const TARGET_TOPIC_AT = 44;
+const END_BYTES = 16;
+const IF_ABSENT = 0x80;
+const MOVED = 0x10;
+
+/** A record of the delay log. Bytes are borrowed from where it was read. */
+export interface DelayRecord {
+  /** Delay id, 24 bytes. */
+  readonly id: Buffer;
+  readonly offset: number;
+  /** The record as it lies in the log. */
+  readonly bytes: Buffer;
+  /** `mq-to`; undefined: a tombstone. */
+  readonly target: Buffer | undefined;
+  /** Headers without `mq`, `mq-to` and `mq-end`. */
+  readonly userHeaders: Buffer;
+  readonly value: Buffer;
+  /** Of a tombstone: the record it ends, when it ends that one alone. */
+  readonly ends: { readonly offset: number; readonly dueMs: number } | undefined;
+}
+
+/**
+ * Reads a record of the delay log: a TAIL record ([P-7.3]) with `mq-to` ([P-8.2]) among its
+ * headers. Undefined for what is not one, such as a foreign record.
+ */
+export function readDelayRecord(bytes: Buffer): DelayRecord | undefined {
+  const flags = bytes[FLAGS_AT] as number;
+  let at = FLAGS_AT + 1 + ((flags & FLAG_ID) === 0 ? 0 : 16);
+  if ((flags & FLAG_KEY) === 0 || bytes.readUInt32BE(at) !== DELAY_ID_BYTES) return undefined;
+  const id = bytes.subarray(at + 4, at + 4 + DELAY_ID_BYTES);
+  at += 4 + DELAY_ID_BYTES;
+  let headers: Buffer = bytes.subarray(0, 0);
+  if ((flags & FLAG_HEADERS) !== 0) {
+    const length = bytes.readUInt32BE(at);
+    headers = bytes.subarray(at + 4, at + 4 + length);
+    at += 4 + length;
+  }
+  const offset = bytes.readUInt32BE(4) * TWO_32 + bytes.readUInt32BE(8);
+  const found = sortHeaders(headers);
+  const isTombstone = (flags & FLAG_NULL_VALUE) !== 0;
+  if (!isTombstone && (found.target === undefined || found.target.length < TARGET_TOPIC_AT)) {
+    return undefined;
+  }
+  return {
+    id,
+    offset,
+    bytes,
+    target: isTombstone ? undefined : found.target,
+    userHeaders: found.rest,
+    value: bytes.subarray(at),
+    ends:
+      isTombstone && found.end?.length === END_BYTES
+        ? { offset: u64(found.end, 0), dueMs: u64(found.end, 8) }
+        : undefined,
+  };
+}
+
+interface SortedHeaders {
+  target: Buffer | undefined;
+  end: Buffer | undefined;
+  rest: Buffer;
+}
+
+function sortHeaders(headers: Buffer): SortedHeaders {
+  const sorted: SortedHeaders = { target: undefined, end: undefined, rest: headers };
+  const kept: Buffer[] = [];
+  let from = 0;
+  for (let at = 0; at < headers.length; ) {
+    const nameLength = headers.readUInt16BE(at);
+    const valueAt = at + 2 + nameLength + 4;
+    const length = headers.readUInt32BE(valueAt - 4);
+    const end = valueAt + (length === NULL_LENGTH ? 0 : length);
+    // Ours are read by their names; whoever else's stay in one piece.
+    if (headers[at + 2] === 0x6d && headers[at + 3] === 0x71) {
+      const name = headers.toString('utf8', at + 2, at + 2 + nameLength);
+      const value = headers.subarray(valueAt, end);
+      if (name === MQ_TO_NAME) sorted.target = value;
+      else if (name === MQ_END_NAME) sorted.end = value;
+      if (name === MQ_HEADER_NAME || name === MQ_TO_NAME || name === MQ_END_NAME) {
+        if (at > from) kept.push(headers.subarray(from, at));
+        from = end;
+      }
+    }
+    at = end;
+  }
+  if (from > 0) {
+    kept.push(headers.subarray(from));
+    sorted.rest = kept.length === 1 ? (kept[0] as Buffer) : Buffer.concat(kept);
+  }
+  return sorted;
+}
+
+/** When it is due, in unix ms. */
+export function dueOf(target: Buffer): number {
+  return u64(target, TARGET_DUE_AT);
+}
+
+/** When the message was accepted, in unix ms. */
+export function acceptedOf(target: Buffer): number {
+  return u64(target, TARGET_ACCEPTED_AT);
+}
+
+/** The topic it is for. */
+export function topicOf(target: Buffer): string {
+  const at = TARGET_TOPIC_AT + 1;
+  return target.toString('latin1', at, at + (target[TARGET_TOPIC_AT] as number));
+}
+
+/** What is scheduled under the same id already stays. */
+export function isIfAbsent(target: Buffer): boolean {
+  return ((target[TARGET_FLAGS_AT] as number) & IF_ABSENT) !== 0;
+}
+
+/** The record replaces one of the same message: it was moved. */
+export function isMoved(target: Buffer): boolean {
+  return ((target[TARGET_FLAGS_AT] as number) & MOVED) !== 0;
+}
+
+/** `mq-to` with another due time; it stands for itself, whatever it was before. *Owned*. */
+export function movedTarget(target: Buffer, dueMs: number): Buffer {
+  const moved = Buffer.from(target);
+  moved[TARGET_FLAGS_AT] = ((moved[TARGET_FLAGS_AT] as number) & ~IF_ABSENT) | MOVED;
+  moved.writeBigUInt64BE(BigInt(dueMs), TARGET_DUE_AT);
+  return moved;
+}
+
+/** @throws STORE_CORRUPT when `mq-to` cannot be read */
+export function targetOf(record: DelayRecord): DelayTarget {
+  try {
+    return decodeDelayTarget(record.target ?? Buffer.alloc(0));
+  } catch (cause) {
+    throw coded('STORE_CORRUPT', `offset ${record.offset} of the delay log has a bad mq-to`, {
+      cause,
+    });
+  }
+}
+
+/** What is published when it is due: value and user's headers as they were, and its `mq`. */
+export function firedRecord(record: DelayRecord): PublishRecord {
+  const { topic, partition, key, nullValue, mq } = targetOf(record);
+  return {
+    topic,
+    ...(partition === undefined ? {} : { partition }),
+    key: key ?? null,
+    value: nullValue ? null : record.value,
+    headers: Buffer.concat([tailHeader(MQ_HEADER_NAME, mq), record.userHeaders]),
+  };
+}
+
+/** One header in the form of a TAIL record. *Owned*. */
+export function tailHeader(name: string, value: Buffer): Buffer {
+  const header = Buffer.allocUnsafe(2 + name.length + 4 + value.length);
+  header.writeUInt16BE(name.length, 0);
+  header.write(name, 2, 'latin1');
+  header.writeUInt32BE(value.length, 2 + name.length);
+  header.set(value, 2 + name.length + 4);
+  return header;
+}
+
+/** What goes into the delay log to end a message; with `ends` that one record alone. */
+export function tombstone(
+  topic: string,
+  id: Buffer,
+  ends?: { readonly offset: number; readonly dueMs: number },
+): PublishRecord {
+  let headers: Buffer = Buffer.alloc(0);
+  if (ends !== undefined) {
+    const value = Buffer.allocUnsafe(END_BYTES);
+    value.writeBigUInt64BE(BigInt(ends.offset), 0);
+    value.writeBigUInt64BE(BigInt(ends.dueMs), 8);
+    headers = tailHeader(MQ_END_NAME, value);
+  }
+  return { topic, partition: id[1] as number, key: id, value: null, headers };
+}
+
+/** The same message again in the delay log, with another `mq-to`. */
+export function delayRecord(topic: string, record: DelayRecord, target: Buffer): PublishRecord {
+  const { id, value, userHeaders } = record;
+  const headers = Buffer.concat([tailHeader(MQ_TO_NAME, target), userHeaders]);
+  return { topic, partition: id[1] as number, key: id, value, headers };
+}
+
+function u64(bytes: Buffer, at: number): number {
+  return bytes.readUInt32BE(at) * TWO_32 + bytes.readUInt32BE(at + 4);
+}

@@ -1,0 +1,39 @@
+/** Lateness is counted in these classes, in ms: at most so much, and the rest. */
+export const lateBoundsMs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 60_000] as const;
+
+/** Counts of one cluster's delayed messages since the node began. */
+export class DelayStats {
+  fired = 0;
+  /** Fired before they were due by this node's clock: stays 0. */
+  early = 0;
+  /** Late by more than a second. */
+  late = 0;
+  lateSumMs = 0;
+  readonly lateness = new Array<number>(lateBoundsMs.length + 1).fill(0);
+  /** Publications that were refused and are tried again. */
+  refused = 0;
+  scheduled = 0;
+  /** Records applied from the log. */
+  applied = 0;
+  /** Records in the log that are not of its form. */
+  foreign = 0;
+  cancelled = 0;
+  moved = 0;
+  tooLate = 0;
+  /** Stretches of the index that were loaded. */
+  loads = 0;
+  /** Partitions that were read from the beginning. */
+  replays = 0;
+  clockSteps = 0;
+
+  /** One was published, so long after it was due. */
+  fire(lateMs: number): void {
+    this.fired++;
+    if (lateMs < 0) this.early++;
+    if (lateMs > 1_000) this.late++;
+    this.lateSumMs += Math.max(0, lateMs);
+    let at = 0;
+    while (at < lateBoundsMs.length && lateMs > (lateBoundsMs[at] as number)) at++;
+    this.lateness[at] = (this.lateness[at] as number) + 1;
+  }
+}

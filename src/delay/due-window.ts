@@ -1,0 +1,158 @@
+import { TimingWheel } from '../wheel/timing-wheel.ts';
+import { nameOf } from './log-applier.ts';
+
+/** `held`: a cancel or a move is on its way. `ended`: its tombstone was published. */
+export type DelayState = 'waiting' | 'held' | 'queued' | 'firing' | 'ended';
+
+/** A delayed message that is near. Its record is its own copy. */
+export interface NearDelay {
+  readonly id: Buffer;
+  readonly name: string;
+  dueMs: number;
+  offset: number;
+  bytes: Buffer;
+  /** The topic it is for. */
+  topic: string;
+  state: DelayState;
+  /** In the wheel; 0: not. */
+  handle: number;
+  slot: number;
+}
+
+/** How much a {@link DueWindow} may hold. */
+export interface WindowLimits {
+  readonly entriesMax: number;
+  readonly bytesMax: number;
+}
+
+/** What lies near in time, in memory: the wheel says when it is due. */
+export class DueWindow {
+  readonly #limits: WindowLimits;
+  readonly #onDue: (entry: NearDelay) => void;
+  readonly #byName = new Map<string, NearDelay>();
+  #slots: (NearDelay | undefined)[] = [];
+  #freeSlots: number[] = [];
+  #wheel: TimingWheel;
+  #bytes = 0;
+
+  constructor(limits: WindowLimits, startMs: number, onDue: (entry: NearDelay) => void) {
+    this.#limits = limits;
+    this.#onDue = onDue;
+    this.#wheel = this.#newWheel(startMs);
+  }
+
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** More would go beyond the limits. */
+  get isFull(): boolean {
+    return this.#byName.size >= this.#limits.entriesMax || this.#bytes >= this.#limits.bytesMax;
+  }
+
+  find(id: Buffer): NearDelay | undefined {
+    return this.#byName.get(nameOf(id));
+  }
+
+  /** Holds a message and wakes it when due. What stood under its id is forgotten. */
+  add(delay: Pick<NearDelay, 'id' | 'dueMs' | 'offset' | 'bytes' | 'topic'>): NearDelay {
+    const name = nameOf(delay.id);
+    const before = this.#byName.get(name);
+    if (before !== undefined) this.drop(before);
+    const slot = this.#freeSlots.pop() ?? this.#slots.length;
+    const entry: NearDelay = { ...delay, name, state: 'waiting', handle: 0, slot };
+    this.#slots[slot] = entry;
+    this.#byName.set(name, entry);
+    this.#bytes += entry.bytes.length;
+    entry.handle = this.#wheel.insert(slot, entry.dueMs);
+    return entry;
+  }
+
+  /** Takes it out of the wheel, so that it cannot become due; it stays known. */
+  hold(entry: NearDelay): void {
+    this.#unwind(entry);
+    entry.state = 'held';
+  }
+
+  /** What was held waits again. */
+  release(entry: NearDelay): void {
+    if (entry.state !== 'held' || this.#byName.get(entry.name) !== entry) return;
+    entry.state = 'waiting';
+    entry.handle = this.#wheel.insert(entry.slot, entry.dueMs);
+  }
+
+  /** Forgets it. */
+  drop(entry: NearDelay): void {
+    if (this.#slots[entry.slot] !== entry) return;
+    this.#unwind(entry);
+    this.#slots[entry.slot] = undefined;
+    this.#freeSlots.push(entry.slot);
+    this.#bytes -= entry.bytes.length;
+    if (this.#byName.get(entry.name) === entry) this.#byName.delete(entry.name);
+  }
+
+  /** Its record is not needed any more. */
+  empty(entry: NearDelay): void {
+    if (this.#slots[entry.slot] === entry) this.#bytes -= entry.bytes.length;
+    entry.bytes = Buffer.alloc(0);
+  }
+
+  /** Forgets what waits and `which` names. */
+  dropWaiting(which: (entry: NearDelay) => boolean): void {
+    for (const entry of this.#byName.values()) {
+      if (entry.state === 'waiting' && which(entry)) this.drop(entry);
+    }
+  }
+
+  /**
+   * Forgets the later half of what waits, when more is held than twice the limit; the due time
+   * from which on things were forgotten.
+   */
+  shrink(): number | undefined {
+    const { entriesMax, bytesMax } = this.#limits;
+    if (this.#byName.size < 2 * entriesMax && this.#bytes < 2 * bytesMax) return undefined;
+    const dues: number[] = [];
+    for (const { state, dueMs } of this.#byName.values()) if (state === 'waiting') dues.push(dueMs);
+    const sorted = Float64Array.from(dues).sort();
+    const cut = sorted[sorted.length >>> 1];
+    if (cut !== undefined) this.dropWaiting(({ dueMs }) => dueMs >= cut);
+    return cut;
+  }
+
+  /** Wakes what is due; true when there is more to do at once. */
+  advance(nowMs: number): boolean {
+    return this.#wheel.advance(nowMs, (slot) => {
+      const entry = this.#slots[slot];
+      if (entry === undefined) return;
+      entry.handle = 0;
+      entry.state = 'queued';
+      this.#onDue(entry);
+    });
+  }
+
+  nextWakeMs(): number {
+    return this.#wheel.nextWakeMs();
+  }
+
+  /** The clock went back: everything that waits is put into a new wheel. */
+  rewind(nowMs: number): void {
+    this.#wheel = this.#newWheel(nowMs);
+    for (const entry of this.#byName.values()) {
+      if (entry.state !== 'waiting') continue;
+      entry.handle = this.#wheel.insert(entry.slot, entry.dueMs);
+    }
+  }
+
+  #unwind(entry: NearDelay): void {
+    if (entry.handle !== 0) this.#wheel.cancel(entry.handle);
+    entry.handle = 0;
+  }
+
+  #newWheel(startMs: number): TimingWheel {
+    return new TimingWheel({ startMs, capacity: 2 ** 31 - 65_536 });
+  }
+}

@@ -1,0 +1,141 @@
+import { DelayIdKind } from '../../protocol/src/generated.ts';
+import type { FetchedRecords } from '../backend/consumer-port.ts';
+import { type DelayIndex, type DelayPlace, IndexChanges } from './delay-index.ts';
+import { type DelayRecord, dueOf, isIfAbsent, isMoved, readDelayRecord } from './delay-record.ts';
+
+/** What a batch of the delay log means for what is held in memory; in the order of the log. */
+export type LogEffect =
+  | { readonly kind: 'scheduled'; readonly record: DelayRecord; readonly dueMs: number }
+  | { readonly kind: 'ended'; readonly id: Buffer; readonly endsOffset: number | undefined }
+  /** What stands must be written again: a later record of the same key would outlive it. */
+  | { readonly kind: 'restate'; readonly id: Buffer };
+
+/** What became of a batch. */
+export interface Applied {
+  readonly effects: readonly LogEffect[];
+  /** Records that are not of the delay log's form. */
+  readonly foreign: number;
+}
+
+/**
+ * Applies the delay log to the index: one write for a batch, its offset included. A record of a
+ * message that only its message id names is written blindly, since nothing else has its id.
+ */
+export class LogApplier {
+  readonly #index: DelayIndex;
+  readonly #pending = new Map<number, number>();
+
+  constructor(index: DelayIndex) {
+    this.#index = index;
+  }
+
+  /** Messages that wait in the partitions that were begun. */
+  get pending(): number {
+    let sum = 0;
+    for (const count of this.#pending.values()) sum += count;
+    return sum;
+  }
+
+  /** Where a partition goes on: the offset after the last applied. */
+  async begin(partition: number): Promise<number> {
+    const { applied, pending } = await this.#index.progress(partition);
+    this.#pending.set(partition, pending);
+    return applied;
+  }
+
+  /** The partition is another node's. */
+  end(partition: number): void {
+    this.#pending.delete(partition);
+  }
+
+  async apply(batch: FetchedRecords): Promise<Applied> {
+    const round = new Round(this.#index);
+    for (let i = 0; i < batch.count; i++) {
+      const bytes = batch.records.subarray(batch.starts[i], batch.starts[i + 1]);
+      const record = readDelayRecord(bytes);
+      if (record === undefined || record.id[1] !== batch.partition) round.foreign++;
+      else if (record.target === undefined) await round.end(record);
+      else await round.schedule(record, record.target);
+    }
+    const pending = (this.#pending.get(batch.partition) ?? 0) + round.added;
+    this.#pending.set(batch.partition, Math.max(0, pending));
+    round.changes.progress(batch.partition, { applied: batch.nextOffset, pending });
+    await this.#index.write(round.changes);
+    return { effects: round.effects, foreign: round.foreign };
+  }
+}
+
+/** One batch while it is applied. */
+class Round {
+  readonly changes = new IndexChanges();
+  readonly effects: LogEffect[] = [];
+  readonly #index: DelayIndex;
+  /** What this batch changed already; null: gone. */
+  readonly #changed = new Map<string, DelayPlace | null>();
+  foreign = 0;
+  added = 0;
+
+  constructor(index: DelayIndex) {
+    this.#index = index;
+  }
+
+  async schedule(record: DelayRecord, target: Buffer): Promise<void> {
+    const { id, offset } = record;
+    const dueMs = dueOf(target);
+    const alone = isAlone(id) && !isMoved(target);
+    const standing = alone ? this.#changedPlace(id) : await this.#find(id);
+    if (standing !== undefined && isIfAbsent(target)) {
+      this.effects.push({ kind: 'restate', id });
+      return;
+    }
+    if (standing === undefined) this.added++;
+    else if (standing.dueMs !== dueMs) this.changes.remove(id, standing.dueMs, false);
+    this.changes.put(id, dueMs, offset, record.bytes);
+    this.#changed.set(nameOf(id), { dueMs, offset });
+    this.effects.push({ kind: 'scheduled', record, dueMs });
+  }
+
+  async end(record: DelayRecord): Promise<void> {
+    const { id, ends } = record;
+    if (ends !== undefined && isAlone(id)) {
+      // A message id has one message, so what fired is what stood: no need to ask.
+      this.#remove(id, ends.dueMs);
+      this.effects.push({ kind: 'ended', id, endsOffset: undefined });
+      return;
+    }
+    const standing = await this.#find(id);
+    if (standing !== undefined && ends !== undefined && ends.offset !== standing.offset) {
+      // It fired while a later one took its place: that one waits on.
+      this.effects.push({ kind: 'ended', id, endsOffset: ends.offset });
+      this.effects.push({ kind: 'restate', id });
+      return;
+    }
+    if (standing !== undefined) this.#remove(id, standing.dueMs);
+    this.effects.push({ kind: 'ended', id, endsOffset: undefined });
+  }
+
+  #remove(id: Buffer, dueMs: number): void {
+    this.changes.remove(id, dueMs, true);
+    this.#changed.set(nameOf(id), null);
+    this.added--;
+  }
+
+  async #find(id: Buffer): Promise<DelayPlace | undefined> {
+    const changed = this.#changed.get(nameOf(id));
+    return changed === undefined ? this.#index.find(id) : (changed ?? undefined);
+  }
+
+  #changedPlace(id: Buffer): DelayPlace | undefined {
+    return this.#changed.get(nameOf(id)) ?? undefined;
+  }
+}
+
+/** A delay id as a key of a map. */
+export function nameOf(id: Buffer): string {
+  return id.toString('latin1');
+}
+
+/** The id names one message for ever. */
+function isAlone(id: Buffer): boolean {
+  return id[2] === DelayIdKind.MESSAGE || id[2] === DelayIdKind.LEVEL;
+}

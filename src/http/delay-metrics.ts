@@ -1,0 +1,79 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+
+/** What is known of delayed messages; read when a scrape comes. */
+export interface DelayReport {
+  readonly pending: number;
+  readonly near: number;
+  readonly queued: number;
+  readonly stuckTopics: number;
+  readonly partitionsOwn: number;
+  readonly partitionsReady: number;
+  readonly fired: number;
+  readonly early: number;
+  readonly late: number;
+  readonly lateSumMs: number;
+  readonly refused: number;
+  readonly cancelled: number;
+  readonly moved: number;
+  readonly tooLate: number;
+  readonly applied: number;
+  readonly replays: number;
+  readonly loads: number;
+  readonly clockSteps: number;
+}
+
+type Row = readonly [name: string, help: string, read: (report: DelayReport) => number];
+
+const PREFIX = 'mqproxy_delay';
+
+const GAUGES: readonly Row[] = [
+  ['_pending', 'Delayed messages that wait in the partitions of this node.', (r) => r.pending],
+  ['_near', 'Delayed messages held in memory, ahead of their time.', (r) => r.near],
+  ['_queued', 'Delayed messages that are due and not published yet.', (r) => r.queued],
+  ['_stuck_topics', 'Topics that do not take what is due.', (r) => r.stuckTopics],
+  ['_partitions', 'Partitions of the delay log that are this node’s.', (r) => r.partitionsOwn],
+  ['_partitions_ready', 'Those applied to where they began.', (r) => r.partitionsReady],
+];
+
+const COUNTERS: readonly Row[] = [
+  ['_fired_total', 'Delayed messages published.', (r) => r.fired],
+  ['_fired_early_total', 'Of them before their due time: stays 0.', (r) => r.early],
+  ['_fired_late_total', 'Of them later than a second.', (r) => r.late],
+  ['_lag_seconds_total', 'How late they were, together.', (r) => r.lateSumMs / 1_000],
+  ['_refused_total', 'Publications that are tried again.', (r) => r.refused],
+  ['_cancelled_total', 'Delayed messages cancelled.', (r) => r.cancelled],
+  ['_moved_total', 'Delayed messages given another due time.', (r) => r.moved],
+  ['_too_late_total', 'Commands that came too late.', (r) => r.tooLate],
+  ['_applied_total', 'Records of the delay log applied to the index.', (r) => r.applied],
+  ['_replays_total', 'Partitions read from the beginning of the log.', (r) => r.replays],
+  ['_loads_total', 'Stretches of the index that were loaded.', (r) => r.loads],
+  ['_clock_steps_total', 'Steps of the wall clock by more than a second.', (r) => r.clockSteps],
+];
+
+/** Adds what docs/operating.md says of delayed messages; all 0 while the role is not open. */
+export function addDelayMetrics(registry: Registry, report: () => DelayReport | undefined): void {
+  const registers = [registry];
+  for (const [name, help, read] of GAUGES) {
+    new Gauge({
+      name: PREFIX + name,
+      help,
+      registers,
+      collect() {
+        const now = report();
+        this.set(now === undefined ? 0 : read(now));
+      },
+    });
+  }
+  for (const [name, help, read] of COUNTERS) {
+    new Counter({
+      name: PREFIX + name,
+      help,
+      registers,
+      collect() {
+        const now = report();
+        this.reset();
+        this.inc(now === undefined ? 0 : read(now));
+      },
+    });
+  }
+}

@@ -1,0 +1,92 @@
+import type { Cluster } from './backend/consumer-port.ts';
+import type { Backend } from './backend/port.ts';
+import { systemClock } from './base/clock.ts';
+import { codeOf } from './base/errors.ts';
+import type { Logger } from './base/log.ts';
+import { systemRandom } from './base/random.ts';
+import type { ClusterPorts } from './cluster-ports.ts';
+import type { Config } from './config/schema.ts';
+import { DeadLetterDesk } from './consume/dead-letter-desk.ts';
+import { DeadLetters } from './consume/dead-letters.ts';
+
+/** Room for what a dead letter has beside its message, in bytes. */
+const EXTRA_BYTES = 64 * 1024;
+
+/** What {@link openNodeDeadLetters} needs. */
+export interface NodeDeadLettersParts {
+  readonly config: Config;
+  readonly nodeId: string;
+  readonly log: Logger;
+  readonly clusters: readonly ClusterPorts[];
+  /** Of the primary cluster: frees what is purged. */
+  readonly backend: Backend;
+  /** The delay log of a cluster, while delayed messages are taken there. */
+  delayLog(cluster: number): string | undefined;
+}
+
+/** Retries and dead letters of a node. */
+export interface NodeDeadLetters {
+  readonly settler: DeadLetters;
+  readonly desk: DeadLetterDesk;
+}
+
+/** Makes what decides of failed messages, and what operators do with dead ones. */
+export function openNodeDeadLetters(parts: NodeDeadLettersParts): NodeDeadLetters {
+  const { config, log, clusters, backend } = parts;
+  const nodeId = BigInt(`0x${parts.nodeId}`);
+  const { retention, partitions, replicationFactor } = config.deadLetters;
+  const portsOf = (cluster: number): ClusterPorts | undefined =>
+    clusters.find(({ consumers }) => consumers.cluster === (cluster as Cluster));
+  const settler = new DeadLetters({
+    settings: config.retry,
+    topic: {
+      config: {
+        'cleanup.policy': 'delete',
+        'retention.ms': retention === 'forever' ? '-1' : String(retention),
+        'retention.bytes': '-1',
+        'max.message.bytes': String(config.limits.messageBytesMax + EXTRA_BYTES),
+      },
+      partitions,
+      replicationFactor,
+    },
+    cluster: (number) => {
+      const ports = portsOf(number);
+      if (ports === undefined) return undefined;
+      const { consumers, publisher, topics } = ports;
+      return { publisher, topics, partitionsOf: (topic) => countOf(consumers, topic) };
+    },
+    delayLog: parts.delayLog,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    nodeId,
+  });
+  const desk = new DeadLetterDesk({
+    clusters: clusters.map(({ consumers, publisher, topics }) => ({
+      source: consumers,
+      publisher,
+      topics,
+      replicationFactor,
+      deleteRecords: async (topic: string, partition: number, before: number) => {
+        // What the backup holds goes by its retention; the marks hide it.
+        if (consumers.cluster === 0) await backend.deleteRecords(topic, partition, before);
+      },
+    })),
+    nodeId,
+    clock: systemClock,
+    log,
+  });
+  return { settler, desk };
+}
+
+async function countOf(
+  consumers: ClusterPorts['consumers'],
+  topic: string,
+): Promise<number | undefined> {
+  try {
+    return (await consumers.offsets(topic)).length;
+  } catch (error) {
+    if (codeOf(error) === 'UNKNOWN_TOPIC') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,158 @@
+import { join } from 'node:path';
+import { DELAY_PARTITIONS } from '../protocol/src/delay-id.ts';
+import { primaryCluster, type TopicBook } from './backend/topic-book.ts';
+import { sleep, systemClock } from './base/clock.ts';
+import { codeOf, messageOf } from './base/errors.ts';
+import type { Logger } from './base/log.ts';
+import type { ClusterPorts } from './cluster-ports.ts';
+import type { Config } from './config/schema.ts';
+import { DelayCluster, delayTopic, delayTopicSpec } from './delay/delay-cluster.ts';
+import { DelayCommands } from './delay/delay-commands.ts';
+import { DelayIndex } from './delay/delay-index.ts';
+import { delayLevels } from './delay/levels.ts';
+import type { DelayReport } from './http/delay-metrics.ts';
+import type { NodeLanes } from './node-lanes.ts';
+import type { NodeTopics } from './server/node-topics.ts';
+import { openKeyValueStore } from './store/open-key-value-store.ts';
+
+/** What {@link NodeDelay} needs. Lanes and backend are open. */
+export interface NodeDelayParts {
+  readonly config: Config;
+  readonly manifest: { readonly nodeId: string };
+  readonly log: Logger;
+  readonly lanes: NodeLanes;
+  readonly topics: NodeTopics;
+  readonly catalog: TopicBook;
+  /** The primary's; its publisher is the role's own. */
+  readonly ports: ClusterPorts;
+}
+
+/** Between two looks whether the cluster is there, in ms. */
+const AGAIN_MS = 2_000;
+
+/**
+ * Delayed messages of a node. While the cluster is away, or when its delay log is not as it must
+ * be, the node serves without them: they are refused, and the log says why.
+ */
+export class NodeDelay {
+  readonly #parts: NodeDelayParts;
+  #cluster: DelayCluster | undefined;
+  #commands: DelayCommands | undefined;
+  #closed = false;
+
+  constructor(parts: NodeDelayParts) {
+    this.#parts = parts;
+  }
+
+  /** Of its cluster. */
+  get number(): number {
+    return this.#parts.ports.consumers.cluster;
+  }
+
+  /** The delay log; undefined as long as the role is not open. */
+  get log(): string | undefined {
+    return this.#commands === undefined ? undefined : delayTopic;
+  }
+
+  /** Undefined as long as the role is not open. */
+  get commands(): DelayCommands | undefined {
+    return this.#commands;
+  }
+
+  get cluster(): DelayCluster | undefined {
+    return this.#cluster;
+  }
+
+  /** Numbers for the metrics. */
+  report(): DelayReport | undefined {
+    const { stats, loop, pending, partitions } = this.#cluster ?? {};
+    if (stats === undefined || loop === undefined) return undefined;
+    return {
+      pending: pending ?? 0,
+      near: loop.window.size,
+      queued: loop.queued,
+      stuckTopics: loop.stuckTopics,
+      partitionsOwn: partitions?.own ?? 0,
+      partitionsReady: partitions?.ready ?? 0,
+      fired: stats.fired,
+      early: stats.early,
+      late: stats.late,
+      lateSumMs: stats.lateSumMs,
+      refused: stats.refused,
+      cancelled: stats.cancelled,
+      moved: stats.moved,
+      tooLate: stats.tooLate,
+      applied: stats.applied,
+      replays: stats.replays,
+      loads: stats.loads,
+      clockSteps: stats.clockSteps,
+    };
+  }
+
+  /** Tries once, and goes on in the background while the cluster does not answer. */
+  async open(): Promise<void> {
+    if (await this.#tryOpen()) return;
+    void this.#openLater();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#commands = undefined;
+    await this.#cluster?.close();
+    await this.#parts.ports.publisher.close();
+  }
+
+  async #openLater(): Promise<void> {
+    do await sleep(systemClock, AGAIN_MS);
+    while (!this.#closed && !(await this.#tryOpen()));
+  }
+
+  /** False: the cluster does not answer, so it is worth another try. */
+  async #tryOpen(): Promise<boolean> {
+    const { config, log, ports } = this.#parts;
+    try {
+      await ports.topics.ensure(delayTopicSpec(config.limits.messageBytesMax));
+      if (!this.#closed) await this.#start();
+      return true;
+    } catch (error) {
+      const why = { code: codeOf(error), message: messageOf(error) };
+      const isAway = why.code === 'BACKEND_UNAVAILABLE';
+      if (isAway) log.warn(why, 'delayed messages wait for the cluster');
+      else log.error(why, 'delayed messages are refused');
+      return !isAway;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { config, manifest, log, lanes, topics, catalog, ports } = this.#parts;
+    const spec = delayTopicSpec(config.limits.messageBytesMax);
+    if (catalog.get(delayTopic)?.clusters[primaryCluster] === undefined) {
+      await catalog.record(delayTopic, primaryCluster, {
+        partitions: DELAY_PARTITIONS,
+        messageBytesMax: Number(spec.config['max.message.bytes']),
+        replicationFactor: 1,
+        minInsyncReplicas: 1,
+        config: {},
+      });
+    }
+    const topic = await topics.adopt(delayTopic);
+    const folder = join(config.dataDir, 'delay', String(ports.consumers.cluster));
+    const openStore = (at: string) => openKeyValueStore({ folder: at, createIfMissing: true });
+    const index = await DelayIndex.open(folder, openStore, log);
+    const { consumers, publisher } = ports;
+    const cluster = new DelayCluster({
+      consumers,
+      publisher,
+      index,
+      clock: systemClock,
+      log: log.child({ role: 'delay' }),
+      clientId: manifest.nodeId,
+    });
+    cluster.start();
+    this.#cluster = cluster;
+    this.#commands = new DelayCommands(cluster, systemClock);
+    const levelsMs = delayLevels.map(({ durationMs }) => durationMs);
+    await Promise.all(lanes.links.map((lane) => lane.call('setDelay', { topic, levelsMs })));
+    log.info({ topic: delayTopic }, 'delayed messages are taken');
+  }
+}

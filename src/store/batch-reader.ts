@@ -1,0 +1,148 @@
+import { coded } from '../base/errors.ts';
+import { type BatchHeader, type Crc32c, decodeBatchHeader, hex } from './batch-header.ts';
+import { joinBatches } from './batch-join.ts';
+import type { BatchLedger } from './batch-ledger.ts';
+import type { KeyValueStore } from './key-value-store.ts';
+import { headerKey, payloadKey, sequenceOfKey } from './keys.ts';
+import type { AsideEntry, BatchRead, Refusal, StoredBatch } from './lane-store.ts';
+import { undeliverableOf } from './undeliverable.ts';
+
+/** Where batches are read, and who is told of them. */
+export interface BatchSource {
+  readonly kv: KeyValueStore;
+  readonly crc32c: Crc32c;
+  readonly ledger: BatchLedger;
+}
+
+/** Most messages of a batch: how far before a sequence its batch can begin. */
+const BATCH_MESSAGES_MAX = 65_536;
+const READ_AHEAD_BYTES = 1024 * 1024;
+
+/** Unconfirmed batches from a sequence on, their payloads checked. */
+export async function readBatches(
+  source: BatchSource,
+  range: { fromSequence: number; to: number; bytesMax: number },
+): Promise<BatchRead> {
+  const { ledger } = source;
+  const from = await startOf(source, Math.max(range.fromSequence, ledger.merger.floor));
+  const batches: StoredBatch[] = [];
+  let bytes = 0;
+  const readAheadBytes = Math.min(range.bytesMax, READ_AHEAD_BYTES);
+  for await (const joined of joinBatches(source.kv, { from, to: range.to, readAheadBytes })) {
+    if (joined.header === undefined) continue;
+    const header = decodeBatchHeader(joined.header, source.crc32c);
+    const { firstSequence, messages, acceptedMs, payloadBytes } = header;
+    if (payloadBytes === 0) continue;
+    const size = joined.header.length + payloadBytes;
+    const left = ledger.loaded({ firstSequence, messages, acceptedMs, bytes: size });
+    if (left === 0) continue;
+    if (batches.length > 0 && bytes + payloadBytes > range.bytesMax) {
+      return { batches, nextSequence: firstSequence };
+    }
+    const payload = checkedPayload(header, joined.payload, source.crc32c);
+    batches.push({ header, firstSequence, messages, payload, confirmed: messages - left });
+    bytes += payloadBytes;
+    if (bytes >= range.bytesMax) return { batches, nextSequence: firstSequence + messages };
+  }
+  return { batches, nextSequence: range.to };
+}
+
+/** Messages, read from their batches, as they are put aside. */
+export async function entriesOf(
+  source: Pick<BatchSource, 'kv' | 'crc32c'>,
+  refusals: readonly Refusal[],
+  failedMs: number,
+): Promise<AsideEntry[]> {
+  const { kv, crc32c } = source;
+  const entries: AsideEntry[] = [];
+  let batch: Awaited<ReturnType<typeof findBatch>> | undefined;
+  for (const refusal of refusals) {
+    const { sequence } = refusal;
+    if (batch === undefined || sequence < batch.header.firstSequence || sequence >= batch.end) {
+      batch = await findBatch(kv, crc32c, sequence);
+    }
+    entries.push(undeliverableOf(batch, refusal, failedMs));
+  }
+  return entries;
+}
+
+/** The batch that holds a sequence. Throws `STORE_CORRUPT` when there is none. */
+async function findBatch(
+  kv: KeyValueStore,
+  crc32c: Crc32c,
+  sequence: number,
+): Promise<{ header: BatchHeader; payload: Buffer; end: number }> {
+  for await (const { value } of kv.iterate(
+    { from: headerKey(0), to: headerKey(sequence + 1) },
+    { reverse: true, limit: 1 },
+  )) {
+    const header = decodeBatchHeader(value, crc32c);
+    const end = header.firstSequence + header.messages;
+    if (sequence >= end) break;
+    const payload = checkedPayload(header, await kv.get(payloadKey(header.firstSequence)), crc32c);
+    return { header, payload, end };
+  }
+  throw coded('STORE_CORRUPT', `expected the batch of sequence ${sequence}, found none`);
+}
+
+/**
+ * Frees the batches in a range that were confirmed while the ledger did not know them. No
+ * deletion may be in flight meanwhile: what is on the disk and not waiting to be deleted is live.
+ */
+export async function adoptConfirmed(
+  source: BatchSource,
+  range: { from: number; to: number },
+): Promise<void> {
+  const { ledger } = source;
+  const from = await startOf(source, range.from);
+  const freed = new Set<number>();
+  let seen = 0;
+  for await (const { value } of source.kv.iterate({
+    from: headerKey(from),
+    to: headerKey(range.to),
+  })) {
+    for (; seen < ledger.free.length; seen++) freed.add(ledger.free[seen]?.firstSequence ?? 0);
+    const header = decodeBatchHeader(value, source.crc32c);
+    const { firstSequence, messages, acceptedMs, payloadBytes } = header;
+    if (payloadBytes === 0 || ledger.find(firstSequence) !== undefined) continue;
+    if (ledger.merger.countConfirmed(firstSequence, messages) < messages) continue;
+    if (freed.has(firstSequence)) continue;
+    if ((await source.kv.get(payloadKey(firstSequence))) === undefined) continue;
+    // The await gave others a turn: what they freed is in the list now.
+    if (ledger.free.slice(seen).some((batch) => batch.firstSequence === firstSequence)) continue;
+    ledger.release({
+      firstSequence,
+      messages,
+      acceptedMs,
+      bytes: value.length + payloadBytes,
+      left: 0,
+    });
+  }
+}
+
+/** Where the batch begins that holds a sequence; the sequence itself when none does. */
+async function startOf(source: BatchSource, sequence: number): Promise<number> {
+  const from = Math.max(0, sequence - BATCH_MESSAGES_MAX + 1);
+  for await (const { key, value } of source.kv.iterate(
+    { from: headerKey(from), to: headerKey(sequence + 1) },
+    { reverse: true, limit: 1 },
+  )) {
+    const header = decodeBatchHeader(value, source.crc32c);
+    if (header.firstSequence + header.messages > sequence) return sequenceOfKey(key);
+  }
+  return sequence;
+}
+
+function checkedPayload(header: BatchHeader, payload: Buffer | undefined, crc32c: Crc32c): Buffer {
+  const name = `the payload of sequence ${header.firstSequence}`;
+  if (payload === undefined) throw coded('STORE_CORRUPT', `expected ${name}, found none`);
+  const crc = crc32c(payload);
+  if (payload.length !== header.payloadBytes || crc !== header.payloadCrc) {
+    throw coded(
+      'STORE_CORRUPT',
+      `expected ${name} with ${header.payloadBytes} bytes and the CRC ${hex(header.payloadCrc)}, ` +
+        `found ${payload.length} bytes and ${hex(crc)}`,
+    );
+  }
+  return payload;
+}

@@ -1,0 +1,183 @@
+import assert from 'node:assert';
+import type { Clock } from '../base/clock.ts';
+import { type BatchSource, entriesOf } from './batch-reader.ts';
+import type { KeyValueOp } from './key-value-store.ts';
+import { kindRange, parkedKey, parkedRange, sealed, undeliverableKey, unsealed } from './keys.ts';
+import type {
+  AsideCount,
+  AsideEntry,
+  AsideLog,
+  AsideName,
+  AsidePlace,
+  Refusal,
+} from './lane-store.ts';
+import { decodeUndeliverable, encodeUndeliverable } from './undeliverable.ts';
+
+/** Of an entry beside its texts and its body. */
+const ENTRY_BYTES = 256;
+
+/** Both logs, by topic. */
+export type AsideTotals = Readonly<Record<AsideName, Map<string, AsideCount>>>;
+
+/** What an {@link KeyValueAsideLog} asks of its store. */
+export interface AsideHooks {
+  source(): BatchSource;
+  /** One write, synced. Rejects with STORE_FAILED. */
+  write(ops: readonly KeyValueOp[]): Promise<void>;
+  confirm(sequence: number): void;
+  isConfirmed(sequence: number): boolean;
+  /** Confirmed state is on the disk, synced. */
+  settle(): Promise<void>;
+}
+
+/** Both logs empty. */
+export function noneAside(): AsideTotals {
+  return { parked: new Map(), undeliverable: new Map() };
+}
+
+/** Counts what a store holds; `onSequence` gets the sequence of every entry. */
+export async function countAside(
+  { kv, crc32c }: Pick<BatchSource, 'kv' | 'crc32c'>,
+  onSequence: (sequence: number) => void,
+): Promise<AsideTotals> {
+  const totals = noneAside();
+  for await (const { key, value } of kv.iterate(kindRange('u'))) {
+    const entry = decodeUndeliverable(unsealed(key, value, crc32c));
+    onSequence(entry.sequence);
+    count(totals.undeliverable, entry);
+  }
+  for await (const { key, value } of kv.iterate(kindRange('q'))) {
+    const entry = decodeUndeliverable(unsealed(key, value, crc32c));
+    onSequence(entry.sequence);
+    count(totals.parked, entry);
+  }
+  return totals;
+}
+
+/**
+ * What left the outbox without having been delivered: the undeliverable log (refused for good) and
+ * the parked log (waiting for its topic, by topic in order). Each step is one synced write, so a
+ * message is in exactly one place, and its entry counts as its confirmation.
+ */
+export class KeyValueAsideLog implements AsideLog {
+  readonly #hooks: AsideHooks;
+  readonly #totals: AsideTotals;
+  readonly #clock: Clock;
+
+  constructor(hooks: AsideHooks, totals: AsideTotals, clock: Clock) {
+    this.#hooks = hooks;
+    this.#totals = totals;
+    this.#clock = clock;
+  }
+
+  /** Messages and bytes of a log by topic. */
+  topics(log: AsideName): ReadonlyMap<string, Readonly<AsideCount>> {
+    return this.#totals[log];
+  }
+
+  messages(log: AsideName): number {
+    let messages = 0;
+    for (const topic of this.#totals[log].values()) messages += topic.messages;
+    return messages;
+  }
+
+  bytes(log: AsideName): number {
+    let bytes = 0;
+    for (const topic of this.#totals[log].values()) bytes += topic.bytes;
+    return bytes;
+  }
+
+  /** Moves messages out of the outbox into a log, and confirms them; known ones are left alone. */
+  async put(log: AsideName, refusals: readonly Refusal[]): Promise<void> {
+    const { source, isConfirmed } = this.#hooks;
+    const fresh = refusals.filter(({ sequence }) => !isConfirmed(sequence));
+    if (fresh.length === 0) return;
+    const entries = await entriesOf(source(), fresh, this.#clock.now());
+    await this.#add(log, entries, []);
+    for (const { sequence } of fresh) this.#hooks.confirm(sequence);
+  }
+
+  /** Takes an entry in as it is; for `relane`, under a sequence of this lane that is confirmed. */
+  import(log: AsideName, entry: AsideEntry): Promise<void> {
+    return this.#add(log, [entry], []);
+  }
+
+  /** Entries of a log; of a topic from a sequence on, in order. */
+  async *entries(log: AsideName, from?: AsidePlace): AsyncGenerator<AsideEntry> {
+    const { kv, crc32c } = this.#hooks.source();
+    const isParked = log === 'parked';
+    const range =
+      from !== undefined && isParked
+        ? parkedRange(from.topic, from.sequence)
+        : { ...kindRange(isParked ? 'q' : 'u'), ...fromOf(from) };
+    for await (const { key, value } of kv.iterate(range)) {
+      const entry = decodeUndeliverable(unsealed(key, value, crc32c));
+      if (from !== undefined && (entry.topic !== from.topic || entry.sequence < from.sequence)) {
+        continue;
+      }
+      yield entry;
+    }
+  }
+
+  /** Forgets entries: they were delivered, or are given up. */
+  async remove(log: AsideName, entries: readonly AsideEntry[]): Promise<void> {
+    // Their confirmed bits must be on the disk before the entries that stand for them go.
+    await this.#hooks.settle();
+    await this.#hooks.write(entries.map((entry) => ({ key: keyOf(log, entry), value: undefined })));
+    this.#forget(log, entries);
+  }
+
+  /** Moves entries from one log to the other in one write. */
+  async move(from: AsideName, to: AsideName, entries: readonly AsideEntry[]): Promise<void> {
+    assert(from !== to);
+    const gone = entries.map((entry) => ({ key: keyOf(from, entry), value: undefined }));
+    await this.#add(to, entries, gone);
+    this.#forget(from, entries);
+  }
+
+  async #add(log: AsideName, entries: readonly AsideEntry[], more: KeyValueOp[]): Promise<void> {
+    const { crc32c } = this.#hooks.source();
+    const ops = entries.map((entry) =>
+      sealed(keyOf(log, entry), encodeUndeliverable(entry), crc32c),
+    );
+    await this.#hooks.write([...ops, ...more]);
+    for (const entry of entries) count(this.#totals[log], entry);
+  }
+
+  #forget(log: AsideName, entries: readonly AsideEntry[]): void {
+    const totals = this.#totals[log];
+    for (const entry of entries) {
+      const topic = totals.get(entry.topic);
+      if (topic === undefined) continue;
+      topic.messages--;
+      topic.bytes -= bytesOf(entry);
+      if (topic.messages === 0) totals.delete(entry.topic);
+    }
+  }
+}
+
+function keyOf(log: AsideName, { topic, sequence }: AsidePlace): Buffer {
+  return log === 'parked' ? parkedKey(topic, sequence) : undeliverableKey(sequence);
+}
+
+function count(into: Map<string, AsideCount>, entry: AsideEntry): void {
+  const { topic, failedMs } = entry;
+  const known = into.get(topic);
+  if (known === undefined) {
+    into.set(topic, { messages: 1, bytes: bytesOf(entry), sinceMs: failedMs });
+    return;
+  }
+  known.messages++;
+  known.bytes += bytesOf(entry);
+  known.sinceMs = Math.min(known.sinceMs, failedMs);
+}
+
+/** What an entry counts against the quota of its log: about what it takes on the disk. */
+function bytesOf({ body, topic, reason }: AsideEntry): number {
+  return ENTRY_BYTES + body.length + topic.length + reason.length;
+}
+
+/** The undeliverable log is in the order of sequences, whatever the topic. */
+function fromOf(from: AsidePlace | undefined): { from?: Buffer } {
+  return from === undefined ? {} : { from: undeliverableKey(from.sequence) };
+}

@@ -1,0 +1,136 @@
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import type {
+  IterateOptions,
+  KeyRange,
+  KeyValueEntry,
+  KeyValueOp,
+  KeyValueOpenOptions,
+  KeyValueStore,
+} from './key-value-store.ts';
+import { OpenCalls } from './open-calls.ts';
+
+type Done<T = void> = (error: Error | null | undefined, value?: T) => void;
+
+/** What we use of the npm package `rocksdb` 5 (RocksDB 6.17), which ships no types. */
+interface Binding {
+  open(options: object, done: Done): void;
+  close(done: Done): void;
+  get(key: Buffer, options: object, done: Done<Buffer>): void;
+  batch(): BindingBatch;
+  iterator(options: object): BindingIterator;
+  clear(options: object, done: Done): void;
+  compactRange(from: Buffer, to: Buffer, done: Done): void;
+}
+
+interface BindingBatch {
+  put(key: Buffer, value: Buffer): void;
+  del(key: Buffer): void;
+  write(options: { sync: boolean }, done: Done): void;
+}
+
+interface BindingIterator {
+  next(done: (error: Error | null | undefined, key?: Buffer, value?: Buffer) => void): void;
+  end(done: Done): void;
+}
+
+const require = createRequire(import.meta.url);
+const EMPTY = Buffer.alloc(0);
+const MEMTABLE_BYTES = 16 * 1024 * 1024;
+
+/** Opens a store by `rocksdb`: for Node below 22 only, its prebuilt binary aborts a newer one. */
+export async function openRocksdb(options: KeyValueOpenOptions): Promise<KeyValueStore> {
+  const open = require('rocksdb') as (folder: string) => Binding;
+  if (options.createIfMissing) await mkdir(options.folder, { recursive: true, mode: 0o700 });
+  const db = open(options.folder);
+  await call((done) =>
+    db.open(
+      {
+        createIfMissing: options.createIfMissing,
+        compression: false,
+        writeBufferSize: MEMTABLE_BYTES,
+      },
+      done,
+    ),
+  );
+  return new RocksdbStore(db);
+}
+
+class RocksdbStore implements KeyValueStore {
+  readonly driver = 'rocksdb';
+  readonly #db: Binding;
+  readonly #calls = new OpenCalls();
+
+  constructor(db: Binding) {
+    this.#db = db;
+  }
+
+  write(ops: readonly KeyValueOp[], options: { sync: boolean }): Promise<void> {
+    const batch = this.#db.batch();
+    for (const op of ops) {
+      if (op.value === undefined) batch.del(op.key);
+      else batch.put(op.key, op.value);
+    }
+    return this.#calls.run(() => call((done) => batch.write(options, done)));
+  }
+
+  get(key: Buffer): Promise<Buffer | undefined> {
+    return this.#calls.run(
+      () =>
+        new Promise((resolve, reject) => {
+          this.#db.get(key, { fillCache: false }, (error, value) => {
+            if (error === null || error === undefined) resolve(value);
+            else if (/^NotFound/i.test(error.message)) resolve(undefined);
+            else reject(error);
+          });
+        }),
+    );
+  }
+
+  iterate(range: KeyRange, options: IterateOptions = {}): AsyncGenerator<KeyValueEntry> {
+    return this.#calls.entries(() => {
+      const iterator = this.#db.iterator({
+        gte: range.from,
+        lt: range.to,
+        values: options.keysOnly !== true,
+        reverse: options.reverse === true,
+        limit: options.limit ?? -1,
+        highWaterMark: options.readAheadBytes ?? 1024 * 1024,
+      });
+      return { next: () => step(iterator), end: () => call((done) => iterator.end(done)) };
+    });
+  }
+
+  deleteRange(range: KeyRange): Promise<void> {
+    const { from: gte, to: lt } = range;
+    return this.#calls.run(() => call((done) => this.#db.clear({ gte, lt }, done)));
+  }
+
+  compact(range: KeyRange): Promise<void> {
+    return this.#calls.run(() => call((done) => this.#db.compactRange(range.from, range.to, done)));
+  }
+
+  async close(): Promise<void> {
+    await this.#calls.close();
+    await call((done) => this.#db.close(done));
+  }
+}
+
+function step(iterator: BindingIterator): Promise<readonly KeyValueEntry[]> {
+  return new Promise((resolve, reject) => {
+    iterator.next((error, key, value) => {
+      if (error !== null && error !== undefined) reject(error);
+      else if (key === undefined) resolve([]);
+      else resolve([{ key, value: Buffer.isBuffer(value) ? value : EMPTY }]);
+    });
+  });
+}
+
+function call(start: (done: Done) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    start((error) => {
+      if (error === null || error === undefined) resolve();
+      else reject(error);
+    });
+  });
+}

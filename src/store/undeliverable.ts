@@ -1,0 +1,98 @@
+import { coded } from '../base/errors.ts';
+import type { BatchHeader } from './batch-header.ts';
+import type { AsideEntry, Refusal } from './lane-store.ts';
+
+const RECORD_HEAD_BYTES = 8;
+
+// entry := jsonLength:u32be json body        (sealed by the store)
+// json carries everything but the body; the producer id as a decimal string.
+
+export function encodeUndeliverable(entry: AsideEntry): Buffer {
+  const { body, producerId, ...rest } = entry;
+  const json = Buffer.from(JSON.stringify({ ...rest, producerId: producerId.toString() }));
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(json.length);
+  return Buffer.concat([length, json, body]);
+}
+
+export function decodeUndeliverable(bytes: Buffer): AsideEntry {
+  const end = 4 + bytes.readUInt32BE(0);
+  const json = JSON.parse(bytes.toString('utf8', 4, end)) as Omit<AsideEntry, 'producerId'> & {
+    producerId: string;
+  };
+  return { ...json, producerId: BigInt(json.producerId), body: bytes.subarray(end) };
+}
+
+/** One record of an outbox payload. */
+export interface PayloadRecord {
+  readonly topicId: number;
+  readonly flags: number;
+  /** *Borrowed* from the payload. */
+  readonly body: Buffer;
+}
+
+// payload := record*        record := bodyLength:u32le topic:u16le flags:u8 reserved:u8 body
+
+/** The records of an outbox payload, in order. Throws `STORE_CORRUPT`. */
+export function* payloadRecords(payload: Buffer): Generator<PayloadRecord> {
+  for (let at = 0; at < payload.length; ) {
+    const bodyAt = at + RECORD_HEAD_BYTES;
+    const end = bodyAt <= payload.length ? bodyAt + payload.readUInt32LE(at) : payload.length + 1;
+    if (end > payload.length) {
+      throw coded('STORE_CORRUPT', `an outbox payload ends inside the record at byte ${at}`);
+    }
+    const topicId = payload.readUInt16LE(at + 4);
+    yield { topicId, flags: payload.readUInt8(at + 6), body: payload.subarray(bodyAt, end) };
+    at = end;
+  }
+}
+
+/** The records of an outbox payload with their heads, each *borrowed* from it. */
+export function payloadSlices(payload: Buffer): Buffer[] {
+  const slices: Buffer[] = [];
+  let at = 0;
+  for (const { body } of payloadRecords(payload)) {
+    const end = at + RECORD_HEAD_BYTES + body.length;
+    slices.push(payload.subarray(at, end));
+    at = end;
+  }
+  return slices;
+}
+
+/** The entry for one message of a batch. */
+export function undeliverableOf(
+  batch: { header: BatchHeader; payload: Buffer },
+  refusal: Refusal,
+  failedMs: number,
+): AsideEntry {
+  const { header, payload } = batch;
+  const ordinal = refusal.sequence - header.firstSequence;
+  let record: PayloadRecord | undefined;
+  let index = 0;
+  for (const candidate of payloadRecords(payload)) {
+    if (index++ !== ordinal) continue;
+    record = candidate;
+    break;
+  }
+  let before = 0;
+  const segment = header.segments.find((candidate) => {
+    if (ordinal < before + candidate.count) return true;
+    before += candidate.count;
+    return false;
+  });
+  if (record === undefined || segment === undefined) {
+    throw coded('STORE_CORRUPT', `the batch of sequence ${refusal.sequence} does not hold it`);
+  }
+  const { topicId } = record;
+  return {
+    ...refusal,
+    failedMs,
+    acceptedMs: header.acceptedMs,
+    producerId: segment.producerId,
+    epoch: segment.epoch,
+    producerSequence: segment.firstSequence + (ordinal - before),
+    topic: header.topics.find((topic) => topic.id === topicId)?.name ?? `#${topicId}`,
+    flags: record.flags,
+    body: record.body,
+  };
+}

@@ -1,0 +1,163 @@
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { coded } from '../../src/base/errors.ts';
+import { FaultProxy } from '../support/fault-proxy.ts';
+import { createKafka, type KafkaBroker } from '../support/kafka.ts';
+import { Seeded, seed } from '../support/seeded.ts';
+import { clusterState } from '../support/two-clusters.ts';
+import { passing } from '../support/wait.ts';
+import { drawFault, type FaultName } from './drawn-faults.ts';
+import { FaultRun } from './fault-run.ts';
+
+// `npm run fault -- --minutes N --seed S`: a node and a real Kafka under load, faults as the seed
+// draws them, and the history checked after each round. scripts/fault.mjs starts it. With
+// `--clusters 2` the node has a backup, and changes of the cluster are among the faults.
+
+interface Totals {
+  rounds: number;
+  answered: number;
+  delivered: number;
+  duplicates: number;
+  resends: number;
+  refused: number;
+  unknown: number;
+  /** Times that messages were seen to go to the other cluster. */
+  switches: number;
+  readonly faults: Partial<Record<FaultName, number>>;
+}
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    'round-minutes': { type: 'string', default: '2' },
+    seed: { type: 'string' },
+    embedded: { type: 'boolean', default: false },
+    clusters: { type: 'string', default: '1' },
+    only: { type: 'string', multiple: true },
+    json: { type: 'string' },
+  },
+});
+const minutes = Number(values.minutes);
+const roundMs = Math.min(Number(values['round-minutes']), minutes) * 60_000;
+const clusters = values.embedded ? 0 : Number(values.clusters);
+const totals: Totals = {
+  rounds: 0,
+  answered: 0,
+  delivered: 0,
+  duplicates: 0,
+  resends: 0,
+  refused: 0,
+  unknown: 0,
+  switches: 0,
+  faults: {},
+};
+
+/** A broker of this program's own, reached by a proxy. */
+interface Kafka {
+  readonly broker: KafkaBroker;
+  readonly proxy: FaultProxy;
+  readonly backup?: KafkaBroker;
+}
+
+async function startKafka(): Promise<Kafka> {
+  const proxy = await FaultProxy.start();
+  const config = { 'advertised.listeners': `PLAINTEXT://${proxy.address}` };
+  const broker = await startBroker(config);
+  proxy.setTarget({ host: '127.0.0.1', port: broker.port });
+  return clusters < 2 ? { broker, proxy } : { broker, proxy, backup: await startBroker() };
+}
+
+async function startBroker(config: Record<string, string> = {}): Promise<KafkaBroker> {
+  const broker = await createKafka({ config, heapMaxMib: 512 });
+  process.on('exit', () => broker.killNow());
+  await broker.start();
+  return broker;
+}
+
+/** Counts changes of the cluster in use, until it is told to stop. */
+function watchSwitches(run: FaultRun): () => Promise<void> {
+  let isOver = false;
+  const watch = async (): Promise<void> => {
+    for (let last = 'primary'; !isOver; await passing(250)) {
+      // A node that was killed answers nothing, and begins with the primary.
+      const { inUse } = await clusterState(run.server).catch(() => ({ inUse: last }));
+      if (inUse === last) continue;
+      last = inUse;
+      totals.switches++;
+      run.crew.history.event('switch');
+    }
+  };
+  const watching = watch();
+  return async () => {
+    isOver = true;
+    await watching;
+  };
+}
+
+async function round(kafka: Kafka | undefined, number: number): Promise<void> {
+  const run = await FaultRun.start({
+    ...(kafka === undefined
+      ? {}
+      : { brokers: kafka.proxy.address, readFrom: kafka.broker.address }),
+    ...(kafka?.backup === undefined ? {} : { backup: { brokers: kafka.backup.address } }),
+    seed: seed + number,
+    preload: process.platform === 'linux',
+    proxied: true,
+    crew: { ack: kafka === undefined ? 'stored' : 'mixed', ratePerSecond: 2_000 },
+  });
+  const draws = new Seeded(seed + number);
+  const unwatch = clusters === 2 ? watchSwitches(run) : async () => {};
+  const until = performance.now() + roundMs;
+  while (performance.now() < until) {
+    const fault = drawFault(draws, { clusters, only: values.only });
+    totals.faults[fault.name] = (totals.faults[fault.name] ?? 0) + 1;
+    try {
+      await fault.happen({ run, random: draws, ...kafka });
+      await run.crew.untilAnswered(50, 120_000);
+    } catch (error) {
+      console.error(`after ${fault.name}; evidence is kept in ${await run.keepEvidence()}`);
+      throw error;
+    }
+  }
+  await unwatch();
+  const { counts, verdicts } = await run.end({ answered: 100 });
+  totals.rounds++;
+  totals.answered += counts.answered;
+  totals.delivered += counts.delivered;
+  totals.duplicates += counts.duplicates;
+  totals.resends += counts.resends;
+  totals.refused += counts.failed;
+  totals.unknown += counts.unknown;
+  const faults = Object.entries(totals.faults).map(([name, count]) => `${name}=${count}`);
+  console.log(`round=${totals.rounds} answered=${totals.answered} ${faults.join(' ')}`);
+  verdicts.assertClean();
+  await run.close();
+}
+
+async function main(): Promise<void> {
+  if (clusters > 2) throw coded('INVALID_ARGUMENT', '--clusters: 1 or 2');
+  console.log(`seed=${seed} minutes=${minutes} clusters=${clusters}`);
+  const until = performance.now() + minutes * 60_000;
+  const kafka = clusters === 0 ? undefined : await startKafka();
+  let failure: unknown;
+  try {
+    for (let number = 0; performance.now() < until; number++) await round(kafka, number);
+  } catch (error) {
+    failure = error;
+  }
+  const { faults, ...counts } = totals;
+  const ok = failure === undefined;
+  const said = [...Object.entries(counts), ...Object.entries(faults)];
+  console.log(`${ok ? 'ok' : 'FAILED'} seed=${seed} ${said.map((p) => p.join('=')).join(' ')}`);
+  if (!ok) console.error(failure instanceof Error ? failure.stack : failure);
+  const report = { ok, seed, minutes, ...counts, faults, failure: failure && String(failure) };
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report)}\n`);
+  await kafka?.proxy.close();
+  await kafka?.broker.close();
+  await kafka?.backup?.close();
+  process.exit(ok ? 0 : 1);
+}
+
+// Exit handlers end the node and the broker.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
+await main();

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Kafka, logLevel } from 'kafkajs';
+import { readKafka } from '../support/delivered.ts';
+import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
+import { metric, untilDrained } from '../support/node-state.ts';
+import { ProducerCrew } from '../support/producer-crew.ts';
+import { runCli } from '../support/run-cli.ts';
+import { countOf } from '../support/seeded.ts';
+import { serveRefusal } from '../support/start-server.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import {
+  addressOf,
+  checkBoth,
+  clusterState,
+  sendOne,
+  startBetween,
+  untilCluster,
+  untilReady,
+} from '../support/two-clusters.ts';
+import { until } from '../support/wait.ts';
+import { FaultRun } from './fault-run.ts';
+
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const fillCycles = countOf('MQP_FILL_CYCLES', isLong ? 20 : 3);
+const skip = skipWithoutKafka();
+const options = { heapMaxMib: 320 };
+const [first, second] =
+  skip === false ? await Promise.all([startKafka(options), startKafka(options)]) : [];
+const clusters = { primary: first?.address ?? '', backup: second?.address ?? '' };
+
+async function createTopics(brokers: string, topics: readonly string[], config = {}) {
+  const configEntries = Object.entries(config).map(([name, value]) => ({
+    name,
+    value: `${value}`,
+  }));
+  const admin = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  await admin.createTopics({
+    waitForLeaders: false,
+    topics: topics.map((topic) => ({ topic, numPartitions: 3, configEntries })),
+  });
+  await admin.disconnect();
+}
+
+test('a topic that takes nothing goes to the backup alone', { skip }, async () => {
+  const sick = uniqueTopic('sick');
+  const well = [uniqueTopic('well'), uniqueTopic('well')];
+  await createTopics(clusters.primary, well);
+  // No message is younger than 1 ms when it is appended a while after it was sent.
+  await createTopics(clusters.primary, [sick], { 'message.timestamp.before.max.ms': 0 });
+  await createTopics(clusters.backup, [sick]);
+  const server = await startBetween(clusters);
+  const topics = [sick, ...well];
+  const crew = await ProducerCrew.start({
+    server: addressOf(server),
+    topics,
+    clients: 2,
+    window: 12,
+    ratePerSecond: 300,
+  });
+  assert.equal((await sendOne(server, sick)).cluster, 'backup');
+  assert.equal((await sendOne(server, well[0] as string)).cluster, 'primary');
+  const { inUse, elsewhere } = await clusterState(server);
+  assert.deepEqual([inUse, elsewhere], ['primary', [{ topic: sick, cluster: 'backup' }]]);
+  await crew.stop();
+  await checkBoth(crew, server, clusters, topics);
+  const created = await readKafka(clusters.backup, [sick]);
+  assert.ok(created.length > 0);
+});
+
+test('a waiting topic is held and keeps its order; with both away all is held', {
+  skip,
+}, async () => {
+  assert.ok(first && second);
+  const waits = uniqueTopic('waits');
+  const moves = uniqueTopic('moves');
+  const config = join(tempDir(), 'mqproxy.yaml');
+  writeFileSync(config, `topics: { overrides: { ${waits}: { failover: wait } } }\n`);
+  const server = await startBetween(clusters, { args: ['--config', config] });
+  const crew = await ProducerCrew.start({
+    server: addressOf(server),
+    topics: [waits, moves],
+    clients: 2,
+    window: 12,
+    ratePerSecond: 400,
+  });
+  await untilReady(server);
+  await sendOne(server, waits);
+  first.pause();
+  assert.equal((await sendOne(server, moves)).cluster, 'backup');
+  second.pause();
+  await untilCluster(server, 'both circuits to be open', ({ clusters: both }) =>
+    both.every(({ circuit }) => circuit === 'open'),
+  );
+  const before = crew.answered.length;
+  await untilCluster(server, 'more answers', () => crew.answered.length > before + 200);
+  second.resume();
+  assert.equal((await sendOne(server, moves)).cluster, 'backup');
+  first.resume();
+  assert.equal((await sendOne(server, waits)).cluster, 'primary');
+  await untilCluster(server, 'the primary to be used again', ({ inUse }) => inUse === 'primary');
+  await crew.stop();
+  await checkBoth(crew, server, clusters, [waits, moves]);
+  assert.deepEqual(await readKafka(clusters.backup, [waits]), [], 'it never left');
+  await untilDrained(server);
+});
+
+test('with both clusters away the node fills up, says RETRY_LATER, and is free again by itself', {
+  skip,
+}, async () => {
+  assert.ok(first && second);
+  const brokers = [first, second];
+  const run = await FaultRun.start({
+    brokers: first.address,
+    backup: { brokers: second.address },
+    server: { args: ['--lanes', '1', '--outbox.bytes-max', '1MiB'] },
+    crew: { window: 64 },
+  });
+  const { server, crew } = run;
+  const { pid } = server;
+  const refused = () => metric(server, 'mqproxy_messages_refused_total{code="RETRY_LATER"}');
+  const isFull = async () => (await metric(server, 'mqproxy_outbox_pressure')) > 0;
+  const wait = { timeoutMs: 120_000, everyMs: 50 };
+  for (let cycle = 0; cycle < fillCycles; cycle++) {
+    await untilReady(server);
+    await crew.untilAnswered(200);
+    const before = await refused();
+    crew.history.event('outage');
+    for (const broker of brokers) broker.pause();
+    await until(isFull, { ...wait, what: 'the outbox to be full' });
+    await until(async () => (await refused()) > before, { ...wait, what: 'a refusal' });
+    const areOpen = async () =>
+      (await clusterState(server)).clusters.every(({ circuit }) => circuit === 'open');
+    await until(areOpen, { ...wait, what: 'both circuits to be open' });
+    // Whichever comes back first is used.
+    for (const broker of run.random.shuffle(brokers)) broker.resume();
+    await until(async () => !(await isFull()), { ...wait, what: 'the outbox to be free' });
+  }
+  const refusals = await refused();
+  const { counts } = await run.endWell({ answered: 1_000, events: { outage: fillCycles } });
+  assert.equal(server.pid, pid, 'nobody started it again');
+  assert.deepEqual([...crew.failures], [], 'clients go back and send it again by themselves');
+  console.log(`cycles=${fillCycles} refusals=${refusals} answered=${counts.answered}`);
+});
+
+test('the backup set by hand is used over a restart, and says who set it', { skip }, async () => {
+  const server = await startBetween(clusters);
+  const topic = uniqueTopic('by-hand');
+  await untilReady(server);
+  const use = (which: string) =>
+    runCli(['cluster', 'use', which, '--json', '--server', addressOf(server)]);
+  const set = await use('backup');
+  assert.equal(set.code, 0, set.stderr);
+  assert.equal(JSON.parse(set.stdout).setBy, 'anyone');
+  assert.equal((await sendOne(server, topic)).cluster, 'backup');
+  await server.restart();
+  const { inUse, use: kept, setBy } = await clusterState(server);
+  assert.deepEqual([inUse, kept, setBy], ['backup', 'backup', 'anyone']);
+  assert.equal((await sendOne(server, topic)).cluster, 'backup');
+  assert.equal((await use('auto')).code, 0);
+  assert.equal((await sendOne(server, topic)).cluster, 'primary');
+  const shown = await runCli(['cluster', 'status', '--server', addressOf(server)]);
+  assert.match(shown.stdout, /^in use {4}primary\nuse {7}auto, set by anyone at 20/);
+});
+
+test('a backup that is the primary by another address is refused in words', { skip }, async () => {
+  const { code, stderr } = await serveRefusal({
+    backend: 'kafka',
+    kafkaBrokers: clusters.primary,
+    args: ['--kafka.backup.brokers', clusters.primary.replace('127.0.0.1', 'localhost')],
+  });
+  assert.notEqual(code, 0);
+  assert.match(
+    stderr,
+    /kafka\.backup\.brokers: they answer as the cluster \S+, which is the primary/,
+  );
+});

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import {
+  isSync,
+  type PreloadCall,
+  preloadEnv,
+  readPreloadLog,
+  skipWithoutPreload,
+} from '../support/preload.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { spoiltBuild } from '../support/spoilt-build.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { uniqueTopic } from '../support/topics.ts';
+
+const skip = skipWithoutPreload();
+const delayMs = 300;
+const drivers: Readonly<Record<string, { file: string; find: RegExp; replace: string }>> = {
+  unsynced: {
+    file: 'src/store/key-value-lane-store.js',
+    find: /sync: true/g,
+    replace: 'sync: false',
+  },
+};
+
+async function open(server: TestServer): Promise<{ client: RawClient; topic: number }> {
+  const client = await RawClient.connect(server.mqp);
+  const { topicId } = await client.open(uniqueTopic('fsync'));
+  return { client, topic: topicId };
+}
+
+/** Milliseconds from sending one message to its answer, one after the other. */
+async function answerTimes(server: TestServer, count: number): Promise<number[]> {
+  const { client, topic } = await open(server);
+  const times: number[] = [];
+  for (let first = 1; first <= count; first++) {
+    const sent = performance.now();
+    const [outcome] = await client.produce({ topic, first, values: ['v'] });
+    assert.equal(outcome?.name, 'OK');
+    times.push(performance.now() - sent);
+  }
+  return times;
+}
+
+/** The syncs of the store's write-ahead log. */
+function logSyncs(log: string, dataDir: string): PreloadCall[] {
+  const store = join(dataDir, 'lanes', '0', 'store');
+  return readPreloadLog(log).filter(
+    (call) => isSync(call) && call.path.startsWith(store) && /\.log$/.test(call.path),
+  );
+}
+
+test('with every sync delayed by 300 ms no stored answer comes sooner', { skip }, async () => {
+  const dataDir = tempDir('mqproxy-data-');
+  const env = preloadEnv({ pathPrefix: dataDir, delayMs });
+  const server = await startServer({ dataDir, env });
+  const times = await answerTimes(server, 5);
+  console.log(`answered after ms: ${times.map(Math.round).join(' ')}`);
+  assert(Math.min(...times) >= delayMs, `an answer came after ${Math.min(...times)} ms`);
+});
+
+test('one sync serves each micro-batch and precedes its answers', { skip }, async () => {
+  const dataDir = tempDir('mqproxy-data-');
+  const log = join(tempDir(), 'calls');
+  const env = preloadEnv({ pathPrefix: dataDir, log });
+  const server = await startServer({ dataDir, env });
+  const { client, topic } = await open(server);
+  const rounds: { sentNs: bigint; answeredNs: bigint }[] = [];
+  const values = Array.from({ length: 200 }, (_, i) => `value ${i}`);
+  for (let round = 0; round < 20; round++) {
+    const sentNs = process.hrtime.bigint();
+    await client.produce({ topic, first: 1 + round * values.length, values, batch: true });
+    rounds.push({ sentNs, answeredNs: process.hrtime.bigint() });
+  }
+  const syncs = logSyncs(log, dataDir);
+  for (const { sentNs, answeredNs } of rounds) {
+    const within = syncs.filter(({ startNs, endNs }) => startNs >= sentNs && endNs <= answeredNs);
+    assert.equal(within.length, 1, 'one frame of 200 messages is one batch, and one sync');
+    assert.equal(within[0]?.result, 0);
+  }
+});
+
+test('under load one sync serves many messages', { skip }, async () => {
+  const dataDir = tempDir('mqproxy-data-');
+  const log = join(tempDir(), 'calls');
+  const server = await startServer({ dataDir, env: preloadEnv({ pathPrefix: dataDir, log }) });
+  const { client, topic } = await open(server);
+  const before = logSyncs(log, dataDir).length;
+  const { batches: batchesBefore } = await counters(server);
+  const values = Array.from({ length: 20_000 }, () => 'v'.repeat(100));
+  await client.produce({ topic, first: 1, values });
+  const { batches } = await counters(server);
+  const syncs = logSyncs(log, dataDir).length - before;
+  console.log(`messages=20000 syncs=${syncs} batches=${batches - batchesBefore}`);
+  assert.equal(syncs, batches - batchesBefore, 'one sync for each micro-batch');
+  assert(syncs < 2_000);
+});
+
+test('a build that writes unsynced is noticed', { skip }, async () => {
+  const dataDir = tempDir('mqproxy-data-');
+  const env = preloadEnv({ pathPrefix: dataDir, delayMs });
+  const entry = spoiltBuild(...Object.values(drivers));
+  const server = await startServer({ dataDir, env, entry });
+  const times = await answerTimes(server, 3);
+  assert(Math.min(...times) < delayMs, 'this build was to answer before its sync');
+});
+
+async function counters(server: TestServer): Promise<{ batches: number }> {
+  const { host, port } = server.admin;
+  const text = await (await fetch(`http://${host}:${port}/metrics`)).text();
+  const found = /^mqproxy_batch_messages_count\{lane="0"\} (\d+)/m.exec(text);
+  return { batches: Number(found?.[1]) };
+}

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ErrorCode } from '../../protocol/src/generated.ts';
+import { checkDelivery, readTail } from '../support/delivered.ts';
+import { laneStates } from '../support/node-state.ts';
+import {
+  DiskFaults,
+  isSync,
+  preloadEnv,
+  readPreloadLog,
+  skipWithoutPreload,
+} from '../support/preload.ts';
+import { ProducerCrew } from '../support/producer-crew.ts';
+import { RawClient, readAll } from '../support/raw-client.ts';
+import { countOf, Seeded, seed } from '../support/seeded.ts';
+import { spoiltBuild } from '../support/spoilt-build.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { until } from '../support/wait.ts';
+
+const skip = skipWithoutPreload();
+const draws = countOf('MQP_IO_ERRORS', 10);
+
+const path = 'lanes/0/';
+
+interface Failing {
+  readonly server: TestServer;
+  readonly disk: DiskFaults;
+  readonly log: string;
+}
+
+/** A node whose disk fails when the test says so. */
+async function startFailing(args: readonly string[] = [], entry?: string): Promise<Failing> {
+  const dataDir = tempDir('mqproxy-data-');
+  const folder = tempDir();
+  const disk = new DiskFaults(folder);
+  const log = join(folder, 'calls');
+  const env = preloadEnv({ pathPrefix: dataDir, faults: disk.file, log });
+  const build = entry === undefined ? {} : { entry };
+  return { server: await startServer({ dataDir, env, args, ...build }), disk, log };
+}
+
+/** A build in which any number of failures is borne. */
+const patient = () =>
+  spoiltBuild({
+    file: 'src/base/limits.js',
+    find: /laneOutWithinMs: 60_?000/,
+    replace: 'laneOutWithinMs: 0',
+  });
+
+const failuresOf = async (server: TestServer): Promise<number> =>
+  (await laneStates(server))[0]?.storeFailures ?? 0;
+
+async function untilServing(server: TestServer, failures: number): Promise<void> {
+  const look = async () => {
+    const [lane] = await laneStates(server);
+    return lane?.state === 'serving' && lane.storeFailures >= failures;
+  };
+  await until(look, { timeoutMs: 60_000, what: `the lane to serve after ${failures} failures` });
+}
+
+test('a failed sync is UNKNOWN, and OK follows only a new synced table', { skip }, async () => {
+  const { server, disk, log } = await startFailing();
+  const client = await RawClient.connect(server.mqp, { producerId: 5n });
+  const { topicId: topic } = await client.open(uniqueTopic('unknown'));
+  const values = Array.from({ length: 10 }, (_, i) => `value ${i}`);
+  await client.produce({ topic, first: 1, values });
+  disk.set({ on: 'sync', does: 'EIO', path });
+  const failed = await client.produce({ topic, first: 11, values, batch: true });
+  assert.deepEqual(new Set(failed.map(({ name }) => name)), new Set(['UNKNOWN']));
+  // What follows the doubt is refused or known, and never overtakes it.
+  const again = await client.produce({ topic, first: 11, values, batch: true });
+  const answeredNs = process.hrtime.bigint();
+  assert.deepEqual(new Set(again.map(({ name }) => name)), new Set(['OK']));
+  const calls = readPreloadLog(log);
+  const failure = calls.findIndex((call) => isSync(call) && call.result !== 0);
+  assert(failure > 0);
+  const tables = calls
+    .slice(failure)
+    .filter((call) => isSync(call) && call.result === 0 && call.path.endsWith('.sst'));
+  assert(
+    tables.some(({ endNs }) => endNs < answeredNs),
+    'no table was synced before the answer',
+  );
+  const [next] = await client.produce({ topic, first: 21, values: ['on'] });
+  assert.equal(next?.name, 'OK');
+  assert.equal(await failuresOf(server), 1);
+});
+
+test('a pipeline behind a failed write goes back to it', { skip }, async () => {
+  const name = uniqueTopic('back');
+  const { server, disk } = await startFailing();
+  const client = await RawClient.connect(server.mqp, { producerId: 6n });
+  const { topicId: topic } = await client.open(name);
+  disk.set({ on: 'write', does: 'ENOSPC', path });
+  const sequences = Array.from({ length: 40 }, (_, i) => i + 1);
+  for (const first of sequences) client.send({ topic, first, values: [`value ${first}`] });
+  const names = (await client.answersTo(sequences)).map(({ name }) => name);
+  assert(names.includes('UNKNOWN'));
+  // What was UNKNOWN may be stored after all; what was refused may not.
+  const rest = new Set(names);
+  for (const name of ['OK', 'UNKNOWN', 'OUT_OF_SEQUENCE']) rest.delete(name);
+  assert.deepEqual([...rest], []);
+  const values = sequences.map((n) => `value ${n}`);
+  const again = await client.produce({ topic, first: 1, values });
+  assert(again.every(({ name }) => name === 'OK'));
+  const found = (await readAll(server.mqp, name)).map(({ sequence }) => sequence);
+  assert.deepEqual(new Set(found).size, found.length);
+  assert.deepEqual(
+    found.toSorted((a, b) => a - b),
+    sequences,
+  );
+});
+
+test('errors of the disk under load: nothing answered is lost', { skip }, async () => {
+  console.log(`seed=${seed} draws=${draws}`);
+  const random = new Seeded(seed);
+  const { server, disk } = await startFailing([], patient());
+  const address = `${server.mqp.host}:${server.mqp.port}`;
+  const topics = [uniqueTopic('io'), uniqueTopic('io')];
+  const crew = await ProducerCrew.start({ server: address, topics, clients: 4, window: 32 });
+  for (let draw = 1; draw <= draws; draw++) {
+    const answered = crew.answered.length;
+    await until(() => crew.answered.length > answered + 50, { what: 'answers between failures' });
+    const failures = await failuresOf(server);
+    const from = 1 + random.below(40);
+    if (draw % 2 === 0) disk.set({ on: 'write', does: 'ENOSPC', from, path });
+    else disk.set({ on: 'sync', does: 'EIO', from, path });
+    await untilServing(server, failures + 1);
+  }
+  await crew.stop();
+  assert.deepEqual(crew.failed, []);
+  const duplicates = checkDelivery(crew.answered, await readTail(address, topics));
+  assert.equal(duplicates.size, 0, 'the embedded log holds each id once');
+  const failures = await failuresOf(server);
+  assert(failures >= draws);
+  console.log(`answered=${crew.answered.length} failures=${failures} lost=0 duplicates=0`);
+});
+
+test('a second failure soon after takes the lane out, and only it', { skip }, async () => {
+  const { server, disk } = await startFailing();
+  const client = await RawClient.connect(server.mqp, { producerId: 5n });
+  const { topicId: topic } = await client.open(uniqueTopic('out'));
+  for (const first of [1, 2]) {
+    await untilServing(server, first - 1);
+    disk.set({ on: 'sync', does: 'EIO', path });
+    const [outcome] = await client.produce({ topic, first, values: ['v'] });
+    assert.equal(outcome?.name, 'UNKNOWN');
+  }
+  assert.equal((await client.untilClosed())?.code, ErrorCode.LANE_OUT);
+  await assert.rejects(RawClient.connect(server.mqp, { producerId: 5n }), {
+    code: ErrorCode.LANE_OUT,
+  });
+  const { host, port } = server.admin;
+  const ready = await fetch(`http://${host}:${port}/readyz`);
+  assert.equal(ready.status, 503);
+  assert.match(await ready.text(), /lane 0 is out of service.*start the node again/);
+  const metrics = await (await fetch(`http://${host}:${port}/metrics`)).text();
+  assert.match(metrics, /^mqproxy_lane_state\{lane="0"\} 2$/m);
+  assert.match(metrics, /^mqproxy_store_failures_total\{lane="0"\} 2$/m);
+  assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
+});

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { truncateSync } from 'node:fs';
+import { test } from 'node:test';
+import { logRecordEnds, newestLog } from '../support/data-dir.ts';
+import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
+import { skipWithoutPreload } from '../support/preload.ts';
+import { failedBy, spoiltBuild } from '../support/spoilt-build.ts';
+import type { Guilt } from './checker/verdicts.ts';
+import { FaultRun, type FaultRunOptions } from './fault-run.ts';
+import { answersBeforeSync } from './mutants/answers-before-sync.ts';
+import { confirmsTheMaximum } from './mutants/confirms-the-maximum.ts';
+import { dropsEvery10000th } from './mutants/drops-every-10000th.ts';
+import { forgetsTheWindow } from './mutants/forgets-the-window.ts';
+import { ignoresTheGeneration } from './mutants/ignores-the-generation.ts';
+import type { Mutant } from './mutants/mutant.ts';
+import { skipsTheChain } from './mutants/skips-the-chain.ts';
+
+// Each mutant runs under the faults that show it. Two always; the others with the larger counts.
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const onlyLong = isLong ? false : 'with MQPROXY_TEST_SCALE=long';
+
+/** Starts a run on a build that does something wrong. */
+function start(mutant: Mutant, options: FaultRunOptions = {}): Promise<FaultRun> {
+  const entry = spoiltBuild(...mutant.spoils);
+  return FaultRun.start({ ...options, server: { ...options.server, entry } });
+}
+
+/** The run must end with this finding. */
+async function caught(run: FaultRun, guilt: Guilt): Promise<void> {
+  const { verdicts, counts } = await run.end();
+  console.log(`answered=${counts.answered} ${String(verdicts).split('\n')[0]}`);
+  assert(verdicts.count(guilt) > 0, `${guilt} was to be found: ${verdicts}`);
+}
+
+test(`a build that ${answersBeforeSync.does} is caught by a loss of power`, {
+  skip: skipWithoutPreload(),
+}, async () => {
+  const run = await start(answersBeforeSync, { preload: true });
+  try {
+    for (let cycle = 0; cycle < 3; cycle++) await run.losePower();
+  } catch (error) {
+    // The mark outside of the store may tell before the checker does.
+    assert.match(String(error), /STORE_CORRUPT|high-water mark|expected .* found/s);
+    console.log('refused to open');
+    return;
+  }
+  await caught(run, 'lost');
+});
+
+test(`a build that ${forgetsTheWindow.does} is caught by kills`, async () => {
+  const run = await start(forgetsTheWindow);
+  for (let cycle = 0; cycle < 4; cycle++) await run.kill();
+  await caught(run, 'unexplained-duplicate');
+});
+
+test(`a build that ${ignoresTheGeneration.does} is caught by the models of a lane`, () => {
+  // A run shows it when a broker happens to be half dead; the models make it happen.
+  for (const model of ['forwarder', 'roads']) {
+    const failed = failedBy(`unit/produce/${model}`, ...ignoresTheGeneration.spoils);
+    console.log(`${model}: ${failed.join(' | ')}`);
+    assert.ok(
+      failed.some((title) => title.includes('every message')),
+      `the model of ${model} saw nothing`,
+    );
+  }
+});
+
+test(`a build that ${skipsTheChain.does} is caught by a disk that forgets`, {
+  skip: onlyLong,
+}, async () => {
+  const run = await start(skipsTheChain);
+  await run.crew.untilAnswered(1_000);
+  await run.server.kill('SIGKILL');
+  const log = newestLog(run.server.dataDir);
+  truncateSync(log, logRecordEnds(log).at(-20) ?? 0);
+  await run.back('disk');
+  await caught(run, 'lost');
+});
+
+test(`a build that ${dropsEvery10000th.does} is caught by load`, {
+  skip: onlyLong || skipWithoutKafka(),
+}, async () => {
+  const crew = { window: 64 };
+  const run = await start(dropsEvery10000th, { brokers: await sharedKafka(), crew });
+  await run.crew.untilAnswered(12_000, 120_000);
+  await caught(run, 'lost');
+});
+
+test(`a build that ${confirmsTheMaximum.does} is caught by kills`, {
+  skip: onlyLong || skipWithoutKafka(),
+}, async () => {
+  const crew = { window: 64 };
+  const run = await start(confirmsTheMaximum, { brokers: await sharedKafka(), crew });
+  for (let cycle = 0; cycle < 8; cycle++) await run.kill();
+  await caught(run, 'lost');
+});

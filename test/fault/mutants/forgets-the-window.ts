@@ -1,0 +1,12 @@
+import type { Mutant } from './mutant.ts';
+
+export const forgetsTheWindow: Mutant = {
+  does: 'takes every resend for a new message',
+  spoils: [
+    {
+      file: 'src/produce/dedupe-window.js',
+      find: /look\(sequence\) \{/,
+      replace: "look(sequence) {\n        return 'new';",
+    },
+  ],
+};

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+// tidy-allow sleep: an outage lasts, and a steady load is paced
+import { ErrorCode } from '../../protocol/src/generated.ts';
+import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { checkDelivery, readKafka, resentIds } from '../support/delivered.ts';
+import { type KafkaBroker, skipWithoutKafka, startKafka } from '../support/kafka.ts';
+import { laneStates, untilDrained } from '../support/node-state.ts';
+import { ProducerCrew } from '../support/producer-crew.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { countOf } from '../support/seeded.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { passing, until } from '../support/wait.ts';
+
+const skip = skipWithoutKafka();
+const outageMs = countOf('MQP_OUTAGE_MS', 8_000);
+const ratePerSecond = countOf('MQP_OUTAGE_RATE', 5_000);
+// A broker of its own: it is stopped.
+const broker = skip === false ? await startKafka({ heapMaxMib: 320 }) : undefined;
+
+const addressOf = (server: TestServer) => `${server.mqp.host}:${server.mqp.port}`;
+
+async function start(): Promise<{ server: TestServer; broker: KafkaBroker }> {
+  assert(broker !== undefined);
+  await broker.start();
+  const server = await startServer({ backend: 'kafka', kafkaBrokers: broker.address });
+  return { server, broker };
+}
+
+async function readiness(server: TestServer): Promise<{ status: number; state: string }> {
+  const response = await fetch(`http://${server.admin.host}:${server.admin.port}/readyz`);
+  return { status: response.status, ...((await response.json()) as { state: string }) };
+}
+
+async function untilState(server: TestServer, state: string): Promise<number> {
+  const look = async () => (await readiness(server)).state === state;
+  await until(look, { timeoutMs: 30_000, what: `the node to be ${state}`, everyMs: 50 });
+  return (await readiness(server)).status;
+}
+
+const readAgain = (topics: readonly string[]) => readKafka(broker?.address ?? '', topics);
+
+/** Nothing answered is lost, order holds, and a message that came twice was noted as sent again. */
+async function checkAll(crew: ProducerCrew, server: TestServer, topics: readonly string[]) {
+  assert(broker !== undefined);
+  assert.deepEqual(crew.failed, []);
+  await untilDrained(server, 120_000);
+  const duplicates = checkDelivery(crew.answered, await readAgain(topics));
+  const noted = resentIds(server.dataDir);
+  const unexplained = [...duplicates].filter((id) => !noted.has(id));
+  assert.deepEqual(unexplained, [], 'a duplicate that the node did not note');
+  return duplicates.size;
+}
+
+test('Kafka is stopped under load: no error, no loss, drained in order', { skip }, async () => {
+  const { server, broker } = await start();
+  const topics = [uniqueTopic('outage'), uniqueTopic('outage')];
+  const options = { server: addressOf(server), topics, clients: 8, window: 64, ratePerSecond };
+  const crew = await ProducerCrew.start(options);
+  await until(() => crew.answered.length > ratePerSecond, { what: 'a second of answers' });
+  assert.equal(await untilState(server, 'ok'), 200);
+  const before = crew.answered.length;
+  const began = performance.now();
+  await broker.kill();
+  assert.equal(await untilState(server, 'degraded'), 200);
+  await passing(Math.max(0, outageMs - (performance.now() - began)));
+  const during = crew.answered.length - before;
+  const perSecond = Math.round((1000 * during) / (performance.now() - began));
+  await broker.start();
+  await untilState(server, 'ok');
+  await crew.stop();
+  const waiting = (await laneStates(server)).reduce((sum, lane) => sum + lane.outboxMessages, 0);
+  const drainBegan = performance.now();
+  const duplicates = await checkAll(crew, server, topics);
+  const drainMs = Math.round(performance.now() - drainBegan);
+  console.log(
+    `outageMs=${outageMs} answered=${crew.answered.length} during=${during} ` +
+      `perSecondDuring=${perSecond} lost=0 duplicates=${duplicates} ` +
+      `waitingAfter=${waiting} drainAndReadMs=${drainMs}`,
+  );
+  assert(during > (ratePerSecond * outageMs) / 1000 / 3, `only ${during} answers in the outage`);
+});
+
+test('Kafka is away at the start: known topics are taken, a new one waits', { skip }, async () => {
+  const { server, broker } = await start();
+  const known = uniqueTopic('known');
+  const before = await MqpClient.connect({ servers: [addressOf(server)] });
+  await before.produce(known, { value: 'seen' }, { ack: 'replicated' });
+  await before.close();
+  await server.kill('SIGTERM');
+  await broker.kill();
+  await server.restart();
+  assert.equal((await readiness(server)).state, 'degraded');
+
+  const topics = [known];
+  const options = {
+    server: addressOf(server),
+    topics,
+    clients: 2,
+    window: 8,
+    ratePerSecond: 1_000,
+  };
+  const crew = await ProducerCrew.start(options);
+  await until(() => crew.answered.length > 500, { what: 'answers without Kafka' });
+
+  const raw = await RawClient.connect(server.mqp);
+  const fresh = uniqueTopic('fresh');
+  await assert.rejects(raw.open(fresh), (error: { code: number; retryAfterMs: number }) => {
+    assert.equal(error.code, ErrorCode.TOPIC_UNCONFIRMED);
+    assert(error.retryAfterMs > 0);
+    return true;
+  });
+  const client = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
+  let isAnswered = false;
+  const waiting = client.produce(fresh, { value: 'patient' }).then((answer) => {
+    isAnswered = true;
+    return answer;
+  });
+  await passing(1_500);
+  assert.equal(isAnswered, false);
+  await crew.stop();
+  await broker.start();
+  await waiting;
+  await client.close();
+  await untilDrained(server);
+  const [found] = await readAgain([fresh]);
+  assert.equal(found?.value, 'patient');
+  const all = await readAgain(topics);
+  checkDelivery(
+    crew.answered,
+    all.filter(({ value }) => value !== 'seen'),
+  );
+  console.log(`withoutKafka=${crew.answered.length} lost=0`);
+});

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { checkDelivery, readKafka, resentIds } from '../support/delivered.ts';
+import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
+import { kafkaClient } from '../support/kafka-read.ts';
+import { laneStates, untilDrained } from '../support/node-state.ts';
+import { ProducerCrew } from '../support/producer-crew.ts';
+import { spoiltBuild } from '../support/spoilt-build.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { until } from '../support/wait.ts';
+
+const skip = skipWithoutKafka();
+
+/** A build that parks sooner, and gives a topic that is gone more time. */
+const impatient = () =>
+  spoiltBuild(
+    {
+      file: 'src/base/limits.js',
+      find: /topicStuckMs: 30_?000/,
+      replace: 'topicStuckMs: 1500',
+    },
+    {
+      file: 'src/base/limits.js',
+      find: /topicMissingMs: 60_?000/,
+      replace: 'topicMissingMs: 600000',
+    },
+  );
+
+const sumOf = async (server: TestServer, name: 'parkedMessages' | 'outboxMessages') =>
+  (await laneStates(server)).reduce((sum, lane) => sum + lane[name], 0);
+
+test('a stuck topic is parked, over a kill too, and follows in order', { skip }, async () => {
+  const brokers = await sharedKafka();
+  const args = ['--lanes', '1'];
+  const entry = impatient();
+  const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers, args, entry });
+  const topics = [uniqueTopic('stuck'), uniqueTopic('well')] as const;
+  const address = `${server.mqp.host}:${server.mqp.port}`;
+  const options = { server: address, topics, clients: 2, window: 8, ratePerSecond: 400 };
+  const crew = await ProducerCrew.start(options);
+  await until(() => crew.answered.length > 100, { what: 'answers' });
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  await admin.deleteTopics({ topics: [topics[0]] });
+  const parked = async (more: number) =>
+    until(async () => (await sumOf(server, 'parkedMessages')) >= more, {
+      timeoutMs: 60_000,
+      what: `${more} parked messages`,
+    });
+  await parked(1);
+  // What was on its way to the old topic is gone with it; what comes from here on is not.
+  const from = crew.answered.length;
+  await parked(300);
+  await until(async () => (await sumOf(server, 'outboxMessages')) < 200, {
+    timeoutMs: 30_000,
+    what: 'an outbox without the stuck ones',
+  });
+  const ready = await fetch(`http://${server.admin.host}:${server.admin.port}/readyz`);
+  assert.equal(ready.status, 200);
+  assert.match(await ready.text(), /lane 0 has parked messages of 1 topics/);
+  const before = await sumOf(server, 'parkedMessages');
+  await server.kill('SIGKILL');
+  await server.restart();
+  await parked(before);
+  await admin.createTopics({ topics: [{ topic: topics[0], numPartitions: 4 }] });
+  await admin.disconnect();
+  await until(async () => (await sumOf(server, 'parkedMessages')) === 0, {
+    timeoutMs: 120_000,
+    what: 'the parked log to be empty',
+  });
+  await crew.stop();
+  assert.deepEqual(crew.failed, []);
+  await untilDrained(server, 120_000);
+  const found = await readKafka(brokers, topics);
+  const duplicates = checkDelivery(crew.answered.slice(from), found);
+  const noted = resentIds(server.dataDir);
+  assert.deepEqual(
+    [...duplicates].filter((id) => !noted.has(id)),
+    [],
+    'a duplicate that the node did not note',
+  );
+  console.log(`answered=${crew.answered.length} parked>=${before} duplicates=${duplicates.size}`);
+});

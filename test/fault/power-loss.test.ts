@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
+import { skipWithoutPreload } from '../support/preload.ts';
+import { countOf } from '../support/seeded.ts';
+import { FaultRun } from './fault-run.ts';
+
+const scale = process.env['MQPROXY_TEST_SCALE'] === 'long' ? 50 : 6;
+const cycles = countOf('MQP_POWER_CYCLES', scale);
+const enough = { answered: 100 * cycles, events: { power: cycles } };
+
+async function losePower(run: FaultRun): Promise<void> {
+  for (let cycle = 0; cycle < cycles; cycle++) await run.losePower();
+  const { cut, cutBytes, names } = run.taken;
+  console.log(`files=${cut} bytes=${cutBytes} names=${names}`);
+  assert(cut >= cycles / 3, 'the losses took next to nothing');
+}
+
+test('what was answered over losses of power is in the embedded log exactly once', {
+  skip: skipWithoutPreload(),
+}, async () => {
+  const run = await FaultRun.start({ preload: true });
+  await losePower(run);
+  const { counts } = await run.endWell(enough);
+  assert.equal(counts.duplicates, 0);
+  assert.deepEqual([...run.crew.failures], []);
+});
+
+test('what was answered over losses of power is in Kafka', {
+  skip: skipWithoutPreload() || skipWithoutKafka(),
+}, async () => {
+  const run = await FaultRun.start({ preload: true, brokers: await sharedKafka() });
+  await losePower(run);
+  await run.endWell(enough);
+  assert.deepEqual([...run.crew.failures], []);
+});

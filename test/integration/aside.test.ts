@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ErrorCode } from '../../protocol/src/generated.ts';
+import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
+import { kafkaClient, readTopic } from '../support/kafka-read.ts';
+import { laneStates } from '../support/node-state.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { runCli } from '../support/run-cli.ts';
+import { startServer } from '../support/start-server.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { until } from '../support/wait.ts';
+
+test('what was refused for good is shown, survives a kill, and is tried again', {
+  skip: skipWithoutKafka(),
+}, async () => {
+  const brokers = await sharedKafka();
+  const topic = uniqueTopic('refused');
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  const small = [{ name: 'max.message.bytes', value: '2000' }];
+  await admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries: small }] });
+  await admin.disconnect();
+  const args = ['--lanes', '1'];
+  const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers, args });
+  const client = await RawClient.connect(server.mqp, { producerId: 77n });
+  const { topicId } = await client.open(topic);
+  const large = 'x'.repeat(1_950);
+  const run = { topic: topicId, first: 1, values: [large, 'small'], replicated: true };
+  const outcomes = await client.produce(run, 60_000);
+  assert.deepEqual(
+    outcomes.map(({ code }) => code),
+    [ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.OK],
+  );
+  // A kill right behind the refusal: its tombstone was durable before the answer.
+  await server.kill('SIGKILL');
+  await server.restart();
+  const [lane] = await laneStates(server);
+  await until(async () => (await laneStates(server))[0]?.outboxMessages === 0, {
+    timeoutMs: 60_000,
+    what: 'an empty outbox',
+  });
+  assert.equal(lane?.undeliverableMessages, 1);
+  const values = (await readTopic(brokers, topic)).map(({ value }) => value?.toString());
+  assert.deepEqual(new Set(values), new Set(['small']), 'what was refused is never delivered');
+  const address = ['--server', `${server.mqp.host}:${server.mqp.port}`];
+  const cli = async (...words: string[]) => {
+    const { stdout, stderr, code } = await runCli(['undeliverable', ...words, ...address]);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  assert.match(await cli('list'), new RegExp(`${topic} +0 +1 `));
+  assert.match(await cli('show'), /000000000000004d-0-1 .*MESSAGE_TOO_LARGE/);
+  const exported = JSON.parse(await cli('export', '--topic', topic)) as { value: string };
+  assert.equal(exported.value, large);
+  // Sent again it is refused again, and comes back.
+  assert.match(await cli('retry', '--topic', topic), /^1 tried again/);
+  await until(
+    async () => {
+      const [now] = await laneStates(server);
+      return now?.parkedMessages === 0 && now.undeliverableMessages === 1;
+    },
+    { timeoutMs: 60_000, what: 'it to be refused again' },
+  );
+  assert.match(await cli('purge', '--topic', topic), /^1 discarded/);
+  assert.equal((await cli('list')).split('\n').filter((line) => line.includes(topic)).length, 0);
+});

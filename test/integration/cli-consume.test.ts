@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runCli } from '../support/run-cli.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { until } from '../support/wait.ts';
+
+const at = ({ mqp }: TestServer) => ['--server', `${mqp.host}:${mqp.port}`];
+
+function jsonLines(text: string): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** Sends lines in order, to one partition. */
+async function produce(server: TestServer, topic: string, input: string | Buffer): Promise<void> {
+  const words = ['produce', topic, ...at(server), '--partition', '0', '--key-separator', ':'];
+  const { code, stderr } = await runCli(words, input);
+  assert.equal(code, 0, stderr);
+}
+
+test('consume prints what tail prints, with cluster and attempt, and a group goes on where it was', async () => {
+  const server = await startServer();
+  const topic = uniqueTopic('consume');
+  await produce(server, topic, Buffer.concat([Buffer.from('a\nk:v\n'), Buffer.of(0xff, 10)]));
+  const consume = ['consume', topic, ...at(server), '--group', 'billing', '--count'];
+  const first = await runCli([...consume, '3', '--json', '--ack-wait', 'committed']);
+  assert.equal(first.code, 0, first.stderr);
+  const records = jsonLines(first.stdout);
+  const tail = ['tail', topic, ...at(server), '--from', 'beginning', '--count', '3', '--json'];
+  const tailed = jsonLines((await runCli(tail)).stdout);
+  assert.deepEqual(
+    records,
+    tailed.map((record) => ({ ...record, cluster: 'primary', attempt: 1 })),
+  );
+  await produce(server, topic, 'next\n');
+  const second = await runCli([...consume, '1']);
+  assert.deepEqual([second.code, second.stdout], [0, 'next\n']);
+  const other = await runCli(['consume', topic, ...at(server), '--group', 'audit', '--count', '2']);
+  assert.equal(other.stdout, 'a\nv\n');
+});
+
+test('what was printed with --no-ack comes again', async () => {
+  const server = await startServer();
+  const topic = uniqueTopic('consume');
+  await produce(server, topic, 'a\nb\n');
+  const consume = ['consume', topic, ...at(server), '--group', 'billing', '--count', '2'];
+  const kept = await runCli([...consume, '--no-ack']);
+  assert.equal(kept.stdout, 'a\nb\n', kept.stderr);
+  const again = await runCli(consume);
+  assert.deepEqual(again.stdout.split('\n').sort(), ['', 'a', 'b']);
+});
+
+test('a consumer that is wrongly called says what is wrong', async () => {
+  const server = await startServer();
+  const topic = uniqueTopic('consume');
+  const cases: [string[], number, RegExp][] = [
+    [['consume', topic], 2, /needs a group/],
+    [['consume'], 2, /takes one TOPIC/],
+    [['consume', topic, '--group', 'g', '--from', 'noon'], 2, /--from/],
+    [['consume', topic, '--group', 'g', '--mode', 'fair'], 2, /--mode/],
+    [['consume', topic, '--group', 'a/b', ...at(server)], 1, /a group's name/],
+    [['group', 'lst'], 2, /list/],
+    [['group', 'describe'], 2, /one GROUP/],
+    [['group', 'reset', 'g'], 2, /--topic/],
+    [['group', 'reset', 'g', '--topic', 't', '--to', 'noon'], 2, /--to/],
+    [['group', 'describe', 'nobody', ...at(server)], 1, /nobody/],
+  ];
+  for (const [words, code, says] of cases) {
+    const outcome = await runCli(words);
+    assert.deepEqual([outcome.code, outcome.stdout], [code, ''], words.join(' '));
+    assert.match(outcome.stderr, says, words.join(' '));
+  }
+});
+
+test('groups are listed, described, set back and deleted', async () => {
+  const server = await startServer();
+  const topic = uniqueTopic('consume');
+  await produce(server, topic, 'a\nb\nc\n');
+  const consume = ['consume', topic, ...at(server), '--group', 'billing', '--count'];
+  await runCli([...consume, '3', '--ack-wait', 'committed']);
+  const listed = jsonLines((await runCli(['group', 'list', ...at(server), '--json'])).stdout);
+  assert.deepEqual(
+    listed.map(({ group, subscriptions }) => [group, subscriptions]),
+    [['billing', 0]],
+  );
+  const describe = ['group', 'describe', 'billing', ...at(server)];
+  const [described] = jsonLines((await runCli([...describe, '--json'])).stdout);
+  const partitions = described?.['partitions'] as Record<string, unknown>[];
+  const [own] = partitions.filter(({ partition }) => partition === 0);
+  assert.deepEqual([own?.['topic'], own?.['cluster'], own?.['floor']], [topic, 0, 3]);
+  assert.match((await runCli(describe)).stdout, /^group {2}billing\nstate {2}idle/);
+
+  const reset = ['group', 'reset', 'billing', ...at(server), '--topic', topic, '--to', '1'];
+  const moved = await runCli([...reset, '--partition', '0', '--json']);
+  assert.deepEqual(jsonLines(moved.stdout), [
+    { group: 'billing', topic, cluster: 0, partition: 0, offset: 1 },
+  ]);
+  const again = await runCli([...consume, '2', '--ack-wait', 'committed']);
+  assert.equal(again.stdout, 'b\nc\n', again.stderr);
+
+  const remove = ['group', 'delete', 'billing', ...at(server)];
+  await until(async () => (await runCli(remove)).code === 0);
+  assert.equal((await runCli(describe)).code, 1);
+});
+
+test('a paused group stays paused over kill -9, shows by whom, and goes on when it is resumed', async () => {
+  const server = await startServer();
+  const topic = uniqueTopic('consume');
+  await produce(server, topic, 'a\n');
+  const consume = ['consume', topic, ...at(server), '--group', 'billing', '--count', '1'];
+  await runCli([...consume, '--ack-wait', 'committed']);
+  await runCli(['group', 'pause', 'billing', ...at(server)]);
+  await server.kill();
+  await server.restart();
+  await produce(server, topic, 'b\n');
+  const describe = ['group', 'describe', 'billing', ...at(server)];
+  assert.match((await runCli(describe)).stdout, /\nstate {2}paused since 20\d\d-\S+Z by mqproxy/);
+  const listed = jsonLines((await runCli(['group', 'list', ...at(server), '--json'])).stdout);
+  assert.equal(listed[0]?.['state'], 'paused');
+  const waiting = runCli(consume);
+  const isThere = async () => {
+    const [group] = jsonLines((await runCli([...describe, '--json'])).stdout);
+    return ((group?.['members'] ?? []) as unknown[]).length === 1;
+  };
+  await until(isThere, { timeoutMs: 30_000, what: 'the consumer to be there' });
+  await runCli(['group', 'resume', 'billing', ...at(server)]);
+  assert.equal((await waiting).stdout, 'b\n');
+  assert.match((await runCli(describe)).stdout, /\nstate {2}(idle|active)\n/);
+});

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ErrorCode } from '../../protocol/src/generated.ts';
+import type { ProtocolError } from '../../protocol/src/protocol-error.ts';
+import { encodeSubscribe } from '../../protocol/src/subscribe.ts';
+import { produceNumbers, startConsumeNode, WAIT_MS } from '../support/consume-ledger.ts';
+import { startKafka } from '../support/kafka.ts';
+import { kafkaClient } from '../support/kafka-read.ts';
+import { describedGroup, kafkaTool } from '../support/kafka-tool.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { RawConsumer, type RawDelivery } from '../support/raw-consumer.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { until } from '../support/wait.ts';
+
+// One of its own: it is left with internal topics that no node may use.
+const { address: brokers } = await startKafka({ heapMaxMib: 320 });
+
+/** The first `count` values that a plain consumer of the group gets, which acks nothing. */
+async function plainly(group: string, topic: string, count: number): Promise<string[]> {
+  const consumer = kafkaClient(brokers).consumer({ groupId: group, maxWaitTimeInMs: 100 });
+  const got: string[] = [];
+  await consumer.connect();
+  await consumer.subscribe({ topic });
+  await consumer.run({
+    autoCommit: false,
+    eachMessage: async ({ message }) => void got.push(String(message.value)),
+  });
+  await until(() => got.length >= count, { timeoutMs: WAIT_MS, what: 'a plain consumer to read' });
+  await consumer.disconnect();
+  return got.slice(0, count);
+}
+
+const inOrder = (messages: readonly RawDelivery[]) =>
+  messages.map(({ offset }) => offset).sort((a, b) => a - b);
+
+test("Kafka's own tools show a group's offsets and lag, others take it over, and a reset is honoured", async () => {
+  const node = await startConsumeNode(brokers);
+  const topic = uniqueTopic('consume');
+  const group = uniqueTopic('group');
+  await produceNumbers(node.mqp, topic, 0, 60, 0);
+  const consumer = await RawConsumer.open(node.mqp, { group, topics: [topic] });
+  const got = await consumer.take(60, WAIT_MS);
+  const acked = got.filter(({ offset }) => offset < 40 || offset === 50);
+  assert.deepEqual(await consumer.ack(acked, true), []);
+  const [row, ...others] = await describedGroup(brokers, group, topic);
+  const shown = { partition: 0, offset: '40', end: '60', lag: '20', clientId: node.ready['node'] };
+  assert.deepEqual(row, shown);
+  assert.deepEqual(
+    others.map(({ end, lag }) => [end, lag]),
+    [
+      ['0', '0'],
+      ['0', '0'],
+      ['0', '0'],
+    ],
+  );
+  consumer.client.cut();
+  await node.kill('SIGTERM');
+  // It knows the floor, and nothing of what is acked above it.
+  const expected = Array.from({ length: 20 }, (_, i) => `m${40 + i}`);
+  assert.deepEqual(await plainly(group, topic, 20), expected);
+  await node.restart();
+  const again = await RawConsumer.open(node.mqp, { group, topics: [topic] });
+  const rest = await again.take(19, WAIT_MS);
+  assert.deepEqual(
+    inOrder(rest),
+    [40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 51, 52, 53, 54, 55, 56, 57, 58, 59],
+  );
+  again.client.cut();
+  await node.kill('SIGTERM');
+  const reset = ['--reset-offsets', '--to-offset', '45', '--execute'];
+  await kafkaTool('groups', brokers, '--group', group, '--topic', `${topic}:0`, ...reset);
+  await node.restart();
+  const last = await RawConsumer.open(node.mqp, { group, topics: [topic] });
+  const after = await last.take(15, WAIT_MS);
+  assert.deepEqual(
+    inOrder(after),
+    Array.from({ length: 15 }, (_, i) => 45 + i),
+  );
+});
+
+test("internal topics that Kafka's own tool weakened refuse the role, in words", async () => {
+  const node = await startConsumeNode(brokers);
+  const topic = uniqueTopic('consume');
+  await produceNumbers(node.mqp, topic, 0, 1);
+  await RawConsumer.open(node.mqp, { group: 'g', topics: [topic] });
+  const entity = ['--alter', '--entity-type', 'topics', '--entity-name', '__mqproxy.acks'];
+  const changes = [
+    ['cleanup.policy=delete', /__mqproxy\.acks.*cleanup\.policy.*delete.*compact/],
+    ['cleanup.policy=compact,retention.ms=3600000', /__mqproxy\.acks.*retention\.ms.*3600000.*-1/],
+  ] as const;
+  for (const [config, words] of changes) {
+    await kafkaTool('configs', brokers, ...entity, '--add-config', config);
+    await node.restart();
+    const client = await RawClient.connect(node.mqp);
+    const asked = { group: 'g', topics: [topic] };
+    await assert.rejects(
+      client.request((w, id) => encodeSubscribe(w, id, asked)),
+      ({ code, message }: ProtocolError) => code === ErrorCode.ROLE_REFUSED && words.test(message),
+    );
+    client.cut();
+  }
+});

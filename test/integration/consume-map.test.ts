@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RawClient } from '../support/raw-client.ts';
+import { RawConsumer, type RawDelivery } from '../support/raw-consumer.ts';
+import { type Address, startServer } from '../support/start-server.ts';
+import { until } from '../support/wait.ts';
+
+const MESSAGES = 20_000;
+
+async function produce(address: Address): Promise<void> {
+  const client = await RawClient.connect(address);
+  const { topicId } = await client.open('jobs');
+  for (let from = 0; from < MESSAGES; from += 2_000) {
+    const values = Array.from({ length: 2_000 }, (_, i) => `m${from + i}`);
+    const run = { topic: topicId, first: from + 1, values, partition: 0, batch: true };
+    const outcomes = await client.produce(run, 60_000);
+    assert(outcomes.every(({ name }) => name === 'OK'));
+  }
+  client.socket.destroy();
+}
+
+/** Acks what `keep` does not hold back, and leaves the rest leased. */
+async function consume(address: Address, keep: (offset: number) => boolean, count: number) {
+  const asked = { group: 'g', topics: ['jobs'], creditMessages: MESSAGES, leaseMs: 600_000 };
+  const consumer = await RawConsumer.open(address, asked);
+  const seen: number[] = [];
+  let acked = 0;
+  let waiting: RawDelivery[] = [];
+  const flush = async (): Promise<void> => {
+    while (waiting.length > 0) {
+      const some = waiting.splice(0, 5_000);
+      assert.deepEqual(await consumer.ack(some, true), []);
+      acked += some.length;
+    }
+  };
+  consumer.onDelivered = (messages) => {
+    for (const message of messages) {
+      seen.push(message.offset);
+      if (!keep(message.offset)) waiting.push(message);
+    }
+  };
+  await until(() => seen.length >= count, { timeoutMs: 60_000, what: `${count} deliveries` });
+  await flush();
+  waiting = [];
+  return { seen, acked, consumer };
+}
+
+test('a map that no commit can hold survives kill -9, and again with the rest of it', async () => {
+  const server = await startServer();
+  await produce(server.mqp);
+  // So scattered that the row of runs is far above what a commit takes.
+  const isOpen = (offset: number): boolean => (offset * 7_919) % 10 < 3;
+  const first = await consume(server.mqp, isOpen, MESSAGES);
+  assert.equal(first.seen.length, MESSAGES);
+  await server.kill();
+  await server.restart();
+  const open = first.seen.filter(isOpen).sort((a, b) => a - b);
+  const isStill = (offset: number): boolean => isOpen(offset) && offset % 2 === 0;
+  const second = await consume(server.mqp, isStill, open.length);
+  assert.deepEqual(
+    second.seen.sort((a, b) => a - b),
+    open,
+  );
+  await server.kill();
+  await server.restart();
+  const third = await consume(server.mqp, () => false, open.filter(isStill).length);
+  assert.deepEqual(
+    third.seen.sort((a, b) => a - b),
+    open.filter(isStill),
+  );
+});

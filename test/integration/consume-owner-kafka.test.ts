@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ErrorCode } from '../../protocol/src/generated.ts';
+import { produceNumbers, startConsumeNode, WAIT_MS } from '../support/consume-ledger.ts';
+import { sharedKafka } from '../support/kafka.ts';
+import { RawConsumer } from '../support/raw-consumer.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { until } from '../support/wait.ts';
+
+const brokers = await sharedKafka();
+
+test('an ack at the wrong node names the node that reads the partition, which takes it', async () => {
+  const [one, two] = await Promise.all([startConsumeNode(brokers), startConsumeNode(brokers)]);
+  const topic = uniqueTopic('consume');
+  const asked = { group: uniqueTopic('group'), topics: [topic], leaseMs: 600_000 };
+  await produceNumbers(one.mqp, topic, 0, 1);
+  const first = await RawConsumer.open(one.mqp, asked);
+  const second = await RawConsumer.open(two.mqp, asked);
+  const isShared = () => first.assigned > 0 && second.assigned > 0;
+  await until(isShared, { timeoutMs: WAIT_MS, what: 'both nodes to read' });
+  for (const p of [0, 1, 2, 3]) await produceNumbers(one.mqp, topic, 10 * p, 10 * p + 5, p);
+  const came = () => first.got.length > 0 && second.got.length > 0;
+  await until(came, { timeoutMs: WAIT_MS, what: 'both to be delivered to' });
+  const theirs = second.got.slice(0, 1);
+  assert.deepEqual(await first.ack(theirs), [`0/${theirs[0]?.index}/${ErrorCode.NOT_OWNER}`]);
+  assert.deepEqual(first.owners, [`0:${two.ready['node']}`]);
+  assert.deepEqual(await second.ack(theirs, true), []);
+});
+
+test('the ack of a long handler counts at the other node when its own is stopped in order', async () => {
+  const [one, two] = await Promise.all([startConsumeNode(brokers), startConsumeNode(brokers)]);
+  const topic = uniqueTopic('consume');
+  // Beyond what a stop waits for: the lease is handed over.
+  const asked = { group: uniqueTopic('group'), topics: [topic], leaseMs: 600_000 };
+  await produceNumbers(one.mqp, topic, 0, 5, 0);
+  const first = await RawConsumer.open(one.mqp, asked);
+  const held = await first.take(5, WAIT_MS);
+  const second = await RawConsumer.open(two.mqp, asked);
+  const [stopped] = await Promise.all([
+    one.kill('SIGTERM'),
+    until(() => second.assigned === 4, { timeoutMs: WAIT_MS, what: 'the other node to read' }),
+  ]);
+  assert.equal(stopped.code, 0);
+  const settled = async () => (await second.ack(held, true).catch(() => ['away'])).length === 0;
+  await until(settled, { timeoutMs: WAIT_MS, what: 'the acks to be taken', everyMs: 200 });
+  await produceNumbers(two.mqp, topic, 5, 6, 0);
+  const [next] = await second.take(1, WAIT_MS);
+  assert.equal(next?.value, 'm5');
+});

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connect, delaysReady } from '../support/connect.ts';
+import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
+import { startServer } from '../support/start-server.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { until } from '../support/wait.ts';
+
+const COUNT = 200;
+/** A killed member is missed after its session. */
+const missed = { timeoutMs: 90_000, everyMs: 500 };
+
+test('a node with an empty disk takes over what a killed one had, cancels included', async (t) => {
+  const skip = skipWithoutKafka();
+  if (skip !== false) {
+    t.skip(skip);
+    return;
+  }
+  // A broker of its own: all nodes of one share the partitions of its delay log.
+  const broker = await startKafka({ heapMaxMib: 320 });
+  const brokers = { backend: 'kafka', kafkaBrokers: broker.address } as const;
+  const first = await startServer(brokers);
+  await until(async () => (await delaysReady(first)) === 16, {
+    ...missed,
+    what: 'the first has all',
+  });
+  const client = await connect(first);
+  const topic = uniqueTopic('take-over');
+  await client.createTopic(topic, {
+    partitions: 1,
+    config: { 'message.timestamp.type': 'LogAppendTime' },
+  });
+  const startMs = Date.now();
+  const sent = await Promise.all(
+    Array.from({ length: COUNT }, (_, i) => {
+      const dueAtMs = startMs + 15_000 + i * 100;
+      const input = { value: `${i} ${dueAtMs}`, dueAtMs };
+      return client.produce(topic, input, { ack: 'replicated' });
+    }),
+  );
+  const cancelled = sent.filter((_, i) => i % 4 === 0);
+  const outcomes = await Promise.all(
+    cancelled.map(({ delayId = '' }) => client.delayed.cancel({ id: delayId })),
+  );
+  assert.deepEqual([...new Set(outcomes)], ['cancelled']);
+  await client.close();
+  await first.kill('SIGKILL');
+
+  const second = await startServer(brokers);
+  await until(async () => (await delaysReady(second)) === 16, {
+    ...missed,
+    what: 'the other has all',
+  });
+  const reader = await connect(second);
+  const seen = new Map<string, number>();
+  for await (const { value, timestampMs } of reader.tail(topic, { from: 'beginning' })) {
+    const [name = '', due] = Buffer.from(value ?? '')
+      .toString()
+      .split(' ');
+    assert(timestampMs >= Number(due), `${name} is early`);
+    seen.set(name, (seen.get(name) ?? 0) + 1);
+    if (seen.size === COUNT - cancelled.length) break;
+  }
+  for (let i = 0; i < COUNT; i++) {
+    const times = seen.get(`${i}`);
+    assert.equal(times, i % 4 === 0 ? undefined : 1, `${i} came ${times} times`);
+  }
+  const isEmpty = async () => (await reader.delayed.list({ topic })).delays.length === 0;
+  await until(isEmpty, { ...missed, what: 'nothing waits any more' });
+  await reader.close();
+});

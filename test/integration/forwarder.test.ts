@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import kafkajs from 'kafkajs';
+import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
+import { readTopic } from '../support/kafka-read.ts';
+import { untilDrained } from '../support/node-state.ts';
+import { type Outcome, RawClient } from '../support/raw-client.ts';
+import { startServer } from '../support/start-server.ts';
+import { uniqueTopic } from '../support/topics.ts';
+
+const skip = skipWithoutKafka();
+const brokers = skip === false ? await sharedKafka() : '';
+
+async function withAdmin<T>(work: (admin: kafkajs.Admin) => Promise<T>): Promise<T> {
+  const client = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
+  const admin = client.admin();
+  await admin.connect();
+  try {
+    return await work(admin);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+function createTopic(topic: string, config: Record<string, string> = {}): Promise<boolean> {
+  const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
+  return withAdmin((admin) =>
+    admin.createTopics({
+      waitForLeaders: true,
+      topics: [{ topic, numPartitions: 1, configEntries }],
+    }),
+  );
+}
+
+function setLimit(topic: string, messageBytesMax: number): Promise<unknown> {
+  const configEntries = [{ name: 'max.message.bytes', value: String(messageBytesMax) }];
+  const type = kafkajs.ConfigResourceTypes.TOPIC;
+  return withAdmin((admin) =>
+    admin.alterConfigs({ validateOnly: false, resources: [{ type, name: topic, configEntries }] }),
+  );
+}
+
+async function valuesOf(topic: string): Promise<(string | undefined)[]> {
+  return (await readTopic(brokers, topic)).map(({ value }) => value?.toString());
+}
+
+const names = (outcomes: readonly Outcome[]): string[] => outcomes.map(({ name }) => name);
+
+test('messages that fit their topic arrive once each, though their batch does not fit', {
+  skip,
+}, async () => {
+  const topic = uniqueTopic('small');
+  await createTopic(topic, { 'max.message.bytes': '5000' });
+  const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers });
+  const client = await RawClient.connect(server.mqp);
+  const { topicId } = await client.open(topic);
+  const values = Array.from({ length: 50 }, (_, i) => `${i}-${'x'.repeat(500)}`);
+  const run = { topic: topicId, first: 1, values, replicated: true, batch: true };
+  const outcomes = await client.produce(run);
+  assert.deepEqual(new Set(names(outcomes)), new Set(['OK']));
+  const stored = await valuesOf(topic);
+  assert.deepEqual(
+    outcomes.map(({ offset }) => stored[offset ?? -1]),
+    values,
+  );
+  assert.equal(stored.length, values.length);
+  // A batch that fits may be on its way behind the one that does not, and is there before it; what
+  // was refused follows one by one, in order.
+  const numbers = stored.map((value) => Number.parseInt(value ?? '', 10));
+  const descents = numbers.filter((n, i) => n < (numbers[i - 1] ?? -1));
+  assert.ok(descents.length <= 1, numbers.join(' '));
+});
+
+test('what Kafka refuses for good is refused alone, and again to a resend after a restart', {
+  skip,
+}, async () => {
+  const topic = uniqueTopic('refused');
+  await createTopic(topic);
+  const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers });
+  const client = await RawClient.connect(server.mqp, { producerId: 77n, epoch: 3 });
+  const { topicId } = await client.open(topic);
+  // The node asks for the limit now and then only, so it stores what Kafka does not take any more.
+  await setLimit(topic, 2_000);
+  const large = 'y'.repeat(4_000);
+  const run = { topic: topicId, first: 1, values: ['a', large, 'b'], replicated: true };
+  const expected = ['OK', 'MESSAGE_TOO_LARGE', 'OK'];
+  assert.deepEqual(names(await client.produce(run)), expected);
+  assert.deepEqual(names(await client.produce(run)), expected, 'a resend on the same connection');
+  await client.produce({ topic: topicId, first: 4, values: [large] });
+  await untilDrained(server);
+  await server.kill('SIGKILL');
+  await server.restart();
+  const again = await RawClient.connect(server.mqp, { producerId: 77n, epoch: 3 });
+  const opened = await again.open(topic);
+  const resent = { topic: opened.topicId, first: 1, values: ['a', large, 'b', large] };
+  const answers = names(await again.produce({ ...resent, replicated: true }));
+  assert.deepEqual(answers, [...expected, 'MESSAGE_TOO_LARGE'], 'a resend after a restart');
+  assert.deepEqual(names(await again.produce(resent)), answers, 'at level stored');
+  assert.deepEqual(await valuesOf(topic), ['a', 'b']);
+});

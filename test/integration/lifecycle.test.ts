@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ErrorCode } from '../../protocol/src/generated.ts';
+import { encodeCreateTopic } from '../../protocol/src/topics.ts';
+import { preloadEnv, skipWithoutPreload } from '../support/preload.ts';
+import { RawClient, readAll } from '../support/raw-client.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { passing, until } from '../support/wait.ts';
+
+const isCode = (code: number) => (error: unknown) => (error as { code: number }).code === code;
+
+async function admin(server: TestServer, path: string): Promise<{ status: number; text: string }> {
+  const response = await fetch(`http://${server.admin.host}:${server.admin.port}${path}`);
+  return { status: response.status, text: await response.text() };
+}
+
+test('SIGTERM answers what is in flight, says so to all, and ends with 0', {
+  skip: skipWithoutPreload(),
+}, async () => {
+  // Slow syncs, so that there is something in flight when the signal comes.
+  const dataDir = tempDir('mqproxy-data-');
+  const env = preloadEnv({ pathPrefix: join(dataDir, 'lanes'), delayMs: 500 });
+  const server = await startServer({ dataDir, env });
+  const topic = uniqueTopic('drain');
+  const idle = await RawClient.connect(server.mqp);
+  const client = await RawClient.connect(server.mqp);
+  const { topicId } = await client.open(topic);
+  const values = Array.from({ length: 100 }, (_, i) => `v${i}`);
+  client.send({ topic: topicId, first: 1, values });
+  const taken = async () =>
+    /^mqproxy_in_flight_messages 100$/m.test((await admin(server, '/metrics')).text);
+  await until(taken, { what: '100 messages in flight', everyMs: 2 });
+  server.signal('SIGTERM');
+  await idle.when(() => idle.goaway !== undefined, 'GOAWAY');
+  assert.equal(idle.goaway?.reason, ErrorCode.DRAINING);
+  const asked = admin(server, '/readyz');
+  const late = await client.produce({ topic: topicId, first: 101, values: ['new'] });
+  assert.deepEqual([late[0]?.name, (late[0]?.detail ?? 0) > 0], ['DRAINING', true]);
+  const ready = await asked;
+  assert.equal(ready.status, 503);
+  assert.match(ready.text, /draining/);
+  const outcomes = await client.answersTo(values.map((_, i) => i + 1));
+  assert.deepEqual(
+    outcomes.flatMap(({ name }, i) => (name === 'OK' ? [] : [`${i + 1} ${name}`])),
+    [],
+  );
+  await client.untilClosed();
+  assert.deepEqual(await server.exited, { code: 0, signal: null });
+  await server.restart({ env: { MQ_PRELOAD_DELAY_MS: '0' } });
+  assert.equal((await readAll(server.mqp, topic)).length, values.length);
+});
+
+test('a client that goes on producing does not keep a node from ending', async () => {
+  const server = await startServer();
+  const client = await RawClient.connect(server.mqp);
+  const { topicId: topic } = await client.open(uniqueTopic('stubborn'));
+  let isOver = false;
+  const sending = (async () => {
+    for (let first = 1; !isOver && !client.isClosed; first++) {
+      client.send({ topic, first, values: ['x'] });
+      await passing(1);
+    }
+  })();
+  await client.when(() => client.outcomes.size > 100, 'answers');
+  const began = performance.now();
+  assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
+  isOver = true;
+  await sending;
+  assert(performance.now() - began < 5_000, 'the drain waited for its limit');
+});
+
+test('a second signal ends at once', { skip: skipWithoutPreload() }, async () => {
+  const dataDir = tempDir('mqproxy-data-');
+  const env = preloadEnv({ pathPrefix: join(dataDir, 'lanes'), delayMs: 500 });
+  const server = await startServer({ dataDir, env });
+  const client = await RawClient.connect(server.mqp);
+  const { topicId } = await client.open(uniqueTopic('twice'));
+  client.send({ topic: topicId, first: 1, values: ['x'] });
+  await passing(200);
+  server.signal('SIGTERM');
+  await client.when(() => client.goaway !== undefined, 'GOAWAY');
+  const began = performance.now();
+  const exit = await server.kill('SIGTERM');
+  assert(performance.now() - began < 1_500);
+  assert.deepEqual(exit, { code: 143, signal: null });
+});
+
+const tokensOf = (token: string) => `tokens:
+  - name: billing
+    token: ${token}
+    grants:
+      - { prefix: orders., produce: true, consume: true, create: true }
+      - { prefix: events., consume: true }
+      - { prefix: audit., produce: true }
+`;
+
+test('tokens give rights by prefix, and SIGHUP replaces them', async () => {
+  const tokensFile = join(tempDir(), 'tokens.yaml');
+  writeFileSync(tokensFile, tokensOf('a-token-of-sixteen-1'));
+  const args = ['--auth.mechanism', 'token', '--auth.tokens-file', tokensFile];
+  const server = await startServer({ args });
+  const failed = isCode(ErrorCode.AUTHENTICATION_FAILED);
+  await assert.rejects(RawClient.connect(server.mqp), failed);
+  await assert.rejects(RawClient.connect(server.mqp, { token: 'wrong' }), failed);
+
+  const client = await RawClient.connect(server.mqp, { token: 'a-token-of-sixteen-1' });
+  const refused = isCode(ErrorCode.NOT_AUTHORIZED);
+  await assert.rejects(client.open('other.topic'), refused);
+  const create = (name: string) => client.request((w, id) => encodeCreateTopic(w, id, { name }));
+  await assert.rejects(create('events.new'), refused);
+  await assert.rejects(create('audit.new'), refused);
+  const orders = await client.open('orders.eu');
+  const [good] = await client.produce({ topic: orders.topicId, first: 1, values: ['x'] });
+  assert.equal(good?.name, 'OK');
+  // Without the right to create, opening a topic that is not there makes none.
+  await assert.rejects(client.open('audit.made'), isCode(ErrorCode.UNKNOWN_TOPIC));
+  await assert.rejects(client.open('events.made'), isCode(ErrorCode.UNKNOWN_TOPIC));
+
+  writeFileSync(tokensFile, `${tokensOf('b-token-of-sixteen-2')}${other}`);
+  server.signal('SIGHUP');
+  await until(
+    async () => {
+      const again = RawClient.connect(server.mqp, { token: 'a-token-of-sixteen-1' });
+      return again.then(
+        () => false,
+        (error: unknown) => failed(error),
+      );
+    },
+    { what: 'the old token to be refused' },
+  );
+  await RawClient.connect(server.mqp, { token: 'b-token-of-sixteen-2' });
+  const maker = await RawClient.connect(server.mqp, { token: 'the-maker-of-topics-3' });
+  for (const name of ['events.made', 'audit.made']) {
+    await maker.request((w, id) => encodeCreateTopic(w, id, { name }));
+  }
+  const events = await client.open('events.made');
+  const [no] = await client.produce({ topic: events.topicId, first: 2, values: ['x'] });
+  assert.equal(no?.name, 'NOT_AUTHORIZED');
+  const audit = await client.open('audit.made');
+  const [yes] = await client.produce({ topic: audit.topicId, first: 3, values: ['x'] });
+  assert.equal(yes?.name, 'OK');
+  await assert.rejects(client.tail(audit.topicId, 0), refused);
+  await client.tail(events.topicId, 0);
+});
+
+const other = `  - name: maker
+    token: the-maker-of-topics-3
+    grants:
+      - { prefix: '', create: true, produce: true }
+`;
+
+test('SIGHUP changes the log level, and a bad file changes nothing', async () => {
+  const file = join(tempDir(), 'mqproxy.yaml');
+  writeFileSync(file, 'logLevel: warn\n');
+  const server = await startServer({ args: ['--config', file] });
+  const violate = async () => {
+    const client = await RawClient.bare(server.mqp);
+    client.socket.write(Buffer.from([0, 0, 0, 0]));
+    await client.untilClosed();
+  };
+  await violate();
+  assert.doesNotMatch(server.stderr(), /connection refused/);
+  writeFileSync(file, 'logLevel: info\n');
+  server.signal('SIGHUP');
+  await until(() => /were read again/.test(server.stderr()), { what: 'the reload' });
+  await violate();
+  await until(() => /connection refused/.test(server.stderr()), { what: 'the refusal in the log' });
+  writeFileSync(file, 'logLevel: nonsense\n');
+  server.signal('SIGHUP');
+  await until(() => /not reloaded: .*logLevel/.test(server.stderr()), { what: 'words about it' });
+  await (await RawClient.connect(server.mqp)).ping();
+});
+
+test('TLS is served, and plain bytes on its port are not', async () => {
+  const folder = tempDir();
+  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+  const files = ['-keyout', key, '-out', cert, '-days', '2'];
+  const made = spawnSync('openssl', [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    ...files,
+    ...subject,
+  ]);
+  assert.equal(made.status, 0, String(made.stderr));
+  const server = await startServer({ args: ['--tls.cert', cert, '--tls.key', key] });
+  const tls = { ca: readFileSync(cert), servername: 'localhost' };
+  const client = await RawClient.connect(server.mqp, {}, tls);
+  const { topicId: topic } = await client.open(uniqueTopic('tls'));
+  const values = Array.from({ length: 3_000 }, (_, i) => `secret ${i}`);
+  const outcomes = await client.produce({ topic, first: 1, values });
+  assert(outcomes.every(({ code }) => code === 0));
+  const plain = await RawClient.bare(server.mqp);
+  plain.ignoreAnswers();
+  plain.socket.write('GET / HTTP/1.1\r\n\r\n');
+  await plain.untilClosed();
+  const silent = await RawClient.bare(server.mqp);
+  await silent.untilClosed();
+  await client.ping();
+});
+
+test('listening beyond the loopback without a token is warned of once', async () => {
+  const open = await startServer({ listenHost: '0.0.0.0' });
+  const warnings = open.stderr().match(/anybody who reaches/g) ?? [];
+  assert.equal(warnings.length, 1);
+  const closed = await startServer();
+  assert.doesNotMatch(closed.stderr(), /anybody who reaches/);
+});
+
+test('health, readiness and metrics are on the admin port', async () => {
+  const server = await startServer();
+  const client = await RawClient.connect(server.mqp);
+  const { topicId: topic } = await client.open('orders');
+  await client.produce({ topic, first: 1, values: ['x'] });
+  assert.equal((await admin(server, '/healthz')).status, 200);
+  const ready = await admin(server, '/readyz');
+  assert.equal(ready.status, 200);
+  assert.equal((JSON.parse(ready.text) as { state: string }).state, 'ok');
+  const { text } = await admin(server, '/metrics');
+  assert.match(text, /^mqproxy_messages_stored_total\{lane="0"\} 1$/m);
+  // That docs/operating.md lists each of them is shown in test/docs.
+});

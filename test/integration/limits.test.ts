@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { ErrorCode } from '../../protocol/src/generated.ts';
+import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { writeTopics } from '../support/data-dir.ts';
+import { framesOf, RawClient } from '../support/raw-client.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { passing, until } from '../support/wait.ts';
+
+const start = (...args: string[]) => startServer({ args });
+const addressOf = ({ mqp }: TestServer) => `${mqp.host}:${mqp.port}`;
+
+function rssMib(node: TestServer): number {
+  const status = readFileSync(`/proc/${node.pid}/status`, 'utf8');
+  return Math.round(Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024);
+}
+
+async function metric(node: TestServer, name: string): Promise<number> {
+  const text = await (await fetch(`http://${node.admin.host}:${node.admin.port}/metrics`)).text();
+  const line = text
+    .split('\n')
+    .find((one) => one.startsWith(`${name} `) || one.startsWith(`${name}{`));
+  return Number(line?.split(' ').at(-1));
+}
+
+test('who does not say HELLO in time is told and closed', async () => {
+  const server = await start('--limits.handshake-timeout', '200ms');
+  const silent = await RawClient.bare(server.mqp);
+  assert.equal((await silent.untilClosed())?.code, ErrorCode.HANDSHAKE_TIMEOUT);
+  const slow = await RawClient.bare(server.mqp);
+  slow.socket.write(Buffer.from([0, 0, 0, 38, 1]));
+  assert.equal((await slow.untilClosed())?.code, ErrorCode.HANDSHAKE_TIMEOUT);
+  const good = await RawClient.connect(server.mqp);
+  await passing(400);
+  await good.ping();
+});
+
+test('a silent connection is closed, one that pings or waits for an answer is not', async () => {
+  const server = await start('--limits.idle-timeout', '1s');
+  const silent = await RawClient.connect(server.mqp);
+  const pinging = await RawClient.connect(server.mqp);
+  for (let n = 0; n < 12; n++) {
+    await passing(200);
+    await pinging.ping();
+  }
+  assert.equal((await silent.untilClosed())?.code, ErrorCode.IDLE_TIMEOUT);
+  assert.equal(pinging.isClosed, false);
+  await pinging.ping();
+});
+
+test('one connection too many is told so, and one that leaves makes room', async () => {
+  const server = await start('--limits.connections', '3');
+  const three = await Promise.all([1, 2, 3].map(() => RawClient.connect(server.mqp)));
+  const fourth = await RawClient.bare(server.mqp);
+  assert.equal((await fourth.untilClosed())?.code, ErrorCode.TOO_MANY_CONNECTIONS);
+  three[0]?.socket.destroy();
+  await until(
+    async () => {
+      const next = await RawClient.connect(server.mqp).catch(() => undefined);
+      return next !== undefined;
+    },
+    { what: 'room for another connection' },
+  );
+});
+
+test('the largest message goes through the smallest ring that is allowed', async () => {
+  const args = ['--lane.ring-bytes', '1MiB', '--limits.frame-bytes-max', '512KiB'];
+  const server = await start(...args, '--limits.message-bytes-max', '500000');
+  const client = await RawClient.connect(server.mqp);
+  const { topicId: topic } = await client.open(uniqueTopic('ring'));
+  const small = Array.from({ length: 200 }, () => Buffer.alloc(1_000));
+  const large = Buffer.alloc(499_000, 'l');
+  for (let round = 0; round < 5; round++) {
+    const first = 1 + round * 202;
+    const outcomes = await client.produce({ topic, first, values: [...small, large, large] });
+    assert(outcomes.every(({ code }) => code === 0));
+  }
+});
+
+test('beyond the limits in flight a connection is not read until answers have left', async () => {
+  const frames = ['--limits.frame-bytes-max', '64KiB', '--limits.message-bytes-max', '32KiB'];
+  const flight = [
+    '--limits.in-flight-messages-max',
+    '100',
+    '--limits.in-flight-bytes-max',
+    '64KiB',
+  ];
+  const server = await start(...frames, ...flight);
+  const client = await RawClient.connect(server.mqp);
+  const { topicId: topic } = await client.open(uniqueTopic('flight'));
+  const values = Array.from({ length: 20_000 }, () => 'v'.repeat(200));
+  const outcomes = await client.produce({ topic, first: 1, values }, 40_000);
+  assert(outcomes.every(({ code }) => code === 0));
+});
+
+test('a client that never reads costs bounded memory, and others are served', async () => {
+  const server = await start();
+  const topic = uniqueTopic('unread');
+  const good = await RawClient.connect(server.mqp);
+  const { topicId } = await good.open(topic);
+  const values = Array.from({ length: 60 }, () => Buffer.alloc(16_000, 'x'));
+  await good.produce({ topic: topicId, first: 1, values, partition: 0 });
+  const before = rssMib(server);
+  for (let i = 0; i < 4; i++) {
+    const greedy = await RawClient.connect(server.mqp);
+    const { topicId: id } = await greedy.open(topic);
+    greedy.socket.pause();
+    // Each asks for a megabyte a thousand times, and looks at none of it.
+    const ask = Buffer.alloc(33);
+    ask.writeUInt32BE(29, 0);
+    ask[4] = 0x30;
+    ask.writeUInt16BE(id, 6);
+    ask.writeUInt32BE(1 << 20, 12 + 4 + 1 + 8);
+    greedy.socket.write(Buffer.concat(Array.from({ length: 1_000 }, () => ask)));
+  }
+  for (let n = 0; n < 200; n++) {
+    const [outcome] = await good.produce({ topic: topicId, first: 61 + n, values: ['well'] });
+    assert.equal(outcome?.name, 'OK');
+    await passing(5);
+  }
+  const after = rssMib(server);
+  console.log(`rss before=${before} MiB after=${after} MiB`);
+  assert(after < before + 160, `the node grew from ${before} to ${after} MiB`);
+});
+
+test('at the soft mark RETRY_LATER, at the hard mark no reads, and room again heals', async () => {
+  // Kafka is away, so everything waits; the marks are raised as a drain would lower the depth.
+  const dataDir = tempDir('mqproxy-data-');
+  const topic = 'orders';
+  writeTopics(dataDir, [topic]);
+  const configFile = `${tempDir()}/mqproxy.yaml`;
+  const marks = (soft: string, hard: string) =>
+    `outbox: { bytesMax: ${soft}, hardBytesMax: ${hard}, freeBytesMin: 1MiB }\n`;
+  writeFileSync(configFile, marks('1MiB', '3MiB'));
+  const server = await startServer({
+    dataDir,
+    backend: 'kafka',
+    kafkaBrokers: '127.0.0.1:1',
+    args: ['--config', configFile],
+  });
+  const client = await RawClient.connect(server.mqp);
+  const { topicId } = await client.open(topic);
+  const values = Array.from({ length: 50 }, () => Buffer.alloc(10_000));
+  let first = 1;
+  let refused: { name: string; detail: number } | undefined;
+  for (let round = 0; round < 40 && refused === undefined; round++) {
+    const outcomes = await client.produce({ topic: topicId, first, values });
+    refused = outcomes.find(({ code }) => code !== 0);
+    if (refused === undefined) first += values.length;
+    else first += outcomes.findIndex(({ code }) => code !== 0);
+    await passing(100);
+  }
+  assert.equal(refused?.name, 'RETRY_LATER');
+  assert((refused?.detail ?? 0) > 0);
+  assert.equal((await ready(server)).status, 200, 'a soft mark does not take a node out');
+
+  writeFileSync(configFile, marks('1MiB', '1100KiB'));
+  server.signal('SIGHUP');
+  await until(async () => (await ready(server)).status === 503, { what: 'the hard mark' });
+  client.socket.write(framesOf({ topic: topicId, first, values: ['held'] }));
+  client.outcomes.clear();
+  await passing(600);
+  assert.equal(client.outcomes.size, 0, 'something was read at the hard mark');
+
+  writeFileSync(configFile, marks('64MiB', '128MiB'));
+  server.signal('SIGHUP');
+  await client.answersTo([first]);
+  assert.equal(client.outcomes.get(first)?.name, 'OK');
+  assert.equal((await ready(server)).status, 200);
+});
+
+async function ready(server: TestServer): Promise<{ status: number }> {
+  return fetch(`http://${server.admin.host}:${server.admin.port}/readyz`);
+}
+
+test('the sdk sends more than the limits in flight without an error', async () => {
+  const server = await start('--limits.in-flight-messages-max', '64');
+  const client = await MqpClient.connect({ servers: [addressOf(server)] });
+  const topic = uniqueTopic('flight');
+  const all = Array.from({ length: 2_000 }, (_, i) => client.produce(topic, { value: `v${i}` }));
+  assert.equal((await Promise.all(all)).length, 2_000);
+  await client.close();
+  assert.equal(await metric(server, 'mqproxy_in_flight_messages'), 0);
+});

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { drawFault } from '../fault/drawn-faults.ts';
+import { FaultRun } from '../fault/fault-run.ts';
+import { skipWithoutKafka } from '../support/kafka.ts';
+import { skipWithoutPreload } from '../support/preload.ts';
+import { startProxiedKafka } from '../support/proxied-kafka.ts';
+import { countOf, Seeded, seed } from '../support/seeded.ts';
+import { passing } from '../support/wait.ts';
+
+// Mixed faults that leave the process alive, for `MQP_SOAK_MINUTES`: what it holds must not grow.
+const minutes = countOf('MQP_SOAK_MINUTES', 10);
+const gentle = [
+  'freeze-node',
+  'slow-disk',
+  'clock-step',
+  'cut-clients',
+  'bad-client-net',
+  'kill-kafka',
+  'freeze-kafka',
+  'half-open',
+  'black-hole',
+  'bad-kafka-net',
+];
+const mib = 1024 * 1024;
+/** What a run may seem to grow by, since garbage is collected when it likes. */
+const growthMax = 40 * mib;
+const fdsMore = 10;
+
+interface Sample {
+  readonly atMs: number;
+  readonly rss: number;
+}
+
+function rssOf(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
+}
+
+const fdsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+
+/** By how much the samples rise from the first to the last, along their line of least squares. */
+function rise(samples: readonly Sample[]): number {
+  const n = samples.length;
+  const meanAt = samples.reduce((sum, { atMs }) => sum + atMs, 0) / n;
+  const meanRss = samples.reduce((sum, { rss }) => sum + rss, 0) / n;
+  let over = 0;
+  let under = 0;
+  for (const { atMs, rss } of samples) {
+    over += (atMs - meanAt) * (rss - meanRss);
+    under += (atMs - meanAt) ** 2;
+  }
+  const span = (samples.at(-1)?.atMs ?? 0) - (samples[0]?.atMs ?? 0);
+  return under === 0 ? 0 : (over / under) * span;
+}
+
+test(`${minutes} minutes of mixed faults leave memory and descriptors where they were`, {
+  skip: skipWithoutPreload() || skipWithoutKafka(),
+}, async () => {
+  const kafka = await startProxiedKafka({ heapMaxMib: 512 });
+  const run = await FaultRun.start({
+    brokers: kafka.address,
+    preload: true,
+    proxied: true,
+    crew: { ack: 'mixed', ratePerSecond: 1_000 },
+  });
+  const draws = new Seeded(seed);
+  const began = performance.now();
+  const untilMs = minutes * 60_000;
+  const samples: Sample[] = [];
+  let fds = 0;
+  let faults = 0;
+  for (let atMs = 0; atMs < untilMs; atMs = performance.now() - began) {
+    await drawFault(draws, { clusters: 1, only: gentle }).happen({
+      run,
+      random: draws,
+      ...kafka,
+    });
+    faults++;
+    await run.crew.untilAnswered(200, 120_000);
+    await passing(1_000);
+    // Warm by then: caches, pools and the heap have their sizes.
+    if (atMs < untilMs / 3) continue;
+    samples.push({ atMs, rss: rssOf(run.server.pid) });
+    if (fds === 0) fds = fdsOf(run.server.pid);
+  }
+  const grown = rise(samples);
+  const fdsAfter = fdsOf(run.server.pid);
+  console.log(
+    `faults=${faults} samples=${samples.length} riseMiB=${Math.round(grown / mib)} ` +
+      `rssMiB=${Math.round((samples.at(-1)?.rss ?? 0) / mib)} fds=${fds}..${fdsAfter}`,
+  );
+  await run.endWell({ answered: 1_000 });
+  assert(grown < growthMax, `memory rises: ${grown} bytes over ${samples.length} samples`);
+  assert(fdsAfter <= fds + fdsMore, `descriptors rise from ${fds} to ${fdsAfter}`);
+});

@@ -1,0 +1,321 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { coded } from '../../src/base/errors.ts';
+import { type Exit, exitOf, Tail } from './child.ts';
+import { cleanUp } from './clean-up.ts';
+import { cacheDir, repoRoot } from './repo.ts';
+import { removeDir } from './temp-dir.ts';
+import { within } from './wait.ts';
+
+/** Settings of one broker. */
+export interface KafkaOptions {
+  /** Lines of server.properties beside or instead of the defaults below. */
+  readonly config?: Readonly<Record<string, string>>;
+  /** Java's largest heap, in MiB; default 768. */
+  readonly heapMaxMib?: number;
+}
+
+const readyTimeoutMs = 60_000;
+const stopTimeoutMs = 60_000;
+
+/**
+ * The address (`127.0.0.1:PORT`) of the broker that all tests share: the one of the test runner
+ * (`MQPROXY_TEST_KAFKA`), else one that is started for this file and stopped after it. Take a topic
+ * name of your own from `uniqueTopic()`, and never stop or pause this one; a test that does so
+ * starts its own.
+ */
+export async function sharedKafka(): Promise<string> {
+  const given = process.env['MQPROXY_TEST_KAFKA'];
+  if (given) return given;
+  own ??= startForFile();
+  return (await own).address;
+}
+let own: Promise<KafkaBroker> | undefined;
+
+/** A broker that outlives the test that asked first, and ends with the process. */
+async function startForFile(): Promise<KafkaBroker> {
+  const broker = await createKafka();
+  process.on('exit', () => broker.killNow());
+  await broker.start();
+  broker.unref();
+  return broker;
+}
+
+/**
+ * Starts a real broker (KRaft, one node) on free ports with its data in a temp folder, and closes
+ * it after the test, or after the file when called outside one.
+ */
+export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
+  const broker = await createKafka(options);
+  cleanUp(
+    () => broker.close(),
+    () => broker.killNow(),
+  );
+  await broker.start();
+  return broker;
+}
+
+/** A broker without a test around it, not started yet: the caller closes it. */
+export async function createKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
+  const missing = kafkaMissing();
+  if (missing) throw coded('KAFKA_MISSING', missing);
+  fetchKafka();
+  return new KafkaBroker(await freePort(), await freePort(), options);
+}
+
+/**
+ * For `test(title, { skip: skipWithoutKafka() }, …)`: false when Java and Maven are there, else why
+ * the test is skipped. With `CI=true` nothing is skipped: the test then fails with the reason.
+ */
+export function skipWithoutKafka(): string | false {
+  if (process.env['MQPROXY_TEST_KAFKA'] || process.env['CI'] === 'true') return false;
+  return kafkaMissing() ?? false;
+}
+
+/** What is missing to run a real Kafka, in one line, or undefined. */
+export function kafkaMissing(): string | undefined {
+  const onPath = (name: string): boolean =>
+    (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, name)));
+  const missing = [
+    onPath('java') ? '' : 'Java 17',
+    onPath('mvn') || jarsAreThere() ? '' : 'Maven',
+  ].filter(Boolean);
+  if (missing.length === 0) return undefined;
+  return `real Kafka needs ${missing.join(' and ')}; install with: apt-get install openjdk-17-jre-headless maven`;
+}
+
+/** Kafka's jars, once `fetchKafka` has run. */
+export const kafkaLibs = join(cacheDir, 'kafka', 'libs');
+const pom = join(repoRoot, 'test', 'support', 'kafka', 'pom.xml');
+
+function jarsStamp(): string {
+  return createHash('sha256').update(readFileSync(pom)).digest('hex');
+}
+
+/** Whether the jars of this pom.xml were fetched before. */
+export function jarsAreThere(): boolean {
+  const stamp = join(kafkaLibs, 'pom.sha256');
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === jarsStamp();
+}
+
+/** Fetches Kafka's jars by Maven into the ignored cache, once. */
+export function fetchKafka(): void {
+  if (jarsAreThere()) return;
+  mkdirSync(join(cacheDir, 'kafka'), { recursive: true });
+  const fresh = mkdtempSync(join(cacheDir, 'kafka', 'fetch-'));
+  const args = [
+    '-q',
+    '-B',
+    '-f',
+    pom,
+    'dependency:copy-dependencies',
+    `-DoutputDirectory=${fresh}`,
+  ];
+  const { status, stdout, stderr } = spawnSync('mvn', args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  if (status !== 0) {
+    rmSync(fresh, { recursive: true, force: true });
+    throw coded('KAFKA_MISSING', `mvn could not fetch Kafka's jars:\n${stdout}${stderr}`);
+  }
+  writeFileSync(join(fresh, 'pom.sha256'), jarsStamp());
+  rmSync(kafkaLibs, { recursive: true, force: true });
+  renameSync(fresh, kafkaLibs);
+}
+
+/** A TCP port of the loopback that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+/**
+ * One broker process. After `stop` or `kill`, `start` brings it back with the same data on the same
+ * port.
+ */
+export class KafkaBroker {
+  /** `127.0.0.1:PORT`. */
+  readonly address: string;
+  readonly port: number;
+  readonly #folder: string;
+  readonly #heapMaxMib: number;
+  readonly #log = new Tail();
+  #child: ChildProcess | undefined;
+  #exit: Promise<Exit> | undefined;
+
+  constructor(
+    port: number,
+    controllerPort: number,
+    { config = {}, heapMaxMib = 768 }: KafkaOptions,
+  ) {
+    this.port = port;
+    this.address = `127.0.0.1:${port}`;
+    this.#heapMaxMib = heapMaxMib;
+    this.#folder = mkdtempSync(join(tmpdir(), 'mqproxy-kafka-'));
+    const properties = {
+      ...serverProperties(port, controllerPort, join(this.#folder, 'data')),
+      ...config,
+    };
+    const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}`);
+    writeFileSync(join(this.#folder, 'server.properties'), `${lines.join('\n')}\n`);
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** What the broker logged last. */
+  get log(): string {
+    return this.#log.lines(200);
+  }
+
+  /** Resolves when the broker takes requests. */
+  async start(): Promise<void> {
+    if (this.#child) return;
+    const settings = join(this.#folder, 'server.properties');
+    if (!existsSync(join(this.#folder, 'data'))) this.#format(settings);
+    const log = new Tail();
+    const child = spawn('java', this.#java('kafka.Kafka', settings), {
+      cwd: this.#folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        log.add(chunk);
+        this.#log.add(chunk);
+      });
+    }
+    this.#child = child;
+    this.#exit = exitOf(child);
+    const died = this.#exit.then(({ code }) => {
+      throw coded('KAFKA_FAILED', `Kafka ended with code ${code}:\n${this.#log.lines(40)}`);
+    });
+    died.catch(() => undefined);
+    await within(
+      Promise.race([log.match(/Kafka Server started/), died]),
+      readyTimeoutMs,
+      'Kafka to start',
+    );
+  }
+
+  /** A clean stop (SIGTERM). */
+  async stop(): Promise<void> {
+    this.#child?.kill('SIGCONT');
+    await this.#end('SIGTERM');
+  }
+
+  /** A crash (SIGKILL). */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** Freezes the process: connections stay, nothing is answered. */
+  pause(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  /** Undoes `pause`. */
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
+  /** Ends the broker for good and removes its data. */
+  async close(): Promise<void> {
+    await this.kill();
+    removeDir(this.#folder);
+  }
+
+  /** The process under test may end although the broker runs. */
+  unref(): void {
+    this.#child?.unref();
+    for (const stream of [this.#child?.stdout, this.#child?.stderr]) (stream as Socket).unref();
+  }
+
+  /** The last resort at process exit: synchronous. */
+  killNow(): void {
+    this.#child?.kill('SIGKILL');
+    removeDir(this.#folder);
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    if (!this.#child || !this.#exit) return;
+    this.#child.kill(signal);
+    await within(this.#exit, stopTimeoutMs, `Kafka to end after ${signal}`);
+    this.#child = undefined;
+  }
+
+  #java(main: string, ...args: string[]): string[] {
+    const logging = '-Dorg.slf4j.simpleLogger.';
+    return [
+      `-Xmx${this.#heapMaxMib}m`,
+      '-Djava.awt.headless=true',
+      `${logging}defaultLogLevel=warn`,
+      `${logging}showDateTime=true`,
+      `${logging}dateTimeFormat=HH:mm:ss.SSS`,
+      `${logging}log.kafka.server.KafkaRaftServer=info`,
+      '-cp',
+      join(kafkaLibs, '*'),
+      main,
+      ...args,
+    ];
+  }
+
+  #format(settings: string): void {
+    // Any 16 bytes in base64url name a cluster; two of a test must not have one name.
+    const cluster = Buffer.from(randomBytes(8).toString('hex')).toString('base64url');
+    const args = this.#java('kafka.tools.StorageTool', 'format', '-t', cluster, '-c', settings);
+    const { status, stdout, stderr } = spawnSync('java', args, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    if (status !== 0) throw coded('KAFKA_FAILED', `StorageTool format:\n${stdout}${stderr}`);
+  }
+}
+
+function serverProperties(
+  port: number,
+  controllerPort: number,
+  data: string,
+): Record<string, string> {
+  return {
+    'process.roles': 'broker,controller',
+    'node.id': '1',
+    'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    'controller.listener.names': 'CONTROLLER',
+    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+    'log.dirs': data,
+    'auto.create.topics.enable': 'false',
+    // After a kill the broker may register again only when its former session is over.
+    'broker.session.timeout.ms': '2000',
+    'broker.heartbeat.interval.ms': '500',
+    'num.partitions': '4',
+    'group.initial.rebalance.delay.ms': '0',
+    'offsets.topic.num.partitions': '4',
+    'offsets.topic.replication.factor': '1',
+    'transaction.state.log.replication.factor': '1',
+    'transaction.state.log.min.isr': '1',
+    'share.coordinator.state.topic.replication.factor': '1',
+    'share.coordinator.state.topic.min.isr': '1',
+  };
+}

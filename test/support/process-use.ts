@@ -1,0 +1,38 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+/** What a process holds that it must give back. */
+export interface ProcessUse {
+  /** Open descriptors that are no files of its store: sockets, pipes and the like. */
+  readonly descriptors: number;
+  /** Instances of the native producer: each has a thread for its reports. */
+  readonly producers: number;
+}
+
+/** For `test(title, { skip: skipWithoutProc() }, …)`. */
+export function skipWithoutProc(): string | false {
+  return process.platform === 'linux' ? false : 'what a process holds is read from /proc of Linux';
+}
+
+/** What the process holds now. */
+export function processUse(pid: number): ProcessUse {
+  const folder = `/proc/${pid}`;
+  const kinds = readdirSync(`${folder}/fd`).map((fd) =>
+    gone(() => readlinkSync(`${folder}/fd/${fd}`)),
+  );
+  const threads = readdirSync(`${folder}/task`).map((thread) =>
+    gone(() => readFileSync(`${folder}/task/${thread}/comm`, 'utf8')),
+  );
+  return {
+    descriptors: kinds.filter((kind) => /^(socket|pipe|anon_inode):/.test(kind)).length,
+    producers: threads.filter((name) => name.trim() === 'mq-reports').length,
+  };
+}
+
+/** What is listed may be gone by the time it is read. */
+function gone(read: () => string): string {
+  try {
+    return read();
+  } catch {
+    return '';
+  }
+}

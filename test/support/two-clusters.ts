@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { checkDelivery, type Found, readKafka, resentIds } from './delivered.ts';
+import { untilDrained } from './node-state.ts';
+import { crewValue, ProducerCrew } from './producer-crew.ts';
+import { countOf } from './seeded.ts';
+import { type ServerOptions, startServer, type TestServer } from './start-server.ts';
+import { uniqueTopic } from './topics.ts';
+import { until } from './wait.ts';
+
+/** Where the clusters are reached by the node, and where tests read them. */
+export interface TwoClusters {
+  readonly primary: string;
+  readonly backup: string;
+}
+
+/** What the node says of the clusters. */
+export interface ClusterState {
+  readonly inUse: string;
+  readonly use: string;
+  readonly setBy: string | null;
+  readonly switches: number;
+  readonly clusters: readonly {
+    readonly cluster: string;
+    readonly circuit: string;
+    /** Since when, in ms since 1970. */
+    readonly sinceMs: number;
+  }[];
+  readonly elsewhere: readonly { readonly topic: string; readonly cluster: string }[];
+}
+
+/** Starts a node between two clusters, which trusts the primary again after a second. */
+export async function startBetween(
+  { primary, backup }: TwoClusters,
+  { args = [], ...options }: ServerOptions = {},
+): Promise<TestServer> {
+  const own = ['--kafka.backup.brokers', backup, '--failover.failback-after', '1s'];
+  return startServer({
+    backend: 'kafka',
+    kafkaBrokers: primary,
+    args: [...own, ...args],
+    ...options,
+  });
+}
+
+export const addressOf = (server: TestServer): string => `${server.mqp.host}:${server.mqp.port}`;
+
+export async function clusterState(server: TestServer): Promise<ClusterState> {
+  const response = await fetch(`http://${server.admin.host}:${server.admin.port}/cluster`);
+  return (await response.json()) as ClusterState;
+}
+
+/** Waits until the node uses a cluster, or says something else of both. */
+export async function untilCluster(
+  server: TestServer,
+  what: string,
+  isSo: (state: ClusterState) => boolean,
+): Promise<void> {
+  const look = async () => isSo(await clusterState(server));
+  await until(look, { timeoutMs: 60_000, what, everyMs: 50 });
+}
+
+/** Waits until a cluster's circuit is closed and its topics are looked after. */
+export async function untilReady(server: TestServer): Promise<void> {
+  await untilCluster(server, 'both circuits to be closed', ({ clusters }) =>
+    clusters.every(({ circuit }) => circuit === 'closed'),
+  );
+}
+
+let ones = 0;
+
+/** Sends one message and waits until a cluster has it: which, and how long that took. */
+export async function sendOne(
+  server: TestServer,
+  topic: string,
+): Promise<{ cluster: string | undefined; tookMs: number }> {
+  const client = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
+  const value = crewValue(99, ones++);
+  const began = performance.now();
+  try {
+    const { cluster } = await client.produce(topic, { value }, { ack: 'replicated' });
+    return { cluster, tookMs: performance.now() - began };
+  } finally {
+    await client.close();
+  }
+}
+
+/**
+ * Holds what was answered against both clusters: nothing is lost, each cluster has its messages in
+ * order, and what came twice was noted. Answers how many came twice.
+ */
+export async function checkBoth(
+  crew: ProducerCrew,
+  server: TestServer,
+  { primary, backup }: TwoClusters,
+  topics: readonly string[],
+): Promise<{ duplicates: number; onBackup: number }> {
+  assert.deepEqual(crew.failed, []);
+  await untilDrained(server, 120_000);
+  const found: Found[] = await readKafka(primary, topics);
+  const second = await readKafka(backup, topics);
+  // Order is a promise inside a cluster only.
+  for (const record of second) found.push({ ...record, topic: `backup: ${record.topic}` });
+  const duplicates = checkDelivery(crew.answered, found);
+  const noted = resentIds(server.dataDir);
+  const unexplained = [...duplicates].filter((id) => !noted.has(id));
+  assert.deepEqual(unexplained, [], 'a duplicate that the node did not note');
+  return { duplicates: duplicates.size, onBackup: second.length };
+}
+
+/** A fault of the primary, again and again. */
+export interface Trials extends TwoClusters {
+  readonly label: string;
+  readonly trials: number;
+  fault(): Promise<void> | void;
+  heal(): Promise<void> | void;
+}
+
+/** From the fault to the first message on the backup, at most, in ms. */
+const failoverMsMax = 8_000;
+
+/**
+ * Breaks the primary under load and mends it, and holds all that was answered against both
+ * clusters. Prints how long each fail-over took.
+ */
+export async function runTrials(options: Trials): Promise<void> {
+  const { label, fault, heal } = options;
+  const topics = [1, 2, 3].map(() => uniqueTopic(label));
+  const [topic = ''] = topics;
+  const server = await startBetween(options);
+  const work = { topics, clients: 4, window: 16, ratePerSecond: 1_000 };
+  const crew = await ProducerCrew.start({ server: addressOf(server), ...work });
+  await untilReady(server);
+  // A topic that nobody knows yet is not taken while its cluster is away.
+  for (const each of topics) await sendOne(server, each);
+  const times: number[] = [];
+  const backTimes: number[] = [];
+  for (let trial = 0; trial < countOf('MQP_FAILOVER_TRIALS', options.trials); trial++) {
+    await fault();
+    const { cluster, tookMs } = await sendOne(server, topic);
+    assert.equal(cluster, 'backup');
+    await untilCluster(server, 'the backup to be used', ({ inUse }) => inUse === 'backup');
+    times.push(Math.round(tookMs));
+    await heal();
+    const healed = performance.now();
+    await untilCluster(
+      server,
+      'the primary to be used again',
+      ({ inUse, elsewhere }) => inUse === 'primary' && elsewhere.length === 0,
+    );
+    backTimes.push(Math.round(performance.now() - healed));
+    assert.equal((await sendOne(server, topic)).cluster, 'primary');
+    // Soon after the way back it would be distrusted for longer.
+    await untilCluster(
+      server,
+      'the primary to be trusted',
+      ({ clusters: [primary] }) => Date.now() - (primary?.sinceMs ?? 0) > 1_300,
+    );
+  }
+  await crew.stop();
+  const { duplicates, onBackup } = await checkBoth(crew, server, options, topics);
+  console.log(
+    `${label}: failoverMs=${times.join(',')} failbackMs=${backTimes.join(',')} answered=${crew.answered.length} lost=0 ` +
+      `duplicates=${duplicates} onBackup=${onBackup}`,
+  );
+  assert.ok(onBackup > 0);
+  assert.ok(Math.max(...times) <= failoverMsMax, `${times} ms: more than ${failoverMsMax}`);
+}

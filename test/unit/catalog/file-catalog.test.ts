@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { FileCatalog } from '../../../src/catalog/file-catalog.ts';
+import type { TopicMetadata } from '../../../src/catalog/port.ts';
+
+const metadata: TopicMetadata = {
+  partitions: 4,
+  messageBytesMax: 1_048_588,
+  replicationFactor: 3,
+  minInsyncReplicas: 2,
+  config: { 'retention.ms': '1000' },
+};
+
+describe('FileCatalog', () => {
+  let folder = '';
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'catalog-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+  const fresh = (name: string) => join(folder, `${name}.json`);
+
+  test('gives ids from 1 and keeps them, with the metadata, over a restart', async () => {
+    const path = fresh('ids');
+    const first = await FileCatalog.open(path);
+    assert.equal((await first.record('a', 'primary', metadata)).id, 1);
+    assert.equal((await first.record('b', 'primary', metadata)).id, 2);
+    await first.close();
+    const second = await FileCatalog.open(path);
+    assert.deepEqual(second.get('a'), {
+      id: 1,
+      name: 'a',
+      clusters: { primary: { ...metadata, confirmed: true } },
+    });
+    assert.equal(second.byId(2)?.name, 'b');
+    assert.equal((await second.record('c', 'primary', metadata)).id, 3);
+    assert.equal((await second.record('a', 'backup', metadata)).id, 1);
+  });
+
+  test('shows nothing before it is on the disk', async () => {
+    const path = fresh('durable');
+    const catalog = await FileCatalog.open(path);
+    const pending = catalog.record('a', 'primary', metadata);
+    assert.equal(catalog.get('a'), undefined);
+    const twin = catalog.record('a', 'primary', metadata);
+    assert.equal((await twin).id, (await pending).id);
+    assert.match(await readFile(path, 'utf8'), /"name":"a"/);
+    assert.equal(catalog.confirmed('a', 'primary'), true);
+  });
+
+  test('shares one write among many changes, and loses none', async () => {
+    const path = fresh('many');
+    const catalog = await FileCatalog.open(path);
+    const names = Array.from({ length: 500 }, (_, i) => `t${i}`);
+    const topics = await Promise.all(
+      names.map((name) => catalog.record(name, 'primary', metadata)),
+    );
+    assert.equal(new Set(topics.map((topic) => topic.id)).size, 500);
+    const again = await FileCatalog.open(path);
+    assert.deepEqual(
+      again.list('t').map((topic) => topic.name),
+      names.toSorted(),
+    );
+    assert.deepEqual(again.list('t49').map((topic) => topic.name).length, 11);
+  });
+
+  test('keeps id and metadata of a topic that the cluster no longer has', async () => {
+    const path = fresh('unconfirm');
+    const catalog = await FileCatalog.open(path);
+    await catalog.record('a', 'primary', metadata);
+    await catalog.unconfirm('a', 'primary');
+    await catalog.unconfirm('never-seen', 'primary');
+    assert.equal(catalog.confirmed('a', 'primary'), false);
+    const again = await FileCatalog.open(path);
+    assert.equal(again.confirmed('a', 'primary'), false);
+    assert.equal(again.get('a')?.clusters.primary?.partitions, 4);
+    assert.equal((await again.record('a', 'primary', metadata)).id, 1);
+    assert.equal(again.confirmed('a', 'primary'), true);
+  });
+
+  test('refuses a file that was changed, cut, or made by a later version', async () => {
+    const path = fresh('corrupt');
+    const catalog = await FileCatalog.open(path);
+    await catalog.record('orders', 'primary', metadata);
+    const text = await readFile(path, 'utf8');
+    await writeFile(path, text.replace('orders', 'ordexs'));
+    await assert.rejects(FileCatalog.open(path), { code: 'CATALOG_CORRUPT' });
+    await writeFile(path, text.slice(0, -10));
+    await assert.rejects(FileCatalog.open(path), { code: 'CATALOG_CORRUPT' });
+    await writeFile(path, text.replace('"format":1', '"format":2'));
+    await assert.rejects(FileCatalog.open(path), { code: 'CATALOG_NEWER' });
+  });
+
+  test('says so when the disk refuses, and claims nothing afterwards', async () => {
+    const gone = await mkdtemp(join(tmpdir(), 'catalog-gone-'));
+    const catalog = await FileCatalog.open(join(gone, 'topics.json'));
+    await rm(gone, { recursive: true });
+    await assert.rejects(catalog.record('a', 'primary', metadata), { code: 'CATALOG_FAILED' });
+    await assert.rejects(catalog.record('a', 'primary', metadata), { code: 'CATALOG_FAILED' });
+    await assert.rejects(catalog.record('b', 'primary', metadata), { code: 'CATALOG_FAILED' });
+    assert.equal(catalog.get('a'), undefined);
+  });
+
+  test('leaves no file beside the one it keeps', async () => {
+    assert.equal(
+      (await readdir(folder)).some((name) => name.endsWith('.new')),
+      false,
+    );
+  });
+});

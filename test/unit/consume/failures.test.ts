@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decodeMetadata } from '../../../src/offsets/commit-metadata.ts';
+import { MemoryCluster } from '../../support/memory-cluster.ts';
+import { EngineUnderTest, type FakeReceiver } from './engine-doubles.ts';
+
+function clusterWith(messages: number): MemoryCluster {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  const key = (i: number) => (i % 2) + 1;
+  const records = Array.from({ length: messages }, (_, i) => ({ value: `m${i}`, key: key(i) }));
+  cluster.append('t', 0, ...records);
+  return cluster;
+}
+
+/** The node is gone without a word; another one takes over from what was committed. */
+function takeOver(cluster: MemoryCluster, nodeId: string): EngineUnderTest {
+  cluster.members.clear();
+  const next = new EngineUnderTest(cluster, { nodeId });
+  next.policy.next = ({ attempt }) => ({ kind: 'retry', delayMs: attempt * 1_000 });
+  return next;
+}
+
+const attempts = (client: FakeReceiver): [number, number][] =>
+  client.take().map(({ offset, attempt }) => [offset, attempt]);
+
+for (const mode of ['shared', 'key-ordered', 'partition-ordered'] as const) {
+  test(`deliveries of what failed are counted on by the owner after a kill (${mode})`, async () => {
+    const cluster = clusterWith(3);
+    let under = takeOver(cluster, 'node-0');
+    for (let kill = 1; kill <= 4; kill++) {
+      const client = await under.subscribe({ mode });
+      await under.pass(kill * 1_000);
+      const first = client.got.find(({ offset }) => offset === 0);
+      assert.deepEqual([first?.offset, first?.attempt], [0, kill]);
+      under.nack([first as NonNullable<typeof first>]);
+      await under.pass(200);
+      under = takeOver(cluster, `node-${kill}`);
+    }
+    const last = await under.subscribe({ mode });
+    const early = attempts(last).filter(([offset]) => offset === 0);
+    assert.deepEqual(early, [], 'its wait goes on under the next owner');
+    await under.pass(4_000);
+    assert.deepEqual(attempts(last).find(([offset]) => offset === 0)?.[1], 5);
+  });
+}
+
+test('what failed is named as long as it is unfinished, and by owners that never read it', async () => {
+  const cluster = clusterWith(120);
+  const under = takeOver(cluster, 'node-1');
+  const client = await under.subscribe({ creditMessages: 200 });
+  const got = client.take();
+  under.policy.next = () => ({ kind: 'retry', delayMs: 0 });
+  under.nack(got.slice(110));
+  await under.pass(200);
+  const rows = () => {
+    const text = cluster.commits.get('g/t/0')?.metadata ?? '';
+    return decodeMetadata(text)?.leases.map(({ offset, attempt }) => [offset, attempt]) ?? [];
+  };
+  assert.deepEqual(
+    rows(),
+    got.slice(110).map(({ offset }) => [offset, 1]),
+  );
+  under.ack(client.take().slice(1));
+  await under.pass(200);
+  assert.deepEqual(rows(), [[110, 1]]);
+  // Nothing has credit, so the offset is not read; the second take-over knows of it all the same.
+  const second = takeOver(cluster, 'node-2');
+  const idle = await second.subscribe({ creditMessages: 1 });
+  second.ack(idle.take());
+  await second.pass(200);
+  assert.deepEqual(rows(), [[110, 1]]);
+});
+
+test('what is out at a kill counts once more, and a hand-over names it with its lease', async () => {
+  const cluster = clusterWith(1);
+  const under = takeOver(cluster, 'node-1');
+  under.policy.next = () => ({ kind: 'retry', delayMs: 0 });
+  const client = await under.subscribe();
+  under.nack(client.take());
+  await under.pass(200);
+  assert.deepEqual(attempts(client), [[0, 2]]);
+  await under.pass(200);
+  const next = takeOver(cluster, 'node-2');
+  const other = await next.subscribe();
+  const again = other.take();
+  assert.deepEqual([again[0]?.offset, again[0]?.attempt], [0, 2]);
+  const [member] = cluster.members;
+  const revoked = member?.revoke([{ topic: 't', partition: 0 }]);
+  await next.pass(9_000);
+  await revoked;
+  const text = cluster.commits.get('g/t/0')?.metadata ?? '';
+  const [row, ...more] = decodeMetadata(text)?.leases ?? [];
+  assert.deepEqual([row?.offset, row?.attempt, more.length], [0, 2, 0]);
+  assert.notEqual(row?.run, 0);
+});

@@ -1,0 +1,181 @@
+import { setImmediate } from 'node:timers/promises';
+import { delayIdOfKey, delayIdOfMessage } from '../../../protocol/src/delay-id.ts';
+import { encodeDelayTarget } from '../../../protocol/src/delay-target.ts';
+import { encodeMqHeader } from '../../../protocol/src/mq-header.ts';
+import type {
+  Publisher,
+  PublishRecord,
+  PublishResult,
+} from '../../../src/backend/publisher-port.ts';
+import type { Clock, Timer } from '../../../src/base/clock.ts';
+import { silentLogger } from '../../../src/base/log.ts';
+import { DelayCluster, delayTopic } from '../../../src/delay/delay-cluster.ts';
+import { DelayCommands } from '../../../src/delay/delay-commands.ts';
+import { DelayIndex } from '../../../src/delay/delay-index.ts';
+import { tailHeader } from '../../../src/delay/delay-record.ts';
+import { DelayLog } from './delay-log.ts';
+import { MemoryStore } from './memory-store.ts';
+
+/** A clock that jumps: timers that have passed fire once, in their order. */
+export class JumpClock implements Clock {
+  nowMs = 1_700_000_000_000;
+  /** Beside the wall clock, which may be stepped. */
+  steadyMs = 0;
+  #timers = new Set<{ atMs: number; fn: () => void }>();
+
+  now(): number {
+    return this.nowMs;
+  }
+
+  monotonic(): number {
+    return this.steadyMs;
+  }
+
+  setTimer(fn: () => void, delayMs: number): Timer {
+    const timer = { atMs: this.steadyMs + Math.max(0, delayMs), fn };
+    this.#timers.add(timer);
+    return { cancel: () => void this.#timers.delete(timer) };
+  }
+
+  jump(byMs: number): void {
+    this.nowMs += byMs;
+    this.steadyMs += byMs;
+  }
+
+  /** The wall clock alone. */
+  step(byMs: number): void {
+    this.nowMs += byMs;
+  }
+
+  /** Fires what has passed; false when there was nothing. */
+  fire(): boolean {
+    const due = [...this.#timers].filter(({ atMs }) => atMs <= this.steadyMs);
+    for (const timer of due.sort((a, b) => a.atMs - b.atMs)) {
+      if (this.#timers.delete(timer)) timer.fn();
+    }
+    return due.length > 0;
+  }
+
+  /** The next timer's time is made the present. */
+  skip(): void {
+    const next = Math.min(...[...this.#timers].map(({ atMs }) => atMs));
+    if (Number.isFinite(next)) this.jump(Math.max(0, next - this.steadyMs));
+  }
+}
+
+/** What was published to a target topic. */
+export interface Fired {
+  readonly topic: string;
+  readonly value: string;
+  readonly atMs: number;
+}
+
+class MemoryPublisher implements Publisher {
+  readonly cluster = 0;
+  readonly inFlightBytes = 0;
+  readonly world: DelayWorld;
+
+  constructor(world: DelayWorld) {
+    this.world = world;
+  }
+
+  async publish(records: readonly PublishRecord[]): Promise<readonly PublishResult[]> {
+    await setImmediate();
+    return records.map((record) => this.world.take(record));
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** A log, an index, a clock, and the node that is or is not running on them. */
+export class DelayWorld {
+  readonly clock = new JumpClock();
+  readonly log = new DelayLog();
+  readonly fired: Fired[] = [];
+  store = new MemoryStore();
+  cluster!: DelayCluster;
+  commands!: DelayCommands;
+  /** Topics that refuse. */
+  readonly refusing = new Set<string>();
+  #running = false;
+  #sequence = 0;
+
+  async start(): Promise<void> {
+    const { clock, log } = this;
+    const index = await DelayIndex.open('', async () => this.store, silentLogger());
+    this.#running = true;
+    this.cluster = new DelayCluster({
+      consumers: log.backend,
+      publisher: new MemoryPublisher(this),
+      index,
+      clock,
+      log: silentLogger(),
+      clientId: 'node',
+    });
+    this.commands = new DelayCommands(this.cluster, clock);
+    this.cluster.start();
+    await this.settle();
+  }
+
+  async stop(): Promise<void> {
+    await this.cluster.close();
+    this.#running = false;
+  }
+
+  take(record: PublishRecord): PublishResult {
+    const { topic, value } = record;
+    if (this.refusing.has(topic)) return { code: 'UNKNOWN_TOPIC', message: 'no', retriable: true };
+    if (topic !== delayTopic) {
+      const text = Buffer.from(value ?? '').toString();
+      this.fired.push({ topic, value: text, atMs: this.clock.nowMs });
+      return { partition: 0, offset: this.fired.length };
+    }
+    return this.log.append(record);
+  }
+
+  /** What a node's lane would have stored; the delay id. */
+  schedule(options: {
+    topic: string;
+    value: string;
+    dueMs: number;
+    unique?: string;
+    ifAbsent?: boolean;
+  }): Buffer {
+    const { topic, value, dueMs, unique, ifAbsent = false } = options;
+    this.#sequence++;
+    const message = { producerId: 7n, epoch: 1, sequence: this.#sequence };
+    const mq = encodeMqHeader({
+      ...message,
+      originNode: 1n,
+      acceptedMs: this.clock.nowMs,
+      dueMs: Math.max(0, dueMs),
+    });
+    const key = unique === undefined ? undefined : Buffer.from(unique);
+    const id = key === undefined ? delayIdOfMessage(message) : delayIdOfKey(topic, key);
+    const target = { topic, partition: undefined, key, nullValue: false, ifAbsent, mq };
+    this.take({
+      topic: delayTopic,
+      partition: id[1] as number,
+      key: id,
+      value: Buffer.from(value),
+      headers: tailHeader('mq-to', encodeDelayTarget(target)),
+    });
+    return id;
+  }
+
+  /** Lets everything happen that can at this moment. */
+  async settle(rounds = 60): Promise<void> {
+    let quiet = 0;
+    for (let i = 0; quiet < rounds && i < 20_000; i++) {
+      quiet = this.clock.fire() ? 0 : quiet + 1;
+      await setImmediate();
+      if (this.#running && this.cluster.loop.queued > 0 && this.refusing.size === 0) quiet = 0;
+    }
+  }
+
+  /** Time goes on, and all that is due by then happens. */
+  async jump(byMs: number): Promise<void> {
+    this.clock.jump(byMs);
+    await this.settle();
+  }
+}

@@ -1,0 +1,48 @@
+import type {
+  IterateOptions,
+  KeyRange,
+  KeyValueEntry,
+  KeyValueOp,
+  KeyValueStore,
+} from '../../../src/store/key-value-store.ts';
+
+/** A store in memory: sorted when it is iterated. */
+export class MemoryStore implements KeyValueStore {
+  readonly driver = 'rocksdb';
+  readonly #entries = new Map<string, Buffer>();
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  async write(ops: readonly KeyValueOp[]): Promise<void> {
+    for (const { key, value } of ops) {
+      if (value === undefined) this.#entries.delete(key.toString('latin1'));
+      else this.#entries.set(key.toString('latin1'), Buffer.from(value));
+    }
+  }
+
+  async get(key: Buffer): Promise<Buffer | undefined> {
+    return this.#entries.get(key.toString('latin1'));
+  }
+
+  async *iterate(range: KeyRange, options: IterateOptions = {}): AsyncGenerator<KeyValueEntry> {
+    const from = range.from.toString('latin1');
+    const to = range.to.toString('latin1');
+    const keys = [...this.#entries.keys()].filter((key) => key >= from && key < to).sort();
+    if (options.reverse === true) keys.reverse();
+    const entries = keys
+      .slice(0, options.limit ?? keys.length)
+      .map((key) => ({ key: Buffer.from(key, 'latin1'), value: this.#entries.get(key) as Buffer }));
+    for (const entry of entries) yield entry;
+  }
+
+  async deleteRange({ from, to }: KeyRange): Promise<void> {
+    for await (const { key } of this.iterate({ from, to })) {
+      this.#entries.delete(key.toString('latin1'));
+    }
+  }
+
+  async compact(): Promise<void> {}
+  async close(): Promise<void> {}
+}

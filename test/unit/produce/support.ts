@@ -1,0 +1,367 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { silentLogger } from '../../../src/base/log.ts';
+import {
+  DEFER_REASON,
+  type KafkaProducer,
+  type ProduceRequest,
+  type ProduceResult,
+} from '../../../src/native/kafka.ts';
+import { Forwarder } from '../../../src/produce/forwarder.ts';
+import { LaneStats } from '../../../src/produce/lane-stats.ts';
+import { addSegment, emptyMicroBatch, type MicroBatch } from '../../../src/produce/micro-batch.ts';
+import { ProducerSession } from '../../../src/produce/producer-session.ts';
+import { StoredTopics } from '../../../src/produce/stored-topics.ts';
+import type { BatchHeader } from '../../../src/store/batch-header.ts';
+import type { BatchRead, LaneStore, Refusal, StoredBatch } from '../../../src/store/lane-store.ts';
+import { seed } from '../../support/seeded.ts';
+import { ManualClock, payloadOf } from '../store/support.ts';
+
+/** Checks a property with the run's seed, which is printed. */
+export async function check<T>(
+  property: fc.IAsyncProperty<T> | fc.IProperty<T>,
+  numRuns = 200,
+): Promise<void> {
+  console.log(`seed=${seed}`);
+  await fc.assert(property as fc.IAsyncProperty<T>, { seed, numRuns });
+}
+
+/** Lets everything run that waits for no timer and no I/O. */
+export function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+}
+
+/** The outbox in memory: as much of a lane's store as the forwarder needs. */
+export class FakeStore {
+  readonly batches: { header: BatchHeader; payload: Buffer }[] = [];
+  readonly confirmed = new Set<number>();
+  readonly refused = new Map<number, string>();
+  nextSequence = 1;
+  reads = 0;
+
+  get floor(): number {
+    let floor = 1;
+    while (this.confirmed.has(floor)) floor++;
+    return floor;
+  }
+
+  append(topics: readonly number[], nameOf = (id: number) => `t${id}`): MicroBatch {
+    const batch = emptyMicroBatch(1_700_000_000_000, 1);
+    const producer = new ProducerSession(7n, 0);
+    const sequence = this.nextSequence;
+    const count = topics.length;
+    const one = { session: 1, correlationId: sequence, replicated: false, due: false };
+    addSegment(batch, { ...one, count, sequence, producer });
+    batch.firstSequence = sequence;
+    const payload = payloadOf(
+      topics.map((topic, i) => ({ topic, flags: 0, body: Buffer.from(`${sequence + i}`) })),
+    );
+    const header: BatchHeader = {
+      crc: 0,
+      previousCrc: 0,
+      messages: count,
+      firstSequence: sequence,
+      acceptedMs: batch.acceptedMs,
+      payloadBytes: payload.length,
+      payloadCrc: 0,
+      segments: [{ producerId: 7n, epoch: 0, flags: 0, count, firstSequence: sequence }],
+      topics: [...new Set(topics)].map((id) => ({ id, name: nameOf(id) })),
+      chunks: [],
+    };
+    this.batches.push({ header, payload });
+    this.nextSequence += count;
+    return batch;
+  }
+
+  payloadAt(index: number): Buffer {
+    return (this.batches[index] as { payload: Buffer }).payload;
+  }
+
+  isConfirmed(sequence: number): boolean {
+    return this.confirmed.has(sequence);
+  }
+
+  /** A few batches at a time, so that a long backlog takes several reads. */
+  async readBatches(fromSequence: number): Promise<BatchRead> {
+    this.reads++;
+    await Promise.resolve();
+    const found: StoredBatch[] = [];
+    for (const { header, payload } of this.batches) {
+      const { firstSequence, messages } = header;
+      if (firstSequence + messages <= fromSequence) continue;
+      let confirmed = 0;
+      for (let i = 0; i < messages; i++) if (this.confirmed.has(firstSequence + i)) confirmed++;
+      if (confirmed === messages) continue;
+      if (found.length === 3) return { batches: found, nextSequence: firstSequence };
+      found.push({ header, firstSequence, messages, payload: Buffer.from(payload), confirmed });
+    }
+    return { batches: found, nextSequence: this.nextSequence };
+  }
+
+  stats(): { unconfirmedMessages: number } {
+    return { unconfirmedMessages: this.nextSequence - 1 - this.confirmed.size };
+  }
+}
+
+interface Sent {
+  readonly topic: number;
+  readonly sequence: number;
+}
+
+/** What the broker holds, whoever sent it. */
+export interface BrokerLog {
+  readonly topics: Map<number, number[]>;
+}
+
+/** A native producer whose conditions and verdicts a test decides. */
+export class FakeProducer implements KafkaProducer {
+  readonly names = new Map<number, string>();
+  readonly unknown = new Set<number>();
+  /** By topic: how many messages its partition takes at once. */
+  readonly full = new Map<number, number>();
+  queueRoom = Number.POSITIVE_INFINITY;
+  generation = 1;
+  isBroken = false;
+  produced: ProduceRequest[] = [];
+  waiting: Sent[] = [];
+  onRows: (rows: Float64Array, count: number) => void = () => {};
+  private readonly log: BrokerLog;
+
+  constructor(log: BrokerLog) {
+    this.log = log;
+  }
+
+  get inFlight(): { messages: number; bytes: number } {
+    return { messages: this.waiting.length, bytes: 0 };
+  }
+
+  setTopic(id: number, name: string): void {
+    const known = this.names.get(id);
+    if (known !== undefined && known !== name) throw new TypeError('the id names another topic');
+    this.names.set(id, name);
+  }
+
+  produce(request: ProduceRequest): ProduceResult {
+    this.produced.push(request);
+    const { payload, firstSequence, fromOrdinal = 0, skip, topicsBlocked } = request;
+    const messages = request.segmentCounts.reduce((sum, n) => sum + n, 0);
+    const deferred = new Map<number, number[]>();
+    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+    const result = { sent: 0, nextOrdinal: fromOrdinal, fatal: false };
+    let at = 0;
+    for (let ordinal = 0; ordinal < messages; ordinal++) {
+      const topic = bytes.readUInt16LE(at + 4);
+      const body = bytes.toString('utf8', at + 8, at + 8 + bytes.readUInt32LE(at));
+      assert.equal(Number(body), firstSequence + ordinal);
+      at += 8 + bytes.readUInt32LE(at);
+      if (ordinal < fromOrdinal) continue;
+      const sequence = firstSequence + ordinal;
+      if (skip?.[ordinal] !== 1 && !deferred.has(topic)) {
+        const reason = this.reasonToDefer(topic, topicsBlocked);
+        if (reason > 0) deferred.set(topic, [topic, sequence, 1, reason]);
+        else if (this.isBroken) result.fatal = true;
+        else if (this.waiting.length >= this.queueRoom) break;
+        else {
+          this.waiting.push({ topic, sequence });
+          result.sent++;
+        }
+        if (result.fatal) break;
+      }
+      result.nextOrdinal = ordinal + 1;
+    }
+    return { ...result, deferred: Float64Array.from([...deferred.values()].flat()) };
+  }
+
+  /** The broker takes the first `count` that wait of a topic, or refuses them. */
+  judge(topic: number, count: number, code: number): void {
+    const judged = this.waiting.filter((sent) => sent.topic === topic).slice(0, count);
+    this.waiting = this.waiting.filter((sent) => !judged.includes(sent));
+    if (code === 0) {
+      const log = this.log.topics.get(topic) ?? [];
+      this.log.topics.set(topic, log);
+      for (const { sequence } of judged) log.push(sequence);
+    }
+    this.say(judged.map(({ sequence }) => [topic, sequence, 1, code, -1, -1, this.generation]));
+  }
+
+  /** What was deferred of the topic may be sent; -1: the queue has room. */
+  ready(topic: number): void {
+    this.say([[topic, 0, 0, 0, -1, -1, 0]]);
+  }
+
+  renew(): number {
+    const purged = this.waiting;
+    this.waiting = [];
+    const { generation } = this;
+    this.generation++;
+    this.isBroken = false;
+    const rows = purged.map(({ topic, sequence }) => {
+      return [topic, sequence, 1, -152, -1, -1, generation];
+    });
+    setImmediate(() => this.say(rows));
+    return this.generation;
+  }
+
+  partitionCount(): number {
+    return 1;
+  }
+
+  async metadata(): Promise<never> {
+    return assert.fail('not asked in these tests');
+  }
+
+  async flush(): Promise<boolean> {
+    return this.waiting.length === 0;
+  }
+
+  health(): Float64Array {
+    return new Float64Array(0);
+  }
+
+  stats(): string {
+    return '';
+  }
+
+  async close(): Promise<void> {}
+
+  private say(rows: readonly number[][]): void {
+    if (rows.length > 0) this.onRows(Float64Array.from(rows.flat()), rows.length);
+  }
+
+  private reasonToDefer(topic: number, blocked: Uint8Array | undefined): number {
+    if (blocked?.[topic] === 1) return DEFER_REASON.blocked;
+    if (!this.names.has(topic)) return DEFER_REASON.notRegistered;
+    if (this.unknown.has(topic)) return DEFER_REASON.topicUnknown;
+    const room = this.full.get(topic) ?? Number.POSITIVE_INFINITY;
+    const waiting = this.waiting.filter((sent) => sent.topic === topic).length;
+    return waiting >= room ? DEFER_REASON.partitionFull : 0;
+  }
+}
+
+/** A forwarder among fakes. */
+export class ForwarderBench {
+  readonly store = new FakeStore();
+  readonly clock = new ManualClock();
+  readonly log: BrokerLog = { topics: new Map() };
+  readonly producer = new FakeProducer(this.log);
+  readonly alone = new FakeProducer(this.log);
+  /** What the second cluster holds. */
+  readonly backupLog: BrokerLog = { topics: new Map() };
+  readonly backup = new FakeProducer(this.backupLog);
+  readonly backupAlone = new FakeProducer(this.backupLog);
+  /** The cluster that confirmed each sequence. */
+  readonly confirmedBy = new Map<number, number>();
+  readonly missing: number[] = [];
+  readonly resends: string[] = [];
+  readonly stats = new LaneStats();
+  readonly topics: StoredTopics;
+  readonly forwarder: Forwarder;
+  /** Topics that are being given up. */
+  readonly dropping: Promise<number>[] = [];
+  opened = 0;
+
+  constructor(prepare: (bench: ForwarderBench) => void = () => {}) {
+    const { store, producer, alone, log } = this;
+    const logger = silentLogger();
+    const { backup, backupAlone } = this;
+    this.topics = new StoredTopics((id, name) => {
+      for (const one of [producer, backup]) one.setTopic(id, name);
+    }, logger);
+    assert.equal(log.topics.size, 0);
+    prepare(this);
+    this.forwarder = new Forwarder({
+      store: store as unknown as LaneStore,
+      producer,
+      topics: this.topics,
+      originNode: new Uint8Array(8),
+      clock: this.clock,
+      stats: this.stats,
+      log: logger,
+      openAlone: (onVerdicts) => {
+        this.opened++;
+        alone.onRows = onVerdicts;
+        return { producer: alone, register: (id) => alone.setTopic(id, `t${id}`) };
+      },
+      backup: {
+        producer: backup,
+        openAlone: (onVerdicts) => {
+          backupAlone.onRows = onVerdicts;
+          return { producer: backupAlone, register: (id) => backupAlone.setTopic(id, `t${id}`) };
+        },
+      },
+      onConfirmed: (first, count, _partition, _offset, cluster) => {
+        for (let s = first; s < first + count; s++) {
+          this.confirmedBy.set(s, cluster);
+          assert.ok(!store.confirmed.has(s), `${s} was confirmed twice`);
+          store.confirmed.add(s);
+        }
+      },
+      onRefused: async (refusals: readonly Refusal[]) => {
+        await Promise.resolve();
+        for (const { sequence, code } of refusals) {
+          assert.ok(!store.refused.has(sequence), `${sequence} was refused twice`);
+          store.refused.set(sequence, code);
+          store.confirmed.add(sequence);
+        }
+      },
+      onResend: (cause, header) => this.resends.push(`${cause} ${header.firstSequence}`),
+      onMissing: (topic) => this.missing.push(topic),
+      onFailure: (error) => assert.fail(`${error}`),
+    });
+    producer.onRows = (rows, count) => this.forwarder.verdicts(rows, count);
+    backup.onRows = (rows, count) => this.forwarder.verdicts(rows, count, 1);
+  }
+
+  know(...topics: readonly number[]): this {
+    for (const id of topics) {
+      this.producer.setTopic(id, `t${id}`);
+      this.backup.setTopic(id, `t${id}`);
+      this.topics.set(id, `t${id}`);
+    }
+    return this;
+  }
+
+  /** Stores a batch and hands it to the forwarder, as a lane does; somebody waits, or not. */
+  produce(topics: readonly number[], isWaitedFor = true): void {
+    const batch = this.store.append(topics);
+    batch.hasReplicated = isWaitedFor;
+    this.forwarder.forward(batch, this.store.payloadAt(this.store.batches.length - 1));
+  }
+
+  /** Sequences of a topic in the broker's log. */
+  logOf(topic: number): readonly number[] {
+    return this.log.topics.get(topic) ?? [];
+  }
+
+  get producers(): readonly FakeProducer[] {
+    return [this.producer, this.alone, this.backup, this.backupAlone];
+  }
+
+  /** The shared producer of a cluster, and the one for messages that go one by one. */
+  producersOf(cluster: number): readonly [shared: FakeProducer, alone: FakeProducer] {
+    return cluster === 0 ? [this.producer, this.alone] : [this.backup, this.backupAlone];
+  }
+
+  /** Everything is well again, until nothing waits any more. */
+  async drain(): Promise<void> {
+    for (const producer of this.producers) {
+      producer.unknown.clear();
+      producer.full.clear();
+      producer.queueRoom = Number.POSITIVE_INFINITY;
+    }
+    for (let round = 0; round < 200; round++) {
+      await settle();
+      if (this.store.stats().unconfirmedMessages === 0) return;
+      this.clock.advance(1_000);
+      this.producer.ready(-1);
+      this.backup.ready(-1);
+      await settle();
+      for (const producer of this.producers) {
+        for (const topic of new Set(producer.waiting.map((sent) => sent.topic))) {
+          producer.judge(topic, Number.POSITIVE_INFINITY, 0);
+        }
+      }
+    }
+    assert.fail(`${this.store.stats().unconfirmedMessages} messages are stuck`);
+  }
+}
