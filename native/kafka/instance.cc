@@ -231,7 +231,8 @@ void Instance::CountReport(const rd_kafka_message_t* message, Topic* topic, int6
     run.partition = message->partition;
     run.base_offset = message->offset < 0 ? -1 : message->offset;
   }
-  const auto bytes = static_cast<int64_t>(message->len + message->key_len) + kRecordOverhead;
+  const int64_t bytes = static_cast<int64_t>(message->len + message->key_len) +
+                        OpaqueHeaderBytes(bits) + kRecordOverhead;
   PartitionSlot& slot = topic->Slot(message->partition);
   if (message->err == 0) {
     slot.Counted(generation_, now_ms);

@@ -86,8 +86,11 @@ struct Produce::Record {
   const uint8_t* value;
   size_t value_length;
 
+  /// Two lengths of a header may take a byte more each in Kafka than in the outbox.
+  uint8_t header_size() const { return SizeOfHeaders(headers_length + headers_length / 64); }
   int64_t bytes() const {
-    return static_cast<int64_t>(key_length + value_length) + kRecordOverhead;
+    return static_cast<int64_t>(key_length + value_length) + HeaderBytes(header_size()) +
+           kRecordOverhead;
   }
 };
 
@@ -262,7 +265,7 @@ rd_kafka_resp_err_t Produce::Enqueue(TopicState* state, const Record& record, in
   args[4].u.mem.ptr = const_cast<uint8_t*>(record.key);
   args[4].u.mem.size = record.key_length;
   args[5].vtype = RD_KAFKA_VTYPE_OPAQUE;
-  args[5].u.ptr = PackOpaque(lane_.id(), placed_, sequence);
+  args[5].u.ptr = PackOpaque(lane_.id(), record.header_size(), placed_, sequence);
   args[6].vtype = RD_KAFKA_VTYPE_HEADERS;
   args[6].u.headers = headers;
   rd_kafka_error_t* error =

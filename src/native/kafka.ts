@@ -82,7 +82,8 @@ export interface KafkaProducerOptions {
 /** Per-topic options. */
 export interface TopicOptions {
   /**
-   * Bytes (keys and values) in flight per partition before the topic is deferred; default 8 MiB.
+   * Bytes (keys, values and headers, and 64 a record) in flight per partition before the topic is
+   * deferred; default 8 MiB. One message may be longer, and then goes alone.
    */
   inFlightBytesPerPartitionMax?: number;
   /** false: no `mq` header is put on the topic's records. Default true. */

@@ -2,7 +2,7 @@ import { aloneSettings } from '../backend/kafka/kafka-settings.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { LaneTopic } from '../lanes/lane-calls.ts';
-import { type KafkaProducer, openKafkaProducer } from '../native/kafka.ts';
+import { type KafkaProducer, openKafkaProducer, type TopicOptions } from '../native/kafka.ts';
 import type { KafkaCluster } from './lane-options.ts';
 import type { AloneProducer, RoadProducer } from './road.ts';
 
@@ -10,6 +10,10 @@ import type { AloneProducer, RoadProducer } from './road.ts';
 const WARN_EVERY_MS = 30_000;
 /** A lane holds a producer once: what is parked goes under a number that no lane has. */
 const PARKED_LANES_FROM = 128;
+/** librdkafka's `batch.size`, by default, in bytes: no batch of several messages is longer. */
+const BATCH_BYTES_MAX = 1_000_000;
+/** What Kafka counts of a batch beside its records, in bytes. */
+const BATCH_HEAD_BYTES = 61;
 
 /** Parts of a {@link KafkaRoad}. */
 export interface KafkaRoadParts {
@@ -48,10 +52,11 @@ export class KafkaRoad implements RoadProducer {
     });
   }
 
-  setTopic({ id, name, idHeader }: LaneTopic): void {
-    this.producer.setTopic(id, name, { idHeader });
-    this.alone?.setTopic(id, name, { idHeader });
-    this.parked?.setTopic(id, name, { idHeader });
+  setTopic(topic: LaneTopic): void {
+    const { id, name } = topic;
+    for (const producer of [this.producer, this.alone, this.parked]) {
+      producer?.setTopic(id, name, optionsOf(topic));
+    }
   }
 
   /** A producer whose batches hold one message, for what was refused as part of a larger one. */
@@ -70,8 +75,7 @@ export class KafkaRoad implements RoadProducer {
     this.alone = producer;
     parts.log.info('messages of refused batches are sent one by one');
     const register = (id: number): void => {
-      const { idHeader = true } = parts.told(id) ?? {};
-      producer.setTopic(id, parts.nameOf(id) ?? '', { idHeader });
+      producer.setTopic(id, parts.nameOf(id) ?? '', optionsOf(parts.told(id)));
     };
     return { producer, register };
   }
@@ -89,8 +93,7 @@ export class KafkaRoad implements RoadProducer {
     });
     this.parked = producer;
     const register = (id: number): void => {
-      const { idHeader = true } = parts.told(id) ?? {};
-      producer.setTopic(id, parts.nameOf(id) ?? '', { idHeader });
+      producer.setTopic(id, parts.nameOf(id) ?? '', optionsOf(parts.told(id)));
     };
     return { producer, register };
   }
@@ -114,4 +117,17 @@ export class KafkaRoad implements RoadProducer {
     if (isNews) this.warnedMs.set(code, now);
     return isNews;
   }
+}
+
+/**
+ * How a topic is sent to. Kafka refuses a whole batch that is longer than the topic's
+ * `max.message.bytes`, and takes what was on its way behind it: where batches can be that long, no
+ * more is in flight than one batch may hold.
+ */
+function optionsOf(topic: LaneTopic | undefined): TopicOptions {
+  if (topic === undefined) return {};
+  const { idHeader, messageBytesMax } = topic;
+  if (messageBytesMax >= BATCH_BYTES_MAX) return { idHeader };
+  const inFlightBytesPerPartitionMax = Math.max(1, messageBytesMax - BATCH_HEAD_BYTES);
+  return { idHeader, inFlightBytesPerPartitionMax };
 }
