@@ -1,25 +1,10 @@
 #include "kafka/produce.h"
 
-#include "core/bytes.h"
 #include "core/murmur2.h"
-#include "kafka/opaque.h"
 
 namespace mq::kafka {
 namespace {
 
-// Of a record in the outbox payload:
-// [O] record := bodyLength:u32le topic:u16le flags:u8 reserved:u8 body
-//     body   := [partition:u32] [keyLength:u16 key] [headersLength:u16 headers] value
-// With the flag WIDE, which only the node's own records have, both lengths are u32 and the headers
-// are those of a TAIL record: (nameLength:u16 name valueLength:u32 value)*.
-constexpr size_t kRecordHead = 8;
-constexpr uint8_t kKey = 0x01;
-constexpr uint8_t kHeaders = 0x02;
-constexpr uint8_t kPartition = 0x04;
-constexpr uint8_t kNullValue = 0x08;
-constexpr uint8_t kWide = 0x80;
-constexpr uint16_t kNullHeaderValue = 0xffff;
-constexpr uint32_t kNullWideValue = 0xffffffff;
 constexpr uint8_t kPlacedSegment = 0x01;
 
 // A partition count younger than this is believed when it refuses a partition for good.
@@ -32,37 +17,6 @@ uint64_t Mix(uint64_t x) {
   return x;
 }
 
-/// A length of two or four bytes and as many bytes; false when they overrun `end`.
-bool TakePart(bool wide, const uint8_t** at, const uint8_t* end, const uint8_t** part,
-              size_t* length) {
-  const ptrdiff_t head = wide ? 4 : 2;
-  if (end - *at < head) return false;
-  *length = wide ? load_be32(*at) : load_be16(*at);
-  if (static_cast<size_t>(end - *at - head) < *length) return false;
-  *part = *at + head;
-  *at = *part + *length;
-  return true;
-}
-
-/// Headers as a TAIL record has them.
-void AddWideHeaders(rd_kafka_headers_t* headers, const uint8_t* p, const uint8_t* end) {
-  while (end - p >= 6) {
-    const size_t name_length = load_be16(p);
-    const auto* name = reinterpret_cast<const char*>(p + 2);
-    if (static_cast<size_t>(end - p) < name_length + 6) return;
-    p += 2 + name_length;
-    const uint32_t value_length = load_be32(p);
-    p += 4;
-    if (value_length == kNullWideValue) {
-      rd_kafka_header_add(headers, name, static_cast<ssize_t>(name_length), nullptr, 0);
-      continue;
-    }
-    if (static_cast<size_t>(end - p) < value_length) return;
-    rd_kafka_header_add(headers, name, static_cast<ssize_t>(name_length), p, value_length);
-    p += value_length;
-  }
-}
-
 }  // namespace
 
 struct Produce::TopicState {
@@ -73,25 +27,6 @@ struct Produce::TopicState {
   bool id_header = true;
   bool open = false;
   int32_t deferred = -1;  // place in outcome_.deferred
-};
-
-struct Produce::Record {
-  uint16_t topic;
-  uint8_t flags;
-  int32_t partition;
-  const uint8_t* key;
-  size_t key_length;
-  const uint8_t* headers;
-  size_t headers_length;
-  const uint8_t* value;
-  size_t value_length;
-
-  /// Two lengths of a header may take a byte more each in Kafka than in the outbox.
-  uint8_t header_size() const { return SizeOfHeaders(headers_length + headers_length / 64); }
-  int64_t bytes() const {
-    return static_cast<int64_t>(key_length + value_length) + HeaderBytes(header_size()) +
-           kRecordOverhead;
-  }
 };
 
 Produce::Produce(std::shared_ptr<ProducerCore> core, uint8_t lane)
@@ -131,40 +66,6 @@ bool Produce::Open(TopicState* state) {
   return state->open;
 }
 
-bool Produce::ParseRecord(const uint8_t** at, const uint8_t* end, Record* record) const {
-  const uint8_t* p = *at;
-  if (static_cast<size_t>(end - p) < kRecordHead) return false;
-  const size_t length = load_le32(p);
-  record->topic = le16(load<uint16_t>(p + 4));
-  record->flags = p[6];
-  p += kRecordHead;
-  if (static_cast<size_t>(end - p) < length) return false;
-  const uint8_t* body_end = p + length;
-  *at = body_end;
-  record->partition = -1;
-  record->key = nullptr;
-  record->key_length = 0;
-  record->headers = nullptr;
-  record->headers_length = 0;
-  if (record->flags & kPartition) {
-    if (body_end - p < 4) return false;
-    record->partition = static_cast<int32_t>(load_be32(p) & 0x7fffffff);
-    p += 4;
-  }
-  const bool wide = (record->flags & kWide) != 0;
-  if ((record->flags & kKey) &&
-      !TakePart(wide, &p, body_end, &record->key, &record->key_length)) {
-    return false;
-  }
-  if ((record->flags & kHeaders) &&
-      !TakePart(wide, &p, body_end, &record->headers, &record->headers_length)) {
-    return false;
-  }
-  record->value = (record->flags & kNullValue) ? nullptr : p;
-  record->value_length = static_cast<size_t>(body_end - p);
-  return true;
-}
-
 bool Produce::EnterSegment(uint64_t ordinal) {
   while (ordinal >= segment_end_) {
     if (segment_ >= request_->segments) return false;
@@ -181,9 +82,9 @@ bool Produce::EnterSegment(uint64_t ordinal) {
 }
 
 int32_t Produce::PartitionOf(const TopicState& state, const Record& record) const {
-  if (record.flags & kPartition) return record.partition;
+  if (record.flags & Record::kPartition) return record.partition;
   const auto partitions = static_cast<uint32_t>(state.partitions);
-  const uint32_t partition = (record.flags & kKey)
+  const uint32_t partition = (record.flags & Record::kKey)
                                  ? partition_of(record.key, record.key_length, partitions)
                                  : sticky_ % partitions;
   return static_cast<int32_t>(partition);
@@ -220,37 +121,9 @@ Produce::Step Produce::Refused(TopicState* state, int code, uint64_t sequence) {
   return Step::kNext;
 }
 
-rd_kafka_headers_t* Produce::HeadersOf(const TopicState& state, const Record& record) const {
-  if (!state.id_header && record.headers_length == 0) return nullptr;
-  rd_kafka_headers_t* headers = rd_kafka_headers_new(record.headers_length > 0 ? 4 : 1);
-  if (state.id_header) rd_kafka_header_add(headers, "mq", 2, header_, kIdHeaderBytes);
-  const uint8_t* p = record.headers;
-  const uint8_t* end = p + record.headers_length;
-  if (record.flags & kWide) {
-    AddWideHeaders(headers, p, end);
-    return headers;
-  }
-  while (p < end) {
-    const size_t name_length = p[0];
-    const auto* name = reinterpret_cast<const char*>(p + 1);
-    if (end - p < static_cast<ptrdiff_t>(name_length + 3)) break;
-    p += 1 + name_length;
-    const uint16_t value_length = load_be16(p);
-    p += 2;
-    if (value_length == kNullHeaderValue) {
-      rd_kafka_header_add(headers, name, static_cast<ssize_t>(name_length), nullptr, 0);
-      continue;
-    }
-    if (end - p < value_length) break;
-    rd_kafka_header_add(headers, name, static_cast<ssize_t>(name_length), p, value_length);
-    p += value_length;
-  }
-  return headers;
-}
-
 rd_kafka_resp_err_t Produce::Enqueue(TopicState* state, const Record& record, int32_t partition,
                                      uint64_t sequence) {
-  rd_kafka_headers_t* headers = HeadersOf(*state, record);
+  rd_kafka_headers_t* headers = record.MakeHeaders(state->id_header ? header_ : nullptr);
   rd_kafka_vu_t args[7];
   args[0].vtype = RD_KAFKA_VTYPE_RKT;
   args[0].u.rkt = state->handle;
@@ -374,7 +247,7 @@ ProduceOutcome Produce::Run(const ProduceRequest& request) {
   const uint8_t* end = at + request.payload_length;
   Record record;
   for (uint64_t ordinal = 0; at < end; ordinal++) {
-    if (!ParseRecord(&at, end, &record)) {
+    if (!record.Parse(&at, end)) {
       outcome_.malformed = true;
       break;
     }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kafka/producer-core.h"
+#include "kafka/record.h"
 
 namespace mq::kafka {
 
@@ -44,9 +45,6 @@ struct ProduceOutcome {
   std::vector<Deferred> deferred;
 };
 
-/// Bytes of the `mq` header of a message without a due time.
-constexpr size_t kIdHeaderBytes = 34;
-
 /// Per lane, used by one thread at a time; keeps its scratch memory between calls.
 class Produce {
  public:
@@ -56,20 +54,16 @@ class Produce {
 
  private:
   struct TopicState;
-  struct Record;
   enum class Step { kNext, kQueueFull, kFatal };
 
   TopicState* StateOf(uint16_t id);
   bool Open(TopicState* state);
   void Defer(TopicState* state, uint64_t sequence, DeferReason reason);
-  bool ParseRecord(const uint8_t** at, const uint8_t* end, Record* record) const;
   bool EnterSegment(uint64_t ordinal);
   Step SendRecord(const Record& record, uint64_t sequence);
   int32_t PartitionOf(const TopicState& state, const Record& record) const;
   bool Reserve(TopicState* state, int32_t partition, int64_t bytes);
   Step Send(TopicState* state, const Record& record, int32_t partition, uint64_t sequence);
-  /// Null when the record gets none; owned by the caller.
-  rd_kafka_headers_t* HeadersOf(const TopicState& state, const Record& record) const;
   rd_kafka_resp_err_t Enqueue(TopicState* state, const Record& record, int32_t partition,
                               uint64_t sequence);
   Step Refused(TopicState* state, int code, uint64_t sequence);

@@ -14,7 +14,8 @@ import { uniqueTopic } from '../support/topics.ts';
 import { passing, until } from '../support/wait.ts';
 
 const skip = skipWithoutKafka();
-const outageMs = countOf('MQP_OUTAGE_MS', 8_000);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const outageMs = countOf('MQP_OUTAGE_MS', isLong ? 20_000 : 8_000);
 const ratePerSecond = countOf('MQP_OUTAGE_RATE', 5_000);
 // A broker of its own: it is stopped.
 const broker = skip === false ? await startKafka({ heapMaxMib: 320 }) : undefined;
