@@ -1,4 +1,4 @@
-"""Makes the vectors of dead letters, from SPEC.md alone."""
+"""Makes the vectors of dead letters and long retries, from SPEC.md alone."""
 from wire import MAX53, bad, good, pack, pid, u16, u48, u64
 
 
@@ -39,4 +39,31 @@ def dead_header():
     ]
 
 
-FILES = {"dead-header": (dead_header, "P-8.3")}
+def retry_header():
+    def header(**more):
+        return {"version": 1, "group": "billing", "attempts": 3, "topic": "orders", "partition": 3, "offset": 70000,
+                "timestampMs": 1700000000000, "firstFailureMs": 1700000001000, **more}
+
+    def fields(map_):
+        return {key: value for key, value in map_.items() if key != "version"}
+
+    plain = header()
+    largest = header(attempts=65535, partition=2**32 - 1, offset=MAX53)
+
+    def broken(name, map_, error="INVALID_ARGUMENT"):
+        return bad("retry-header", name, pack(map_), error, framed=False)
+
+    return [
+        good("bytes", "retry-header", "of a message that failed three times", pack(plain), fields(plain)),
+        good("bytes", "retry-header", "at the largest place", pack(largest), fields(largest)),
+        good("bytes", "retry-header", "a key that a newer node wrote is ignored", pack(header(later=True)), fields(plain), reencode=False),
+        broken("version 2", header(version=2), "UNSUPPORTED_VERSION"),
+        broken("a group that is a number", header(group=7)),
+        broken("an offset that is text", header(offset="-1")),
+        bad("retry-header", "a foreign header of the same name", b"hello", "MALFORMED", framed=False),
+        bad("retry-header", "an empty header", b"", "MALFORMED", framed=False),
+        bad("retry-header", "a map cut short", pack(plain)[:-1], "MALFORMED", framed=False),
+    ]
+
+
+FILES = {"dead-header": (dead_header, "P-8.3"), "retry-header": (retry_header, "P-8.4")}

@@ -58,6 +58,11 @@ import {
   writeScheduled,
 } from '../../protocol/src/produced.ts';
 import {
+  decodeRetryHeader,
+  encodeRetryHeader,
+  type RetryHeader,
+} from '../../protocol/src/retry-header.ts';
+import {
   decodeStatus,
   decodeStatusAnswer,
   encodeStatus,
@@ -177,6 +182,10 @@ export const byteCodecs: Readonly<
   'dead-header': {
     decode: decodeDeadHeader,
     encode: (fields) => encodeDeadHeader(fields as DeadHeader),
+  },
+  'retry-header': {
+    decode: decodeRetryHeader,
+    encode: (fields) => encodeRetryHeader(fields as RetryHeader),
   },
   'message-id': {
     decode: (bytes) => parseMessageId(bytes.toString('utf8')),
