@@ -30,6 +30,8 @@ export interface Delayed {
   /** What it was due before it was moved. */
   readonly firstDueMs?: number;
   readonly messageId?: string;
+  /** It is the next firing of this series. */
+  readonly series?: string;
   readonly key?: Uint8Array;
   readonly partition?: number;
   readonly cluster?: number;

@@ -31,7 +31,7 @@ export interface ScheduleSeries {
   readonly key?: Uint8Array | string;
   readonly value: Uint8Array | string | null;
   readonly every: SeriesEvery;
-  /** Firings at most. */
+  /** The last number; firings at most. */
   readonly count?: number;
   /** No firing after this, unix milliseconds. */
   readonly untilMs?: number;
@@ -46,6 +46,10 @@ export interface SeriesInfo {
   /** Firings so far. */
   readonly fired: number;
   readonly nextMs?: number;
+  /** The number of that firing. */
+  readonly nextNumber?: number;
+  /** Numbers after it that are cancelled. */
+  readonly cancelled?: readonly number[];
   readonly key?: Uint8Array;
   readonly count?: number;
   readonly untilMs?: number;
@@ -134,7 +138,8 @@ function readValue(map: MapBody): Buffer | null {
   throw invalid('value must be a string, bytes or nil');
 }
 
-function readEvery(map: MapBody): SeriesEvery {
+/** The rule of a series. @throws ProtocolError INVALID_ARGUMENT */
+export function readEvery(map: MapBody): SeriesEvery {
   const keys = Object.keys(map).sort().join();
   if (keys === 'intervalMs')
     return { intervalMs: integerField(map, 'intervalMs', INTERVAL_MS_MIN) };
@@ -155,7 +160,8 @@ function readEvery(map: MapBody): SeriesEvery {
   throw invalid('every is { intervalMs }, { cron, timeZone? } or { firstMs, factor, maxMs? }');
 }
 
-function readMissed(missed: string | undefined): MissedFirings | undefined {
+/** @throws ProtocolError INVALID_ARGUMENT */
+export function readMissed(missed: string | undefined): MissedFirings | undefined {
   if (missed === undefined) return undefined;
   const known = MISSED.find((name) => name === missed);
   if (known === undefined) throw invalid(`missed is one of ${MISSED.join(', ')}`);

@@ -1,4 +1,4 @@
-"""Vectors of groups, dead letters and delays, from sections 13 and 14 of SPEC.md."""
+"""Vectors of groups, dead letters and delays, from sections 8, 13 and 14 of SPEC.md."""
 from wire import *
 
 BAD = "INVALID_ARGUMENT"
@@ -165,6 +165,31 @@ def list_series():
                        [("a limit of 0", {"limit": 0}, BAD)], [("a series that is a string", {"series": ["nightly"]}, BAD)])
 
 
+def mq_rule():
+    first = {"version": 1, "series": "nightly", "every": {"intervalMs": 1000}, "missed": "once", "fired": 0}
+    cron = {**first, "every": {"cron": "0 3 * * *", "timeZone": "Europe/Berlin"}, "missed": "skip", "fired": 7, "count": 10, "untilMs": MAX53, "cancelled": [9, 10]}
+    growing = {**first, "every": {"firstMs": 1000, "factor": 1.5, "maxMs": 60000}, "missed": "all", "fired": MAX53}
+
+    def fields(map_):
+        return {key: value for key, value in map_.items() if key != "version"}
+
+    def broken(name, map_, error=BAD):
+        return bad("mq-rule", name, pack(map_), error, framed=False)
+
+    return [
+        *[good("bytes", "mq-rule", name, pack(it), fields(it)) for name, it in (("an interval", first), ("everything", cron), ("growing intervals", growing))],
+        good("bytes", "mq-rule", "a key that a newer node wrote is ignored", pack({**first, "later": True}), fields(first), reencode=False),
+        broken("version 2", {**first, "version": 2}, "UNSUPPORTED_VERSION"),
+        broken("no rule", {key: value for key, value in first.items() if key != "every"}),
+        broken("a policy that does not exist", {**first, "missed": "none"}),
+        broken("no policy", {key: value for key, value in first.items() if key != "missed"}),
+        broken("firing 0 is cancelled", {**first, "cancelled": [0]}, "MALFORMED"),
+        broken("what is cancelled is no array", {**first, "cancelled": 7}, "MALFORMED"),
+        bad("mq-rule", "a foreign header of the same name", b"hello", "MALFORMED", framed=False),
+        bad("mq-rule", "a map cut short", pack(first)[:-1], "MALFORMED", framed=False),
+    ]
+
+
 def cluster_status():
     one = {"cluster": "primary", "circuit": "open", "sinceMs": 1700000000123, "openings": 2, "why": "it has not answered for 3.1 s", "trustedInMs": 1500, "openTopics": ["orders"]}
     two = {"cluster": "backup", "circuit": "closed", "sinceMs": 1700000000000, "openings": 0, "why": "", "trustedInMs": None, "openTopics": []}
@@ -211,6 +236,7 @@ FILES = {
     "purge-dead": (purge_dead, "P-13.8"), "get-delayed": (get_delayed, "P-14.1 P-14.2"), "list-delayed": (list_delayed, "P-14.3"), "delay-stats": (delay_stats, "P-14.4"),
     "cancel-delayed": (cancel_delayed, "P-14.5"), "move-delayed": (move_delayed, "P-14.6"), "schedule-series": (schedule_series, "P-14.7"),
     "cancel-series": (cancel_series, "P-14.8"), "list-series": (list_series, "P-14.9"),
+    "mq-rule": (mq_rule, "P-8.5"),
     "clusters": (clusters, "P-15.1"), "use-cluster": (use_cluster, "P-15.2"),
     "list-aside": (list_aside, "P-16.1"), "retry-aside": (retry_aside, "P-16.2"), "purge-aside": (purge_aside, "P-16.3"),
 }

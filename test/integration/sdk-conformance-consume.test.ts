@@ -7,6 +7,7 @@ import {
   MOVE_DELAYED,
 } from '../../protocol/src/delayed.ts';
 import { DueKind, ErrorCode, Opcode } from '../../protocol/src/generated.ts';
+import { CANCEL_SERIES, SCHEDULE_SERIES } from '../../protocol/src/series.ts';
 import type { ConsumedMessage, SubscribeOptions } from '../../sdk/ts/src/consume-types.ts';
 import type { Consumer } from '../../sdk/ts/src/consumer.ts';
 import { codeOf, conformance, type Parts, pair } from '../unit/sdk/conformance.ts';
@@ -256,4 +257,42 @@ conformance('C-8.4', async (t) => {
   for (const _ of outcomes) told.push(await client.delayed.cancel(ref));
   assert.deepEqual(told, [...outcomes]);
   assert.deepEqual((await client.delayed.move({ ...ref, delayMs: 5 })).outcome, 'cancelled');
+});
+
+conformance('C-8.5', async (t) => {
+  const asked: object[] = [];
+  const { client } = await pair(t, {
+    features: ['delay', 'series'],
+    other: (frame, { writer }) => {
+      const { opcode, correlationId } = frame;
+      if (opcode === Opcode.CANCEL_SERIES) {
+        asked.push(CANCEL_SERIES.decode(frame));
+        CANCEL_SERIES.encodeAnswer(writer, correlationId, { outcome: 'cancelled' });
+        return true;
+      }
+      const { every, value, ...rest } = SCHEDULE_SERIES.decode(frame);
+      const text = value === null ? null : Buffer.from(value).toString();
+      asked.push({ every, value: text, count: rest.count, missed: rest.missed });
+      SCHEDULE_SERIES.encodeAnswer(writer, correlationId, { series: 's', nextMs: 7 });
+      return true;
+    },
+  });
+  const { series } = client.delayed;
+  const cron = { cron: '0 3 * * *', timeZone: 'Europe/Berlin' };
+  const growing = { firstMs: 1_000, factor: 1.5, maxMs: 60_000 };
+  const base = { topic: 'orders', value: 'v' };
+  await series.schedule({ ...base, every: { intervalMs: 1_000 }, count: 3, missed: 'all' });
+  await series.schedule({ ...base, every: cron, series: 's' });
+  const answer = await series.schedule({ ...base, every: growing, value: null });
+  assert.deepEqual(answer, { series: 's', nextMs: 7 });
+  assert.equal(await series.cancel('s'), 'cancelled');
+  assert.equal(await series.cancel('s', 7), 'cancelled');
+  const none = { count: undefined, missed: undefined };
+  assert.deepEqual(asked, [
+    { every: { intervalMs: 1_000 }, value: 'v', count: 3, missed: 'all' },
+    { every: cron, value: 'v', ...none },
+    { every: growing, value: null, ...none },
+    { series: 's', number: undefined },
+    { series: 's', number: 7 },
+  ]);
 });

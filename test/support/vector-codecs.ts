@@ -63,6 +63,11 @@ import {
   type RetryHeader,
 } from '../../protocol/src/retry-header.ts';
 import {
+  decodeRuleHeader,
+  encodeRuleHeader,
+  type RuleHeader,
+} from '../../protocol/src/rule-header.ts';
+import {
   decodeStatus,
   decodeStatusAnswer,
   encodeStatus,
@@ -198,6 +203,10 @@ export const byteCodecs: Readonly<
   'mq-to': {
     decode: decodeDelayTarget,
     encode: (fields) => encodeDelayTarget(fields as DelayTarget),
+  },
+  'mq-rule': {
+    decode: decodeRuleHeader,
+    encode: (fields) => encodeRuleHeader(fields as RuleHeader),
   },
 };
 

@@ -13,13 +13,17 @@ import {
   type MoveDelayed,
 } from '../../../protocol/src/delayed.ts';
 import type { Control } from './control.ts';
+import { SeriesMessages } from './series-messages.ts';
 
 /** Messages that wait for their due time: looked at, moved and cancelled. */
 export class DelayedMessages {
+  /** Messages that come again and again. */
+  readonly series: SeriesMessages;
   private readonly control: Control;
 
   constructor(control: Control) {
     this.control = control;
+    this.series = new SeriesMessages(control);
   }
 
   /** One of them, its value included. @throws MqpError NOT_FOUND, NOT_AUTHORIZED, … */
