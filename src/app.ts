@@ -255,6 +255,7 @@ class Node implements RunningNode {
       ackLevels: hasReplicated ? ['stored', 'replicated'] : ['stored'],
       authenticate: (mechanism, proof) => this.authenticate(mechanism, proof),
       delay: () => this.delays[0]?.commands,
+      series: () => this.delays[0]?.series,
       fence: (session) => this.server?.closeFor(session, ErrorCode.FENCED),
       status: () => parts.status.report(),
       failover: this.backend?.failover,

@@ -4,12 +4,14 @@ import { primaryCluster, type TopicBook } from './backend/topic-book.ts';
 import { sleep, systemClock } from './base/clock.ts';
 import { codeOf, messageOf } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
+import { systemRandom } from './base/random.ts';
 import type { ClusterPorts } from './cluster-ports.ts';
 import type { Config } from './config/schema.ts';
 import { DelayCluster, delayTopic, delayTopicSpec } from './delay/delay-cluster.ts';
 import { DelayCommands } from './delay/delay-commands.ts';
 import { DelayIndex } from './delay/delay-index.ts';
 import { delayLevels } from './delay/levels.ts';
+import { SeriesCommands } from './delay/series-commands.ts';
 import type { DelayReport } from './http/delay-metrics.ts';
 import type { NodeLanes } from './node-lanes.ts';
 import type { NodeTopics } from './server/node-topics.ts';
@@ -38,6 +40,7 @@ export class NodeDelay {
   readonly #parts: NodeDelayParts;
   #cluster: DelayCluster | undefined;
   #commands: DelayCommands | undefined;
+  #series: SeriesCommands | undefined;
   #closed = false;
 
   constructor(parts: NodeDelayParts) {
@@ -57,6 +60,11 @@ export class NodeDelay {
   /** Undefined as long as the role is not open. */
   get commands(): DelayCommands | undefined {
     return this.#commands;
+  }
+
+  /** Undefined as long as the role is not open. */
+  get series(): SeriesCommands | undefined {
+    return this.#series;
   }
 
   get cluster(): DelayCluster | undefined {
@@ -82,6 +90,8 @@ export class NodeDelay {
       cancelled: stats.cancelled,
       moved: stats.moved,
       tooLate: stats.tooLate,
+      seriesFired: stats.seriesFired,
+      seriesMissed: stats.seriesMissed,
       applied: stats.applied,
       replays: stats.replays,
       loads: stats.loads,
@@ -98,6 +108,7 @@ export class NodeDelay {
   async close(): Promise<void> {
     this.#closed = true;
     this.#commands = undefined;
+    this.#series = undefined;
     await this.#cluster?.close();
     await this.#parts.ports.publisher.close();
   }
@@ -151,6 +162,7 @@ export class NodeDelay {
     cluster.start();
     this.#cluster = cluster;
     this.#commands = new DelayCommands(cluster, systemClock);
+    this.#series = new SeriesCommands(cluster, systemClock, systemRandom);
     const levelsMs = delayLevels.map(({ durationMs }) => durationMs);
     await Promise.all(lanes.links.map((lane) => lane.call('setDelay', { topic, levelsMs })));
     log.info({ topic: delayTopic }, 'delayed messages are taken');

@@ -111,6 +111,10 @@ export const limits = {
   delayNearMax: 200_000,
   /** Bytes of their records. */
   delayNearBytesMax: 64 * 1024 * 1024,
+  /** Bytes of the name of a series. */
+  seriesNameBytesMax: 128,
+  /** Firings to come of one series that can be cancelled one by one. */
+  seriesCancelledMax: 100,
   /** Labels of `topic` in the metrics; the rest is `other`. */
   metricTopicsMax: 200,
 } as const;

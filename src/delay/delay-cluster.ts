@@ -6,16 +6,24 @@ import type {
   GroupMember,
   TopicPartition,
 } from '../backend/consumer-port.ts';
-import type { InternalTopicSpec, Publisher } from '../backend/publisher-port.ts';
+import type { InternalTopicSpec, Publisher, PublishRecord } from '../backend/publisher-port.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { DelayIndex } from './delay-index.ts';
-import { delayRecord, dueOf, movedTarget, readDelayRecord, tombstone } from './delay-record.ts';
+import {
+  delayRecord,
+  dueOf,
+  movedTarget,
+  type RecordEnd,
+  readDelayRecord,
+  tombstone,
+} from './delay-record.ts';
 import { DelayStats } from './delay-stats.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop } from './due-loop.ts';
 import { LogApplier, type LogEffect } from './log-applier.ts';
+import { isSeriesId } from './series-record.ts';
 
 /** Where delayed messages wait, on each cluster. */
 export const delayTopic = '__mqproxy.delay';
@@ -190,8 +198,10 @@ export class DelayCluster {
       this.#own.set(partition, { endOffset, applied, ready });
       this.#member?.start(delayTopic, partition, applied);
       this.#member?.want(delayTopic, partition, CREDIT_BYTES);
-      if (ready) this.#reloadSoon();
-      else this.#nudgeLater(partition, applied);
+      if (ready) {
+        this.#applier.caughtUp(partition);
+        this.#reloadSoon();
+      } else this.#nudgeLater(partition, applied);
     }
   }
 
@@ -244,6 +254,7 @@ export class DelayCluster {
     own.applied = batch.nextOffset;
     if (!own.ready && own.applied >= own.endOffset) {
       own.ready = true;
+      this.#applier.caughtUp(batch.partition);
       this.#reloadSoon();
     }
     for (const effect of effects) this.#effect(effect, own);
@@ -254,7 +265,7 @@ export class DelayCluster {
   #effect(effect: LogEffect, own: Own): void {
     const { loop } = this;
     if (effect.kind === 'restate') {
-      void this.#restate(effect.id);
+      void this.#restate(effect.id, effect.over);
       return;
     }
     if (effect.kind === 'ended') {
@@ -279,22 +290,29 @@ export class DelayCluster {
   }
 
   /** Writes what stands again, so that it is the newest of its key. */
-  async #restate(id: Buffer): Promise<void> {
+  async #restate(id: Buffer, over: RecordEnd | undefined): Promise<void> {
     while (!this.#closed) {
-      const place = await this.index.find(id);
-      if (place === undefined) return;
-      const bytes = await this.index.record(id, place.dueMs);
-      const record = bytes === undefined ? undefined : readDelayRecord(bytes);
-      if (record?.target === undefined) return;
-      const target = movedTarget(record.target, dueOf(record.target));
+      const again = await this.#restated(id, over);
+      if (again === undefined) return;
       try {
-        await this.writes.write(delayRecord(delayTopic, record, target));
+        await this.writes.write(again);
         return;
       } catch (error) {
         this.#parts.log.warn({ message: messageOf(error) }, 'a delayed message is written again');
         await sleep(this.#parts.clock, RESTATE_AGAIN_MS);
       }
     }
+  }
+
+  async #restated(id: Buffer, over: RecordEnd | undefined): Promise<PublishRecord | undefined> {
+    const place = await this.index.find(id);
+    if (place === undefined) return over && tombstone(delayTopic, id, over);
+    const bytes = await this.index.record(id, place.dueMs);
+    const record = bytes === undefined ? undefined : readDelayRecord(bytes);
+    if (record?.target === undefined) return undefined;
+    // A series goes on meanwhile, and must not go back.
+    if (isSeriesId(id)) return delayRecord(delayTopic, record, record.target, place);
+    return delayRecord(delayTopic, record, movedTarget(record.target, dueOf(record.target)));
   }
 
   /** Partitions become ready one after the other; they are loaded together. */

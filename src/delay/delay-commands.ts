@@ -4,6 +4,7 @@ import { DelayIdKind } from '../../protocol/src/generated.ts';
 import { formatMessageId } from '../../protocol/src/message-id.ts';
 import type { Clock } from '../base/clock.ts';
 import { coded } from '../base/errors.ts';
+import { DelayChanges } from './delay-changes.ts';
 import { type DelayCluster, delayTopic } from './delay-cluster.ts';
 import { dueKey } from './delay-index.ts';
 import {
@@ -16,6 +17,7 @@ import {
   topicOf,
 } from './delay-record.ts';
 import type { NearDelay } from './due-window.ts';
+import { isSeriesId, seriesOf } from './series-record.ts';
 
 /** A delayed message as commands show it. */
 export interface DelayedMessage {
@@ -29,6 +31,8 @@ export interface DelayedMessage {
   readonly valueBytes: number;
   readonly value?: Buffer | null;
   readonly cluster: number;
+  /** It is the next firing of this series. */
+  readonly series?: string;
 }
 
 /** What became of a command. */
@@ -63,6 +67,8 @@ export interface DelayCounts {
   readonly cancelled: number;
   readonly moved: number;
   readonly refused: number;
+  readonly seriesFired: number;
+  readonly seriesMissed: number;
   readonly partitions: number;
   readonly ready: number;
 }
@@ -85,23 +91,25 @@ const CURSOR = /^[0-9a-f]{68}$/;
  */
 export class DelayCommands {
   readonly #cluster: DelayCluster;
+  readonly #changes: DelayChanges;
   readonly #clock: Clock;
 
   constructor(cluster: DelayCluster, clock: Clock) {
     this.#cluster = cluster;
+    this.#changes = new DelayChanges(cluster);
     this.#clock = clock;
   }
 
   async get(id: Buffer): Promise<DelayedMessage | undefined> {
-    const record = await this.#find(id);
+    const record = await this.#changes.find(id);
     return record === undefined ? undefined : describe(record, true);
   }
 
-  /** @throws NOT_SUPPORTED for a message on a fixed level; BACKEND_UNAVAILABLE */
+  /** @throws NOT_SUPPORTED for a message on a fixed level and a series; BACKEND_UNAVAILABLE */
   async cancel(id: Buffer): Promise<DelayOutcome> {
     const found = await this.#hold(id);
     if (typeof found === 'string') return found;
-    await this.#write(found, tombstone(delayTopic, found.id));
+    await this.#changes.write(tombstone(delayTopic, found.id), found);
     this.#cluster.stats.cancelled++;
     return 'cancelled';
   }
@@ -115,7 +123,7 @@ export class DelayCommands {
     if (typeof found === 'string') return found;
     const record = readDelayRecord(found.bytes) as DelayRecord;
     const target = movedTarget(record.target as Buffer, Math.floor(dueMs));
-    await this.#write(found, delayRecord(delayTopic, record, target));
+    await this.#changes.write(delayRecord(delayTopic, record, target), found);
     this.#cluster.stats.moved++;
     return 'moved';
   }
@@ -136,7 +144,7 @@ export class DelayCommands {
       looked++;
       last = Buffer.concat([dueKey(dueMs, id), Buffer.of(0)]);
       const record = readDelayRecord(bytes);
-      if (record?.target === undefined || !this.#isPending(id)) continue;
+      if (record?.target === undefined || !this.#changes.isPending(id)) continue;
       const delay = describe(record, false);
       if (topic === undefined || delay.topic === topic) delays.push(delay);
     }
@@ -145,7 +153,7 @@ export class DelayCommands {
 
   /** The topic a message is for; undefined: it does not wait here. */
   async topicOf(id: Buffer): Promise<string | undefined> {
-    const record = await this.#find(id);
+    const record = await this.#changes.find(id);
     return record?.target === undefined ? undefined : topicOf(record.target);
   }
 
@@ -166,31 +174,11 @@ export class DelayCommands {
       cancelled: stats.cancelled,
       moved: stats.moved,
       refused: stats.refused,
+      seriesFired: stats.seriesFired,
+      seriesMissed: stats.seriesMissed,
       partitions: partitions.own,
       ready: partitions.ready,
     };
-  }
-
-  #isPending(id: Buffer): boolean {
-    if (!this.#cluster.isOwn(id[1] as number)) return false;
-    return this.#cluster.loop.window.find(id)?.state !== 'ended';
-  }
-
-  async #find(id: Buffer): Promise<DelayRecord | undefined> {
-    this.#mustOwn(id);
-    const first = await this.#indexed(id);
-    if (first !== undefined) return first;
-    await this.#cluster.caughtUp(id[1] as number);
-    return this.#indexed(id);
-  }
-
-  async #indexed(id: Buffer): Promise<DelayRecord | undefined> {
-    const near = this.#cluster.loop.window.find(id);
-    if (near?.state === 'ended') return undefined;
-    const { index } = this.#cluster;
-    const place = await index.find(id);
-    const bytes = place === undefined ? undefined : await index.record(id, place.dueMs);
-    return bytes === undefined ? undefined : readDelayRecord(bytes);
   }
 
   /** Keeps a message from firing, so that it can be changed. */
@@ -198,39 +186,16 @@ export class DelayCommands {
     if (id[2] === DelayIdKind.LEVEL) {
       throw coded('NOT_SUPPORTED', 'a message on a fixed level cannot be cancelled or moved');
     }
-    const { loop, stats } = this.#cluster;
-    const before = loop.window.find(id);
-    const record = before === undefined ? await this.#find(id) : undefined;
-    this.#mustOwn(id);
-    let near = loop.window.find(id);
-    if (near === undefined) {
-      if (record?.target === undefined) return 'notFound';
-      near = loop.hold(record);
-    } else if (near.state === 'firing' || near.state === 'ended') {
-      stats.tooLate++;
-      return 'tooLate';
-    } else if (near.state === 'held') {
-      throw coded('RETRY_LATER', 'another command for this message is on its way');
-    } else loop.window.hold(near);
-    return near;
-  }
-
-  async #write(held: NearDelay, record: Parameters<DelayCluster['writes']['write']>[0]) {
-    const { writes, loop } = this.#cluster;
-    try {
-      const { partition, offset } = await writes.write(record);
-      await this.#cluster.untilApplied(partition, offset + 1);
-    } catch (error) {
-      loop.release(held);
-      throw error;
+    if (isSeriesId(id)) {
+      const words = 'this is a series: cancel it, or one of its firings, by CANCEL_SERIES';
+      throw coded('NOT_SUPPORTED', `${words} (mqproxy delay series cancel NAME)`);
     }
-  }
-
-  #mustOwn(id: Buffer): void {
-    if (this.#cluster.isReady(id[1] as number)) return;
-    const is = this.#cluster.isOwn(id[1] as number);
-    const words = is ? 'the delay log is still being read' : 'another node has this partition';
-    throw coded(is ? 'RETRY_LATER' : 'NOT_OWNER', words);
+    const found = await this.#changes.hold(id);
+    if (found === 'busy') {
+      throw coded('RETRY_LATER', 'another command for this message is on its way');
+    }
+    if (found === 'tooLate') this.#cluster.stats.tooLate++;
+    return found;
   }
 }
 
@@ -247,5 +212,6 @@ function describe(record: DelayRecord, whole: boolean): DelayedMessage {
     valueBytes: record.value.length,
     ...(whole ? { value: nullValue ? null : Buffer.from(record.value) } : {}),
     cluster: 0,
+    ...(isSeriesId(record.id) ? { series: seriesOf(record).header.series } : {}),
   };
 }

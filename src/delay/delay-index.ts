@@ -10,6 +10,8 @@ import type { KeyValueOp, KeyValueStore } from '../store/key-value-store.ts';
 //        | 'v'                    → version:u8                      (big-endian: ordered bytewise)
 
 const VERSION = 1;
+/** Of a delay id. */
+const ID_VERSION = 1;
 const DUE_KEY_BYTES = 1 + 8 + DELAY_ID_BYTES;
 const VERSION_KEY = Buffer.from('v');
 const TWO_32 = 0x1_0000_0000;
@@ -103,6 +105,18 @@ export class DelayIndex {
     const range = { from: start, to: dueKey(endMs, undefined) };
     for await (const { key, value } of this.#kv.iterate(range, limit ? { limit } : {})) {
       yield { id: key.subarray(9), dueMs: u64(key, 1), bytes: value };
+    }
+  }
+
+  /** What is pending of a partition with ids of one kind, after an id, in the order of ids. */
+  async *ofKind(partition: number, kind: number, after?: Buffer): AsyncGenerator<IndexedDelay> {
+    const prefix = (last: number) => Buffer.of(0x69, ID_VERSION, partition, last);
+    const from = after === undefined ? prefix(kind) : Buffer.concat([idKey(after), Buffer.of(0)]);
+    for await (const { key, value } of this.#kv.iterate({ from, to: prefix(kind + 1) })) {
+      const id = key.subarray(1);
+      const dueMs = u64(value, 0);
+      const bytes = await this.record(id, dueMs);
+      if (bytes !== undefined) yield { id, dueMs, bytes };
     }
   }
 

@@ -4,12 +4,15 @@ import {
   decodeDelayTarget,
   MQ_TO_NAME,
 } from '../../protocol/src/delay-target.ts';
+import { DelayIdKind } from '../../protocol/src/generated.ts';
 import { MQ_HEADER_NAME } from '../../protocol/src/mq-header.ts';
+import { MQ_RULE_NAME } from '../../protocol/src/rule-header.ts';
 import type { PublishRecord } from '../backend/publisher-port.ts';
 import { coded } from '../base/errors.ts';
 
 /**
- * The header of a tombstone that ends a fired message: the record it ends.
+ * The header of what takes the place of one record alone: the tombstone of a fired message, and the
+ * next record of a series ([P-8.5]).
  * mq-end := offset:u64 dueMs:u64
  */
 export const MQ_END_NAME = 'mq-end';
@@ -23,6 +26,7 @@ const NULL_LENGTH = 0xffff_ffff;
 const TWO_32 = 0x1_0000_0000;
 /** Of `mq-to`: flags, and where in its `mq` the times stand. */
 const TARGET_FLAGS_AT = 1;
+const TARGET_NUMBER_AT = 14;
 const TARGET_ACCEPTED_AT = 28;
 const TARGET_DUE_AT = 36;
 const TARGET_TOPIC_AT = 44;
@@ -39,11 +43,19 @@ export interface DelayRecord {
   readonly bytes: Buffer;
   /** `mq-to`; undefined: a tombstone. */
   readonly target: Buffer | undefined;
-  /** Headers without `mq`, `mq-to` and `mq-end`. */
+  /** `mq-rule` of a series. */
+  readonly rule: Buffer | undefined;
+  /** Headers without those of the delay log. */
   readonly userHeaders: Buffer;
   readonly value: Buffer;
-  /** Of a tombstone: the record it ends, when it ends that one alone. */
-  readonly ends: { readonly offset: number; readonly dueMs: number } | undefined;
+  /** The record it takes the place of, when it is that one's alone. */
+  readonly ends: RecordEnd | undefined;
+}
+
+/** A record of the delay log that another takes the place of. */
+export interface RecordEnd {
+  readonly offset: number;
+  readonly dueMs: number;
 }
 
 /**
@@ -63,7 +75,7 @@ export function readDelayRecord(bytes: Buffer): DelayRecord | undefined {
     at += 4 + length;
   }
   const offset = bytes.readUInt32BE(4) * TWO_32 + bytes.readUInt32BE(8);
-  const found = sortHeaders(headers);
+  const found = sortHeaders(headers, id[2] === DelayIdKind.SERIES);
   const isTombstone = (flags & FLAG_NULL_VALUE) !== 0;
   if (!isTombstone && (found.target === undefined || found.target.length < TARGET_TOPIC_AT)) {
     return undefined;
@@ -73,10 +85,11 @@ export function readDelayRecord(bytes: Buffer): DelayRecord | undefined {
     offset,
     bytes,
     target: isTombstone ? undefined : found.target,
+    rule: found.rule,
     userHeaders: found.rest,
     value: bytes.subarray(at),
     ends:
-      isTombstone && found.end?.length === END_BYTES
+      found.end?.length === END_BYTES
         ? { offset: u64(found.end, 0), dueMs: u64(found.end, 8) }
         : undefined,
   };
@@ -85,11 +98,17 @@ export function readDelayRecord(bytes: Buffer): DelayRecord | undefined {
 interface SortedHeaders {
   target: Buffer | undefined;
   end: Buffer | undefined;
+  rule: Buffer | undefined;
   rest: Buffer;
 }
 
-function sortHeaders(headers: Buffer): SortedHeaders {
-  const sorted: SortedHeaders = { target: undefined, end: undefined, rest: headers };
+function sortHeaders(headers: Buffer, isSeries: boolean): SortedHeaders {
+  const sorted: SortedHeaders = {
+    target: undefined,
+    end: undefined,
+    rule: undefined,
+    rest: headers,
+  };
   const kept: Buffer[] = [];
   let from = 0;
   for (let at = 0; at < headers.length; ) {
@@ -103,7 +122,9 @@ function sortHeaders(headers: Buffer): SortedHeaders {
       const value = headers.subarray(valueAt, end);
       if (name === MQ_TO_NAME) sorted.target = value;
       else if (name === MQ_END_NAME) sorted.end = value;
-      if (name === MQ_HEADER_NAME || name === MQ_TO_NAME || name === MQ_END_NAME) {
+      const isRule = isSeries && name === MQ_RULE_NAME;
+      if (isRule) sorted.rule = value;
+      if (isRule || name === MQ_HEADER_NAME || name === MQ_TO_NAME || name === MQ_END_NAME) {
         if (at > from) kept.push(headers.subarray(from, at));
         from = end;
       }
@@ -125,6 +146,22 @@ export function dueOf(target: Buffer): number {
 /** When the message was accepted, in unix ms. */
 export function acceptedOf(target: Buffer): number {
   return u64(target, TARGET_ACCEPTED_AT);
+}
+
+/** Of a series: the number of the firing that waits. */
+export function numberOf(target: Buffer): number {
+  return target.readUIntBE(TARGET_NUMBER_AT, 6);
+}
+
+/** `mq-to` of a series for another of its firings. *Owned*. */
+export function firingTarget(
+  target: Buffer,
+  { number, dueMs }: { readonly number: number; readonly dueMs: number },
+): Buffer {
+  const other = Buffer.from(target);
+  other.writeUIntBE(number, TARGET_NUMBER_AT, 6);
+  other.writeBigUInt64BE(BigInt(dueMs), TARGET_DUE_AT);
+  return other;
 }
 
 /** The topic it is for. */
@@ -185,26 +222,36 @@ export function tailHeader(name: string, value: Buffer): Buffer {
 }
 
 /** What goes into the delay log to end a message; with `ends` that one record alone. */
-export function tombstone(
-  topic: string,
-  id: Buffer,
-  ends?: { readonly offset: number; readonly dueMs: number },
-): PublishRecord {
-  let headers: Buffer = Buffer.alloc(0);
-  if (ends !== undefined) {
-    const value = Buffer.allocUnsafe(END_BYTES);
-    value.writeBigUInt64BE(BigInt(ends.offset), 0);
-    value.writeBigUInt64BE(BigInt(ends.dueMs), 8);
-    headers = tailHeader(MQ_END_NAME, value);
-  }
-  return { topic, partition: id[1] as number, key: id, value: null, headers };
+export function tombstone(topic: string, id: Buffer, ends?: RecordEnd): PublishRecord {
+  return { topic, partition: id[1] as number, key: id, value: null, headers: endHeader(ends) };
 }
 
-/** The same message again in the delay log, with another `mq-to`. */
-export function delayRecord(topic: string, record: DelayRecord, target: Buffer): PublishRecord {
-  const { id, value, userHeaders } = record;
-  const headers = Buffer.concat([tailHeader(MQ_TO_NAME, target), userHeaders]);
+/**
+ * The same message or series again in the delay log, with another `mq-to`; with `ends` in the place
+ * of that one record alone, which only those of series heed.
+ */
+export function delayRecord(
+  topic: string,
+  record: DelayRecord,
+  target: Buffer,
+  ends?: RecordEnd,
+): PublishRecord {
+  const { id, value, rule, userHeaders } = record;
+  const headers = Buffer.concat([
+    tailHeader(MQ_TO_NAME, target),
+    rule === undefined ? Buffer.alloc(0) : tailHeader(MQ_RULE_NAME, rule),
+    endHeader(ends),
+    userHeaders,
+  ]);
   return { topic, partition: id[1] as number, key: id, value, headers };
+}
+
+function endHeader(ends: RecordEnd | undefined): Buffer {
+  if (ends === undefined) return Buffer.alloc(0);
+  const value = Buffer.allocUnsafe(END_BYTES);
+  value.writeBigUInt64BE(BigInt(ends.offset), 0);
+  value.writeBigUInt64BE(BigInt(ends.dueMs), 8);
+  return tailHeader(MQ_END_NAME, value);
 }
 
 function u64(bytes: Buffer, at: number): number {

@@ -20,6 +20,10 @@ export class DelayStats {
   cancelled = 0;
   moved = 0;
   tooLate = 0;
+  /** Of those fired: firings of series. */
+  seriesFired = 0;
+  /** Missed firings of series that were skipped, or that a later one stood for. */
+  seriesMissed = 0;
   /** Stretches of the index that were loaded. */
   loads = 0;
   /** Partitions that were read from the beginning. */

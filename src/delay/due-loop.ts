@@ -1,5 +1,6 @@
 import type { Publisher } from '../backend/publisher-port.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import { codeOf, messageOf } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import { afterKey, type DelayIndex, dueKey } from './delay-index.ts';
@@ -14,6 +15,8 @@ import {
 import type { DelayStats } from './delay-stats.ts';
 import { DueWindow, type NearDelay } from './due-window.ts';
 import { FireQueue } from './fire-queue.ts';
+import { isSeriesId, seriesFiring, seriesFollower, seriesOf } from './series-record.ts';
+import type { Turn } from './series-rule.ts';
 
 /** What a {@link DueLoop} is made of. */
 export interface DueLoopParts {
@@ -72,9 +75,14 @@ export class DueLoop {
       publisher,
       clock,
       batchMax: BATCH_MAX,
-      record: ({ id, offset, dueMs }) => tombstone(parts.topic, id, { offset, dueMs }),
+      // It fired: no command may take it for one that waits.
+      leftState: 'ended',
+      record: (entry) => this.#endOf(entry),
       onDone: (entries) => {
-        for (const entry of entries) entry.state = 'ended';
+        for (const entry of entries) {
+          entry.state = 'ended';
+          this.window.empty(entry);
+        }
       },
       onRefused: (count, code, message) => {
         parts.log.warn({ count, code, message }, 'fired messages could not be ended yet');
@@ -208,6 +216,7 @@ export class DueLoop {
       publisher,
       clock,
       batchMax: BATCH_MAX,
+      leftState: 'queued',
       record: (entry) => this.#recordOf(entry),
       onDone: (entries) => this.#fired(entries),
       onRefused: (count, code, message) => {
@@ -222,14 +231,52 @@ export class DueLoop {
     const isOurs = entry.state === 'queued' && this.window.find(entry.id) === entry;
     if (!isOurs || !this.#parts.isReady(entry.id[1] as number)) return undefined;
     const record = readDelayRecord(entry.bytes);
-    return record === undefined ? undefined : firedRecord(record);
+    if (record === undefined) return undefined;
+    return isSeriesId(entry.id) ? this.#turnOf(entry, record) : firedRecord(record);
+  }
+
+  /** What a series publishes now; undefined: it passes a firing over, or cannot be read here. */
+  #turnOf(entry: NearDelay, record: DelayRecord) {
+    const { clock, log } = this.#parts;
+    try {
+      const series = seriesOf(record);
+      entry.turn = series.rule.turn(series.stands, clock.now());
+      const { fires } = entry.turn;
+      if (fires !== undefined) return seriesFiring(record, series, fires);
+    } catch (error) {
+      log.error({ code: codeOf(error), message: messageOf(error) }, 'a series cannot fire');
+      return undefined;
+    }
+    this.#endSeries(entry, entry.turn);
+    this.#enders.pump();
+    return undefined;
+  }
+
+  #endSeries(entry: NearDelay, { fires, passed }: Turn): void {
+    const { stats } = this.#parts;
+    if (fires !== undefined) stats.seriesFired++;
+    stats.seriesMissed += passed;
+    entry.state = 'ended';
+    this.#enders.push(entry);
+  }
+
+  /** What goes into the delay log after a firing. */
+  #endOf({ id, offset, dueMs, bytes, turn }: NearDelay) {
+    const { topic } = this.#parts;
+    if (turn === undefined) return tombstone(topic, id, { offset, dueMs });
+    return seriesFollower(topic, readDelayRecord(bytes) as DelayRecord, turn);
   }
 
   #fired(entries: readonly NearDelay[]): void {
     const { clock, stats } = this.#parts;
     const now = clock.now();
     for (const entry of entries) {
-      stats.fire(now - entry.dueMs);
+      const { turn } = entry;
+      stats.fire(now - (turn?.fires?.dueMs ?? entry.dueMs));
+      if (turn !== undefined) {
+        this.#endSeries(entry, turn);
+        continue;
+      }
       entry.state = 'ended';
       this.window.empty(entry);
       this.#enders.push(entry);

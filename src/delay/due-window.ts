@@ -1,5 +1,6 @@
 import { TimingWheel } from '../wheel/timing-wheel.ts';
 import { nameOf } from './log-applier.ts';
+import type { Turn } from './series-rule.ts';
 
 /** `held`: a cancel or a move is on its way. `ended`: its tombstone was published. */
 export type DelayState = 'waiting' | 'held' | 'queued' | 'firing' | 'ended';
@@ -14,6 +15,8 @@ export interface NearDelay {
   /** The topic it is for. */
   topic: string;
   state: DelayState;
+  /** Of a series: what became of its firing. */
+  turn: Turn | undefined;
   /** In the wheel; 0: not. */
   handle: number;
   slot: number;
@@ -64,7 +67,7 @@ export class DueWindow {
     const before = this.#byName.get(name);
     if (before !== undefined) this.drop(before);
     const slot = this.#freeSlots.pop() ?? this.#slots.length;
-    const entry: NearDelay = { ...delay, name, state: 'waiting', handle: 0, slot };
+    const entry: NearDelay = { ...delay, name, state: 'waiting', turn: undefined, handle: 0, slot };
     this.#slots[slot] = entry;
     this.#byName.set(name, entry);
     this.#bytes += entry.bytes.length;

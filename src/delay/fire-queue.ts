@@ -1,7 +1,7 @@
 import type { Publisher, PublishRecord, PublishResult } from '../backend/publisher-port.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
-import type { NearDelay } from './due-window.ts';
+import type { DelayState, NearDelay } from './due-window.ts';
 
 /** What a {@link FireQueue} needs. */
 export interface FireQueueParts {
@@ -9,6 +9,8 @@ export interface FireQueueParts {
   readonly clock: Clock;
   /** Records of one call. */
   readonly batchMax: number;
+  /** What becomes of a message that was not taken, until it is tried again. */
+  readonly leftState: DelayState;
   /** The record of a message; undefined: it does not fire any more. */
   record(entry: NearDelay): PublishRecord | undefined;
   /** Published, in this order. */
@@ -87,7 +89,7 @@ export class FireQueue {
       if (result !== undefined && !('code' in result)) done.push(entry);
       else {
         refusal ??= result;
-        entry.state = 'queued';
+        entry.state = this.#parts.leftState;
         left.push(entry);
       }
     }

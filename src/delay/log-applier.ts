@@ -1,14 +1,24 @@
 import { DelayIdKind } from '../../protocol/src/generated.ts';
 import type { FetchedRecords } from '../backend/consumer-port.ts';
 import { type DelayIndex, type DelayPlace, IndexChanges } from './delay-index.ts';
-import { type DelayRecord, dueOf, isIfAbsent, isMoved, readDelayRecord } from './delay-record.ts';
+import {
+  type DelayRecord,
+  dueOf,
+  isIfAbsent,
+  isMoved,
+  type RecordEnd,
+  readDelayRecord,
+} from './delay-record.ts';
 
 /** What a batch of the delay log means for what is held in memory; in the order of the log. */
 export type LogEffect =
   | { readonly kind: 'scheduled'; readonly record: DelayRecord; readonly dueMs: number }
   | { readonly kind: 'ended'; readonly id: Buffer; readonly endsOffset: number | undefined }
-  /** What stands must be written again: a later record of the same key would outlive it. */
-  | { readonly kind: 'restate'; readonly id: Buffer };
+  /**
+   * What stands must be written again: a later record of the same key would outlive it. Where
+   * nothing stands, that record, `over`, must be ended.
+   */
+  | { readonly kind: 'restate'; readonly id: Buffer; readonly over?: RecordEnd };
 
 /** What became of a batch. */
 export interface Applied {
@@ -24,6 +34,8 @@ export interface Applied {
 export class LogApplier {
   readonly #index: DelayIndex;
   readonly #pending = new Map<number, number>();
+  /** Series that ended in what is being read of a partition, with the offset of their end. */
+  readonly #ended = new Map<number, Map<string, number>>();
 
   constructor(index: DelayIndex) {
     this.#index = index;
@@ -40,16 +52,23 @@ export class LogApplier {
   async begin(partition: number): Promise<number> {
     const { applied, pending } = await this.#index.progress(partition);
     this.#pending.set(partition, pending);
+    this.#ended.set(partition, new Map());
     return applied;
   }
 
   /** The partition is another node's. */
   end(partition: number): void {
     this.#pending.delete(partition);
+    this.#ended.delete(partition);
+  }
+
+  /** The partition is read up to where it ended when it was begun. */
+  caughtUp(partition: number): void {
+    this.#ended.delete(partition);
   }
 
   async apply(batch: FetchedRecords): Promise<Applied> {
-    const round = new Round(this.#index);
+    const round = new Round(this.#index, this.#ended.get(batch.partition));
     for (let i = 0; i < batch.count; i++) {
       const bytes = batch.records.subarray(batch.starts[i], batch.starts[i + 1]);
       const record = readDelayRecord(bytes);
@@ -72,11 +91,14 @@ class Round {
   readonly #index: DelayIndex;
   /** What this batch changed already; null: gone. */
   readonly #changed = new Map<string, DelayPlace | null>();
+  /** Series that ended; undefined: the index alone knows, the partition is read to its end. */
+  readonly #ended: Map<string, number> | undefined;
   foreign = 0;
   added = 0;
 
-  constructor(index: DelayIndex) {
+  constructor(index: DelayIndex, ended: Map<string, number> | undefined) {
     this.#index = index;
+    this.#ended = ended;
   }
 
   async schedule(record: DelayRecord, target: Buffer): Promise<void> {
@@ -86,6 +108,10 @@ class Round {
     const standing = alone ? this.#changedPlace(id) : await this.#find(id);
     if (standing !== undefined && isIfAbsent(target)) {
       this.effects.push({ kind: 'restate', id });
+      return;
+    }
+    if (this.#isOutdated(record, standing)) {
+      this.effects.push({ kind: 'restate', id, over: { offset, dueMs } });
       return;
     }
     if (standing === undefined) this.added++;
@@ -104,7 +130,8 @@ class Round {
       return;
     }
     const standing = await this.#find(id);
-    if (standing !== undefined && ends !== undefined && ends.offset !== standing.offset) {
+    if (id[2] === DelayIdKind.SERIES) this.#ended?.set(nameOf(id), record.offset);
+    if (standing !== undefined && ends !== undefined && ends.offset < standing.offset) {
       // It fired while a later one took its place: that one waits on.
       this.effects.push({ kind: 'ended', id, endsOffset: ends.offset });
       this.effects.push({ kind: 'restate', id });
@@ -112,6 +139,17 @@ class Round {
     }
     if (standing !== undefined) this.#remove(id, standing.dueMs);
     this.effects.push({ kind: 'ended', id, endsOffset: undefined });
+  }
+
+  /**
+   * The next record of a series whose last one does not stand any more: the series was replaced,
+   * or ended, while it fired. Where nothing stands it may also be that the cleaner took what it
+   * follows, unless that was seen to end, or the partition is read as it grows.
+   */
+  #isOutdated({ id, ends }: DelayRecord, standing: DelayPlace | undefined): boolean {
+    if (ends === undefined || id[2] !== DelayIdKind.SERIES) return false;
+    if (standing !== undefined) return ends.offset < standing.offset;
+    return this.#ended === undefined || ends.offset < (this.#ended.get(nameOf(id)) ?? 0);
   }
 
   #remove(id: Buffer, dueMs: number): void {

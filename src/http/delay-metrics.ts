@@ -16,6 +16,8 @@ export interface DelayReport {
   readonly cancelled: number;
   readonly moved: number;
   readonly tooLate: number;
+  readonly seriesFired: number;
+  readonly seriesMissed: number;
   readonly applied: number;
   readonly replays: number;
   readonly loads: number;
@@ -44,6 +46,8 @@ const COUNTERS: readonly Row[] = [
   ['_cancelled_total', 'Delayed messages cancelled.', (r) => r.cancelled],
   ['_moved_total', 'Delayed messages given another due time.', (r) => r.moved],
   ['_too_late_total', 'Commands that came too late.', (r) => r.tooLate],
+  ['_series_fired_total', 'Of those published: firings of series.', (r) => r.seriesFired],
+  ['_series_missed_total', 'Missed firings of series, not made.', (r) => r.seriesMissed],
   ['_applied_total', 'Records of the delay log applied to the index.', (r) => r.applied],
   ['_replays_total', 'Partitions read from the beginning of the log.', (r) => r.replays],
   ['_loads_total', 'Stretches of the index that were loaded.', (r) => r.loads],

@@ -19,6 +19,7 @@ import {
   resetGroup,
   resumeGroup,
 } from './handlers/groups.ts';
+import { cancelSeries, listSeries, scheduleSeries } from './handlers/series.ts';
 import { ping, status } from './handlers/session.ts';
 import { tail } from './handlers/tail.ts';
 import { createTopic, describeTopic, listTopics, openTopic } from './handlers/topics.ts';
@@ -53,6 +54,9 @@ export const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [Opcode.DELAY_STATS, delayStats],
   [Opcode.CANCEL_DELAYED, cancelDelayed],
   [Opcode.MOVE_DELAYED, moveDelayed],
+  [Opcode.SCHEDULE_SERIES, scheduleSeries],
+  [Opcode.CANCEL_SERIES, cancelSeries],
+  [Opcode.LIST_SERIES, listSeries],
 ]);
 
 /** What comes often and is answered by the engine itself. */

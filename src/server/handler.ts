@@ -8,6 +8,7 @@ import type { DeadLetterDesk } from '../consume/dead-letter-desk.ts';
 import type { ConsumeEngine } from '../consume/engine.ts';
 import type { GroupAdmin } from '../consume/group-admin.ts';
 import type { DelayCommands } from '../delay/delay-commands.ts';
+import type { SeriesCommands } from '../delay/series-commands.ts';
 import type { LaneLink } from '../lanes/lane-link.ts';
 import type { Failover } from '../produce/failover.ts';
 import type { NodeTopics } from './node-topics.ts';
@@ -26,6 +27,8 @@ export interface NodeContext {
   readonly log: Logger;
   /** Delayed messages; undefined: this node does not have the role, or not yet. */
   delay(): DelayCommands | undefined;
+  /** Recurring messages; undefined as `delay` is. */
+  series(): SeriesCommands | undefined;
   readonly limits: {
     readonly frameBytesMax: number;
     readonly messageBytesMax: number;

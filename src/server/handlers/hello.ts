@@ -12,6 +12,7 @@ import type { Handler, NodeContext } from '../handler.ts';
 
 /** What this node can do beyond the protocol's core. */
 const FEATURES = ['produce-batch', 'tail', 'status'];
+const DELAYS = ['delay', 'series'];
 
 // [P-4.1] The first frame: version, producer and proof; the session is bound to a lane.
 export const hello: Handler = async (context, session, frame) => {
@@ -48,7 +49,7 @@ export const hello: Handler = async (context, session, frame) => {
 
 function featuresOf(context: NodeContext): string[] {
   const consumes = context.consume.isOpen ? ['consume'] : [];
-  return [...FEATURES, ...consumes, ...(context.delay() === undefined ? [] : ['delay'])];
+  return [...FEATURES, ...consumes, ...(context.delay() === undefined ? [] : DELAYS)];
 }
 
 interface Bound {

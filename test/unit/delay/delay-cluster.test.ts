@@ -264,6 +264,27 @@ test('one that fires while a later one takes its place leaves that one waiting',
   await world.stop();
 });
 
+test('what fired while the log took no tombstone is too late to be cancelled, and fires once', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const id = world.schedule({
+    topic: 't',
+    value: 'v',
+    dueMs: world.clock.nowMs + 100,
+    unique: 'k',
+  });
+  await world.settle();
+  world.logIsAway = true;
+  await world.jump(100);
+  assert.deepEqual(values(world), ['v']);
+  assert.equal(await world.does(world.commands.cancel(id)), 'tooLate');
+  world.logIsAway = false;
+  await world.jump(30_000);
+  assert.deepEqual(values(world), ['v']);
+  assert.equal(world.cluster.pending, 0);
+  await world.stop();
+});
+
 test('a cancel that races the fire is kept when it says so, and never takes what it was too late for', async () => {
   const world = new DelayWorld();
   await world.start();

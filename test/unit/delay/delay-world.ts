@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { delayIdOfKey, delayIdOfMessage } from '../../../protocol/src/delay-id.ts';
 import { encodeDelayTarget } from '../../../protocol/src/delay-target.ts';
-import { encodeMqHeader } from '../../../protocol/src/mq-header.ts';
+import { formatMessageId } from '../../../protocol/src/message-id.ts';
+import { decodeMqHeader, encodeMqHeader } from '../../../protocol/src/mq-header.ts';
 import type {
   Publisher,
   PublishRecord,
@@ -9,10 +10,12 @@ import type {
 } from '../../../src/backend/publisher-port.ts';
 import type { Clock, Timer } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
+import { systemRandom } from '../../../src/base/random.ts';
 import { DelayCluster, delayTopic } from '../../../src/delay/delay-cluster.ts';
 import { DelayCommands } from '../../../src/delay/delay-commands.ts';
 import { DelayIndex } from '../../../src/delay/delay-index.ts';
 import { tailHeader } from '../../../src/delay/delay-record.ts';
+import { SeriesCommands } from '../../../src/delay/series-commands.ts';
 import { DelayLog } from './delay-log.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -68,6 +71,11 @@ export interface Fired {
   readonly topic: string;
   readonly value: string;
   readonly atMs: number;
+  /** Of the `mq` header: message id and due time. */
+  readonly id: string;
+  readonly dueMs: number;
+  /** Names and values of all headers but `mq`. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 class MemoryPublisher implements Publisher {
@@ -95,6 +103,9 @@ export class DelayWorld {
   store = new MemoryStore();
   cluster!: DelayCluster;
   commands!: DelayCommands;
+  series!: SeriesCommands;
+  /** The delay log takes nothing. */
+  logIsAway = false;
   /** Topics that refuse. */
   readonly refusing = new Set<string>();
   #running = false;
@@ -113,6 +124,7 @@ export class DelayWorld {
       clientId: 'node',
     });
     this.commands = new DelayCommands(this.cluster, clock);
+    this.series = new SeriesCommands(this.cluster, clock, systemRandom);
     this.cluster.start();
     await this.settle();
   }
@@ -123,14 +135,25 @@ export class DelayWorld {
   }
 
   take(record: PublishRecord): PublishResult {
-    const { topic, value } = record;
+    const { topic } = record;
     if (this.refusing.has(topic)) return { code: 'UNKNOWN_TOPIC', message: 'no', retriable: true };
     if (topic !== delayTopic) {
-      const text = Buffer.from(value ?? '').toString();
-      this.fired.push({ topic, value: text, atMs: this.clock.nowMs });
+      this.fired.push(firedOf(record, this.clock.nowMs));
       return { partition: 0, offset: this.fired.length };
     }
+    if (this.logIsAway) return { code: 'BACKEND_UNAVAILABLE', message: 'away', retriable: true };
     return this.log.append(record);
+  }
+
+  /** A command, and all that happens meanwhile; time goes on when it waits for that. */
+  async does<T>(work: Promise<T>): Promise<T> {
+    let isDone = false;
+    const done = work.finally(() => {
+      isDone = true;
+    });
+    done.catch(() => {});
+    for (await this.settle(); !isDone; await this.settle()) this.clock.jump(10);
+    return done;
   }
 
   /** What a node's lane would have stored; the delay id. */
@@ -178,4 +201,28 @@ export class DelayWorld {
     this.clock.jump(byMs);
     await this.settle();
   }
+}
+
+/** What a reader of the target topic sees. */
+function firedOf({ topic, value, headers }: PublishRecord, atMs: number): Fired {
+  const bytes = Buffer.from(headers);
+  const named: Record<string, string> = {};
+  let mq: Buffer = bytes;
+  for (let at = 0; at < bytes.length; ) {
+    const nameEnd = at + 2 + bytes.readUInt16BE(at);
+    const end = nameEnd + 4 + bytes.readUInt32BE(nameEnd);
+    const name = bytes.toString('utf8', at + 2, nameEnd);
+    if (name === 'mq') mq = bytes.subarray(nameEnd + 4, end);
+    else named[name] = bytes.toString('utf8', nameEnd + 4, end);
+    at = end;
+  }
+  const id = decodeMqHeader(mq);
+  return {
+    topic,
+    value: Buffer.from(value ?? '').toString(),
+    atMs,
+    id: formatMessageId(id),
+    dueMs: id.dueMs ?? 0,
+    headers: named,
+  };
 }

@@ -1,0 +1,91 @@
+import type { PublishRecord } from '../backend/publisher-port.ts';
+import { coded } from '../base/errors.ts';
+import type { DelayCluster } from './delay-cluster.ts';
+import { type DelayRecord, readDelayRecord } from './delay-record.ts';
+import type { NearDelay } from './due-window.ts';
+import { isSeriesId } from './series-record.ts';
+
+/** `tooLate`: it is being published. `busy`: another command for it is on its way. */
+export type NotHeld = 'tooLate' | 'notFound' | 'busy';
+
+/**
+ * How commands find and change what waits: only their owner does, and what is being changed is held
+ * so that it cannot fire.
+ */
+export class DelayChanges {
+  readonly #cluster: DelayCluster;
+
+  constructor(cluster: DelayCluster) {
+    this.#cluster = cluster;
+  }
+
+  /** @throws RETRY_LATER while its partition is being read, NOT_OWNER when it is another node's */
+  mustOwn(id: Buffer): void {
+    if (this.#cluster.isReady(id[1] as number)) return;
+    const is = this.#cluster.isOwn(id[1] as number);
+    const words = is ? 'the delay log is still being read' : 'another node has this partition';
+    throw coded(is ? 'RETRY_LATER' : 'NOT_OWNER', words);
+  }
+
+  /** Whether it waits and is this node's. */
+  isPending(id: Buffer): boolean {
+    return this.#cluster.isOwn(id[1] as number) && !this.#hasEnded(id);
+  }
+
+  /** What waits under an id; for what is not known the log is read to its end first. */
+  async find(id: Buffer): Promise<DelayRecord | undefined> {
+    this.mustOwn(id);
+    const first = await this.#indexed(id);
+    if (first !== undefined) return first;
+    await this.#cluster.caughtUp(id[1] as number);
+    return this.#indexed(id);
+  }
+
+  /** Keeps a message from firing, so that it can be changed. */
+  async hold(id: Buffer): Promise<NearDelay | NotHeld> {
+    const { loop } = this.#cluster;
+    const before = loop.window.find(id);
+    const record = before === undefined ? await this.find(id) : undefined;
+    this.mustOwn(id);
+    const near = loop.window.find(id);
+    if (near === undefined) {
+      return record?.target === undefined ? 'notFound' : loop.hold(record);
+    }
+    if (near.state === 'firing' || near.state === 'ended') return 'tooLate';
+    if (near.state === 'held') return 'busy';
+    loop.window.hold(near);
+    return near;
+  }
+
+  /** It waits as before. */
+  release(held: NearDelay): void {
+    this.#cluster.loop.release(held);
+  }
+
+  /**
+   * Writes what is held anew, or something new; done when it was applied.
+   * @throws BACKEND_UNAVAILABLE
+   */
+  async write(record: PublishRecord, held?: NearDelay): Promise<void> {
+    try {
+      const { partition, offset } = await this.#cluster.writes.write(record);
+      await this.#cluster.untilApplied(partition, offset + 1);
+    } finally {
+      // What was applied took its place already; else it waits as before.
+      if (held !== undefined) this.release(held);
+    }
+  }
+
+  async #indexed(id: Buffer): Promise<DelayRecord | undefined> {
+    if (this.#hasEnded(id)) return undefined;
+    const { index } = this.#cluster;
+    const place = await index.find(id);
+    const bytes = place === undefined ? undefined : await index.record(id, place.dueMs);
+    return bytes === undefined ? undefined : readDelayRecord(bytes);
+  }
+
+  /** It fired, and is still in the index. A series goes on. */
+  #hasEnded(id: Buffer): boolean {
+    return !isSeriesId(id) && this.#cluster.loop.window.find(id)?.state === 'ended';
+  }
+}

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { delayIdOfKey, delayIdOfSeries } from '../../../protocol/src/delay-id.ts';
+import { delayTopic } from '../../../src/delay/delay-cluster.ts';
+import { type DelayRecord, readDelayRecord } from '../../../src/delay/delay-record.ts';
+import { seriesFollower, seriesOf } from '../../../src/delay/series-record.ts';
+import { DelayWorld } from './delay-world.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const id = delayIdOfSeries('a');
+const may = () => {};
+const all = { limit: 10, mayRead: () => true };
+
+async function worldWithSeries(): Promise<DelayWorld> {
+  const world = new DelayWorld();
+  await world.start();
+  await schedule(world, 'tick');
+  return world;
+}
+
+function schedule(world: DelayWorld, value: string) {
+  const request = { series: 'a', topic: 't', value: Buffer.from(value) };
+  return world.does(world.series.schedule({ ...request, every: { intervalMs: 60_000 } }, may));
+}
+
+/** The next record, as a node writes it that fired and does not own the series any more. */
+async function followerOf(world: DelayWorld) {
+  const { index } = world.cluster;
+  const place = await index.find(id);
+  const bytes = place && (await index.record(id, place.dueMs));
+  const record = readDelayRecord(bytes as Buffer) as DelayRecord;
+  const { rule, stands } = seriesOf(record);
+  return seriesFollower(delayTopic, record, rule.turn(stands, stands.dueMs));
+}
+
+async function restart(world: DelayWorld, loses: boolean): Promise<void> {
+  await world.stop();
+  if (loses) world.store = new MemoryStore();
+  await world.start();
+}
+
+/** Records of one key that the cleaner took from the middle of a partition. */
+function clean(world: DelayWorld, of: Buffer, keeps: (index: number) => boolean): void {
+  const log = world.log.partitions[of[1] as number] as Buffer[];
+  for (const [i, bytes] of log.entries())
+    if (!keeps(i)) log[i] = Buffer.from(bytes).fill(0, 20, 21);
+}
+
+test('what comes after a series was cancelled does not bring it back, not after a compaction either', async () => {
+  const world = await worldWithSeries();
+  const late = await followerOf(world);
+  assert.equal(await world.does(world.series.cancel('a', may)), 'cancelled');
+  world.take(late);
+  await world.settle();
+  assert.equal(world.cluster.pending, 0);
+  world.log.compact();
+  await restart(world, true);
+  assert.equal(world.cluster.pending, 0);
+  await world.jump(600_000);
+  assert.deepEqual(world.fired, []);
+  await world.stop();
+});
+
+test('what came so while no node read is told from a series that goes on', async () => {
+  const world = await worldWithSeries();
+  const late = await followerOf(world);
+  await world.does(world.series.cancel('a', may));
+  await world.stop();
+  world.take(late);
+  world.store = new MemoryStore();
+  await world.start();
+  assert.equal(world.cluster.pending, 0);
+  world.log.compact();
+  await restart(world, true);
+  assert.equal(world.cluster.pending, 0);
+  await world.stop();
+});
+
+test('what comes after a series was replaced leaves the new one, also after a compaction', async () => {
+  const world = await worldWithSeries();
+  const late = await followerOf(world);
+  await schedule(world, 'tock');
+  world.take(late);
+  await world.settle();
+  world.log.compact();
+  await restart(world, true);
+  assert.equal(world.cluster.pending, 1);
+  await world.jump(60_000);
+  await world.jump(60_000);
+  assert.deepEqual(
+    world.fired.map(({ value, headers }) => `${value} ${headers['mq-series-number']}`),
+    ['tock 1', 'tock 2'],
+  );
+  await world.stop();
+});
+
+test('a series that is written again while it fires does not go back', async () => {
+  const world = await worldWithSeries();
+  const late = await followerOf(world);
+  await schedule(world, 'tock');
+  const next = await followerOf(world);
+  const take = world.take.bind(world);
+  // The series goes on after it was read, and before it is written again.
+  world.take = (record) => {
+    world.take = take;
+    take(next);
+    return take(record);
+  };
+  take(late);
+  await world.settle();
+  for (const loses of [false, true]) {
+    const [series] = (await world.series.list(all)).series;
+    assert.deepEqual([series?.nextNumber, series?.fired], [2, 1]);
+    world.log.compact();
+    await restart(world, loses);
+  }
+  await world.stop();
+});
+
+test('a series whose records the cleaner took while they were read goes on where it was', async () => {
+  const world = await worldWithSeries();
+  for (let i = 0; i < 3; i++) await world.jump(60_000);
+  const { length } = world.log.partitions[id[1] as number] as Buffer[];
+  assert.equal(length, 4);
+  clean(world, id, (i) => i === 0 || i === 3);
+  await restart(world, true);
+  const [series] = (await world.series.list(all)).series;
+  assert.deepEqual([series?.nextNumber, series?.fired], [4, 3]);
+  await world.jump(60_000);
+  assert.equal(world.fired.length, 4);
+  assert.equal(world.log.partitions[id[1] as number]?.length, 5, 'nothing was written again');
+  await world.stop();
+});
+
+test('a series of which only the newest record is left goes on', async () => {
+  const world = await worldWithSeries();
+  for (let i = 0; i < 3; i++) await world.jump(60_000);
+  world.log.compact();
+  await restart(world, true);
+  await world.jump(60_000);
+  assert.deepEqual(
+    world.fired.map(({ headers }) => headers['mq-series-number']),
+    ['1', '2', '3', '4'],
+  );
+  await world.stop();
+});
+
+test('a schedule whose later one the cleaner took while it was read does not come back', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const { nowMs } = world.clock;
+  world.schedule({ topic: 't', value: 'first', dueMs: nowMs + 3_600_000, unique: 'k' });
+  world.schedule({ topic: 't', value: 'second', dueMs: nowMs + 1_000, unique: 'k' });
+  await world.settle();
+  await world.jump(1_000);
+  clean(world, delayIdOfKey('t', 'k'), (i) => i !== 1);
+  await restart(world, true);
+  assert.equal(world.cluster.pending, 0);
+  await world.jump(3_600_000);
+  assert.deepEqual(
+    world.fired.map(({ value }) => value),
+    ['second'],
+  );
+  await world.stop();
+});
