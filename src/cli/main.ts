@@ -27,7 +27,7 @@ const entries: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./commands/tail.ts')).tailCommand,
   },
   delay: {
-    summary: 'List, show, move and cancel delayed messages.',
+    summary: 'List, show, move and cancel delayed messages, and series of them.',
     load: async () => (await import('./commands/delay.ts')).delayCommand,
   },
   consume: {

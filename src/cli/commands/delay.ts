@@ -9,6 +9,7 @@ import { exitCodes } from '../exit-code.ts';
 import { serverOptions, withNode } from '../node-client.ts';
 import { type OptionValues, readCommandLine } from '../option.ts';
 import { print, printJson, tableOf } from '../output.ts';
+import { delaySeriesCommand } from './delay-series.ts';
 
 const options = {
   ...serverOptions,
@@ -36,16 +37,17 @@ const options = {
 
 type DelayOptions = OptionValues<typeof options>;
 
-/** `mqproxy delay list|show|cancel|move|stats`. */
+/** `mqproxy delay list|show|cancel|move|stats`; `delay series` has options of its own. */
 export const delayCommand: Command = {
-  usage: 'delay list | show ID | cancel ID | move ID --due TIME | stats [options]',
+  usage: 'delay list | show ID | cancel ID | move ID --due TIME | stats | series … [options]',
   summary: 'Lists, shows, cancels and moves messages that wait for their due time.',
   details: [
     'A TIME is ISO 8601 or milliseconds since 1970. In place of ID, --topic and --key name a',
     'message that was sent with --unique. cancel and move end with exit code 1 when it was too late',
-    'or nothing waits under that name.',
+    'or nothing waits under that name. Messages that come again and again: delay series --help.',
   ].join('\n'),
   options,
+  part: (word) => (word === 'series' ? delaySeriesCommand : undefined),
   async run(argv) {
     const { options: own, words } = readCommandLine(argv, options);
     const [action, id, ...others] = words;
@@ -62,7 +64,7 @@ const actions: Readonly<Record<string, Action>> = { list, show, cancel, move, st
 function actionOf(name: string | undefined): Action {
   const action = name !== undefined && Object.hasOwn(actions, name) ? actions[name] : undefined;
   if (action !== undefined) return action;
-  const all = Object.keys(actions);
+  const all = [...Object.keys(actions), 'series'];
   if (name === undefined) throw coded('USAGE', `delay needs one of ${all.join(', ')}`);
   throw coded('USAGE', `unknown action delay ${name}${didYouMean(name, all)}`);
 }

@@ -1,0 +1,208 @@
+import type { DelayOutcome } from '../../../protocol/src/delayed.ts';
+import type { ScheduleSeries, SeriesEvery, SeriesInfo } from '../../../protocol/src/series.ts';
+import type { MqpClient } from '../../../sdk/ts/src/client.ts';
+import { coded } from '../../base/errors.ts';
+import { didYouMean } from '../../config/nearest.ts';
+import { formatDuration } from '../../config/units.ts';
+import type { Command } from '../command.ts';
+import { timeOf } from '../due-option.ts';
+import { exitCodes } from '../exit-code.ts';
+import { serverOptions, withNode } from '../node-client.ts';
+import { type OptionValues, readCommandLine } from '../option.ts';
+import { print, printJson, tableOf } from '../output.ts';
+
+const SECOND_MS = 1_000;
+
+const options = {
+  ...serverOptions,
+  name: {
+    kind: 'text',
+    value: 'NAME',
+    description: 'add: names the series, and replaces one of that name; else the node makes one.',
+  },
+  every: {
+    kind: 'duration',
+    minimum: SECOND_MS,
+    value: 'TIME',
+    description: 'add: at this interval, such as 10s; 1s at least.',
+  },
+  cron: {
+    kind: 'text',
+    value: 'RULE',
+    description: "add: minute hour day month weekday, such as '0 3 * * *'.",
+  },
+  'time-zone': {
+    kind: 'text',
+    value: 'ZONE',
+    description: 'add: of --cron, such as Europe/Berlin; UTC when it is not said.',
+  },
+  first: {
+    kind: 'duration',
+    minimum: SECOND_MS,
+    value: 'TIME',
+    description: 'add: at growing intervals, of which this is the first; 1s at least.',
+  },
+  factor: { kind: 'text', value: 'F', description: 'add: each interval is F times the last.' },
+  max: { kind: 'duration', value: 'TIME', description: 'add: and no longer than this.' },
+  count: { kind: 'count', minimum: 1, value: 'N', description: 'add: N firings at most.' },
+  until: { kind: 'text', value: 'TIME', description: 'add: no firing after this time.' },
+  missed: {
+    kind: 'choice',
+    choices: ['skip', 'once', 'all'],
+    fallback: 'once',
+    description: 'add: what becomes of firings that no node was there for.',
+  },
+  key: { kind: 'text', value: 'KEY', description: 'add: the key of its messages.' },
+  value: { kind: 'text', value: 'TEXT', description: 'add: their value; else stdin is.' },
+  number: { kind: 'count', minimum: 1, value: 'N', description: 'cancel: firing N alone.' },
+  limit: {
+    kind: 'count',
+    minimum: 1,
+    maximum: 1_000,
+    fallback: '100',
+    value: 'N',
+    description: 'list: at most so many.',
+  },
+  cursor: { kind: 'text', value: 'C', description: 'list: go on where a page ended.' },
+  json: { kind: 'boolean', description: 'Print JSON, an object a line.' },
+} as const;
+
+type SeriesOptions = OptionValues<typeof options>;
+
+/** `mqproxy delay series add|list|cancel`. */
+export const delaySeriesCommand: Command = {
+  usage: 'delay series add TOPIC | list | cancel NAME [options]',
+  summary: 'Messages that come again and again: at intervals, or by cron.',
+  details: [
+    'add takes one of --every, --cron, and --first with --factor, and the value from --value or',
+    'stdin, of which one line end is dropped. A TIME of --until is ISO 8601 or milliseconds since',
+    '1970. cancel ends with exit code 1 when it was too late or there is no such series.',
+  ].join('\n'),
+  options,
+  async run(argv) {
+    const { options: own, words } = readCommandLine(argv, options);
+    const [action, word, ...others] = words;
+    const work = await actionOf(action)(own, word);
+    if (others.length > 0) throw coded('USAGE', `delay series ${action} takes no ${others[0]}`);
+    return withNode(own, work);
+  },
+};
+
+type Work = (client: MqpClient) => Promise<number>;
+type Action = (own: SeriesOptions, word: string | undefined) => Promise<Work>;
+
+const actions: Readonly<Record<string, Action>> = { add, list, cancel };
+
+function actionOf(name: string | undefined): Action {
+  const action = name !== undefined && Object.hasOwn(actions, name) ? actions[name] : undefined;
+  if (action !== undefined) return action;
+  const all = Object.keys(actions);
+  if (name === undefined) throw coded('USAGE', `delay series needs one of ${all.join(', ')}`);
+  throw coded('USAGE', `unknown action delay series ${name}${didYouMean(name, all)}`);
+}
+
+async function add(own: SeriesOptions, topic: string | undefined): Promise<Work> {
+  if (topic === undefined) throw coded('USAGE', 'delay series add takes a TOPIC');
+  const { name, key, count, until, missed, value } = own;
+  const asked: Omit<ScheduleSeries, 'value'> = {
+    topic,
+    every: everyOf(own),
+    missed,
+    ...(name === undefined ? {} : { series: name }),
+    ...(key === undefined ? {} : { key }),
+    ...(count === undefined ? {} : { count }),
+    ...(until === undefined ? {} : { untilMs: timeOf('until', until) }),
+  };
+  const request = { ...asked, value: value ?? (await readInput()) };
+  return async (client) => {
+    const answer = await client.delayed.series.schedule(request);
+    if (own.json) await printJson(answer);
+    else await print(`${answer.series}  first ${iso(answer.nextMs)}\n`);
+    return exitCodes.ok;
+  };
+}
+
+async function list(own: SeriesOptions, word: string | undefined): Promise<Work> {
+  if (word !== undefined) throw coded('USAGE', `delay series list takes no ${word}`);
+  const { limit, cursor } = own;
+  return async (client) => {
+    const query = { limit, ...(cursor === undefined ? {} : { cursor }) };
+    const page = await client.delayed.series.list(query);
+    if (own.json) {
+      for (const series of page.series) await printJson(jsonOf(series));
+      if (page.cursor !== undefined) await printJson({ cursor: page.cursor });
+      return exitCodes.ok;
+    }
+    const rows = page.series.map((it) => [
+      it.nextMs === undefined ? '' : iso(it.nextMs),
+      it.nextNumber,
+      it.fired,
+      it.topic,
+      ruleText(it.every),
+      it.series,
+    ]);
+    await print(tableOf(['next', 'number', 'fired', 'topic', 'every', 'name'], rows));
+    if (page.cursor !== undefined) await print(`\nmore: --cursor ${page.cursor}\n`);
+    return exitCodes.ok;
+  };
+}
+
+async function cancel(own: SeriesOptions, name: string | undefined): Promise<Work> {
+  if (name === undefined) throw coded('USAGE', 'delay series cancel takes a NAME');
+  return async (client) => {
+    const outcome: DelayOutcome = await client.delayed.series.cancel(name, own.number);
+    if (own.json) await printJson({ outcome });
+    else await print(`${outcome}\n`);
+    return outcome === 'cancelled' ? exitCodes.ok : exitCodes.refused;
+  };
+}
+
+function everyOf(own: SeriesOptions): SeriesEvery {
+  const { every, cron, first, factor: text, max } = own;
+  const timeZone = own['time-zone'];
+  if ([every, cron, first].filter((it) => it !== undefined).length !== 1) {
+    throw coded('USAGE', 'take one of --every, --cron, and --first with --factor');
+  }
+  if (timeZone !== undefined && cron === undefined) {
+    throw coded('USAGE', '--time-zone belongs to --cron');
+  }
+  if ((text !== undefined || max !== undefined) && first === undefined) {
+    throw coded('USAGE', '--factor and --max belong to --first');
+  }
+  if (every !== undefined) return { intervalMs: every };
+  if (cron !== undefined) return timeZone === undefined ? { cron } : { cron, timeZone };
+  const firstMs = first ?? SECOND_MS;
+  const factor = Number(text);
+  if (text === undefined || !(factor >= 1 && factor <= 1_000)) {
+    throw coded('USAGE', '--first goes with a --factor from 1 to 1000');
+  }
+  if (max !== undefined && max < firstMs) throw coded('USAGE', '--max is shorter than --first');
+  return max === undefined ? { firstMs, factor } : { firstMs, factor, maxMs: max };
+}
+
+async function readInput(): Promise<Buffer> {
+  if (process.stdin.isTTY) {
+    throw coded('USAGE', 'delay series add takes its value from --value or from stdin');
+  }
+  const parts: Buffer[] = [];
+  for await (const part of process.stdin) parts.push(part as Buffer);
+  const input = Buffer.concat(parts);
+  const end = input.at(-1) === 0x0a ? (input.at(-2) === 0x0d ? 2 : 1) : 0;
+  return input.subarray(0, input.length - end);
+}
+
+function ruleText(every: SeriesEvery): string {
+  if ('intervalMs' in every) return formatDuration(every.intervalMs);
+  if ('cron' in every) return `${every.cron} ${every.timeZone ?? 'UTC'}`;
+  const { firstMs, factor, maxMs } = every;
+  const most = maxMs === undefined ? '' : ` up to ${formatDuration(maxMs)}`;
+  return `${formatDuration(firstMs)} × ${factor}${most}`;
+}
+
+function jsonOf({ key, ...rest }: SeriesInfo): Record<string, unknown> {
+  return { ...rest, ...(key === undefined ? {} : { key: Buffer.from(key).toString() }) };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
