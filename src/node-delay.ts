@@ -162,7 +162,12 @@ export class NodeDelay {
     cluster.start();
     this.#cluster = cluster;
     this.#commands = new DelayCommands(cluster, systemClock);
-    this.#series = new SeriesCommands(cluster, systemClock, systemRandom);
+    this.#series = new SeriesCommands({
+      cluster,
+      clock: systemClock,
+      random: systemRandom,
+      nodeId: BigInt(`0x${manifest.nodeId}`),
+    });
     const levelsMs = delayLevels.map(({ durationMs }) => durationMs);
     await Promise.all(lanes.links.map((lane) => lane.call('setDelay', { topic, levelsMs })));
     log.info({ topic: delayTopic }, 'delayed messages are taken');

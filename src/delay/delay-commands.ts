@@ -17,7 +17,7 @@ import {
   topicOf,
 } from './delay-record.ts';
 import type { NearDelay } from './due-window.ts';
-import { isSeriesId, seriesOf } from './series-record.ts';
+import { isSeriesId, ruleOf } from './series-record.ts';
 
 /** A delayed message as commands show it. */
 export interface DelayedMessage {
@@ -201,6 +201,7 @@ export class DelayCommands {
 
 function describe(record: DelayRecord, whole: boolean): DelayedMessage {
   const { topic, key, partition, nullValue, id } = targetOf(record);
+  const series = ruleOf(record)?.series;
   return {
     id: formatDelayId(record.id),
     topic,
@@ -212,6 +213,6 @@ function describe(record: DelayRecord, whole: boolean): DelayedMessage {
     valueBytes: record.value.length,
     ...(whole ? { value: nullValue ? null : Buffer.from(record.value) } : {}),
     cluster: 0,
-    ...(isSeriesId(record.id) ? { series: seriesOf(record).header.series } : {}),
+    ...(series === undefined ? {} : { series }),
   };
 }

@@ -10,7 +10,7 @@ import { DelayChanges } from './delay-changes.ts';
 import { type DelayCluster, delayTopic } from './delay-cluster.ts';
 import { type DelayRecord, readDelayRecord, targetOf, tombstone, topicOf } from './delay-record.ts';
 import type { NearDelay } from './due-window.ts';
-import { newSeriesRecord, seriesChanged, seriesOf } from './series-record.ts';
+import { newSeriesRecord, ruleOf, seriesChanged, seriesOf } from './series-record.ts';
 import { SeriesRule } from './series-rule.ts';
 import type { Firing } from './series-times.ts';
 
@@ -25,6 +25,15 @@ export type SeriesRequest = Omit<ScheduleSeries, 'key' | 'value'> & {
   readonly key?: Buffer;
   readonly value: Buffer | null;
 };
+
+/** What {@link SeriesCommands} are made of. */
+export interface SeriesCommandsParts {
+  readonly cluster: DelayCluster;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Stands in what its series fire, as the node that took them. */
+  readonly nodeId: bigint;
+}
 
 /** How long a command waits for a firing that is on its way, in ms. */
 const WAIT_MS = 5_000;
@@ -44,12 +53,14 @@ export class SeriesCommands {
   readonly #changes: DelayChanges;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #nodeId: bigint;
 
-  constructor(cluster: DelayCluster, clock: Clock, random: Random) {
+  constructor({ cluster, clock, random, nodeId }: SeriesCommandsParts) {
     this.#cluster = cluster;
     this.#changes = new DelayChanges(cluster);
     this.#clock = clock;
     this.#random = random;
+    this.#nodeId = nodeId;
   }
 
   /**
@@ -81,6 +92,7 @@ export class SeriesCommands {
         key,
         value,
         producerId: randomU64(this.#random),
+        originNode: this.#nodeId,
         acceptedMs,
         first,
       });
@@ -135,7 +147,9 @@ export class SeriesCommands {
         after = Buffer.from(id);
         const record = readDelayRecord(bytes);
         if (record?.target === undefined || !mayRead(topicOf(record.target))) continue;
-        series.push(describe(record));
+        const info = describe(record);
+        if (info === undefined) continue;
+        series.push(info);
         size += record.bytes.length - record.value.length;
       }
     }
@@ -224,17 +238,19 @@ function withoutFiring(record: DelayRecord, number: number) {
   return seriesChanged(delayTopic, record, { ...header, cancelled: sorted }, stands);
 }
 
-function describe(record: DelayRecord): SeriesInfo {
-  const { header, stands } = seriesOf(record);
-  const { topic, key } = targetOf(record);
+/** Undefined for one of a newer node, which cannot be read here. */
+function describe(record: DelayRecord): SeriesInfo | undefined {
+  const header = ruleOf(record);
+  if (header === undefined) return undefined;
+  const { topic, key, id } = targetOf(record);
   const { series, every, fired, missed, count, untilMs, cancelled } = header;
   return {
     series,
     topic,
     every,
     fired,
-    nextMs: stands.dueMs,
-    nextNumber: stands.number,
+    nextMs: id.dueMs,
+    nextNumber: id.sequence,
     missed,
     ...(key === undefined ? {} : { key: Buffer.from(key) }),
     ...(count === undefined ? {} : { count }),

@@ -52,6 +52,15 @@ export function seriesOf(record: DelayRecord): Series {
   }
 }
 
+/** The rule of a series as it is written; undefined when it cannot be read here. */
+export function ruleOf({ rule }: DelayRecord): RuleHeader | undefined {
+  try {
+    return rule === undefined ? undefined : decodeRuleHeader(rule);
+  } catch {
+    return undefined;
+  }
+}
+
 /** What a series publishes for a firing: its message, with the name and the number. */
 export function seriesFiring(record: DelayRecord, { header }: Series, firing: Firing) {
   const target = firingTarget(record.target as Buffer, firing);
@@ -106,18 +115,19 @@ export interface NewSeries {
   readonly value: Buffer | null;
   /** With the number it is the id of what fires. */
   readonly producerId: bigint;
+  readonly originNode: bigint;
   readonly acceptedMs: number;
   readonly first: Firing;
 }
 
 /** The first record of a series; it replaces whatever stood. */
 export function newSeriesRecord(delayLog: string, series: NewSeries): PublishRecord {
-  const { id, header, topic, key, value, producerId, acceptedMs, first } = series;
+  const { id, header, topic, key, value, producerId, originNode, acceptedMs, first } = series;
   const mq = encodeMqHeader({
     producerId,
     epoch: 0,
     sequence: first.number,
-    originNode: 0n,
+    originNode,
     acceptedMs,
     dueMs: first.dueMs,
   });

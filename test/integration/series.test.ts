@@ -5,7 +5,7 @@ import { connect } from '../support/connect.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
-import { until } from '../support/wait.ts';
+import { until, within } from '../support/wait.ts';
 
 interface Fired {
   readonly value: string;
@@ -16,7 +16,11 @@ interface Fired {
 }
 
 /** The first `count` messages of a topic. */
-async function read(client: MqpClient, topic: string, count: number): Promise<Fired[]> {
+function read(client: MqpClient, topic: string, count: number): Promise<Fired[]> {
+  return within(readAll(client, topic, count), 20_000, `${count} messages of ${topic}`);
+}
+
+async function readAll(client: MqpClient, topic: string, count: number): Promise<Fired[]> {
   const fired: Fired[] = [];
   for await (const record of client.tail(topic, { from: 'beginning' })) {
     const header = (name: string) => {

@@ -124,7 +124,8 @@ export class DelayWorld {
       clientId: 'node',
     });
     this.commands = new DelayCommands(this.cluster, clock);
-    this.series = new SeriesCommands(this.cluster, clock, systemRandom);
+    const { cluster } = this;
+    this.series = new SeriesCommands({ cluster, clock, random: systemRandom, nodeId: 7n });
     this.cluster.start();
     await this.settle();
   }

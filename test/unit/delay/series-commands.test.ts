@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delayIdOfSeries } from '../../../protocol/src/delay-id.ts';
 import type { MissedFirings } from '../../../protocol/src/series.ts';
+import { delayTopic } from '../../../src/delay/delay-cluster.ts';
+import { type DelayRecord, delayRecord, readDelayRecord } from '../../../src/delay/delay-record.ts';
 import type { SeriesRequest } from '../../../src/delay/series-commands.ts';
 import { Seeded, seed } from '../../support/seeded.ts';
 import { DelayWorld } from './delay-world.ts';
@@ -263,6 +265,29 @@ test('a list comes in pages, without those that may not be read', async () => {
   assert.equal(new Set(seen).size, 21);
   assert.equal(seen.filter((name) => /^s-[0-9a-f]{16}$/.test(name)).length, 1);
   await assert.rejects(world.series.list({ ...all, cursor: 'x' }), { code: 'INVALID_ARGUMENT' });
+  await world.stop();
+});
+
+test('a series of a newer node stays, is shown, and can be cancelled or replaced', async () => {
+  const world = await started();
+  await schedule(world);
+  await schedule(world, { series: 'b' });
+  const id = delayIdOfSeries('a');
+  const log = world.log.partitions[id[1] as number] as Buffer[];
+  const bytes = Buffer.from(log.at(-1) as Buffer);
+  bytes[bytes.indexOf('version') + 'version'.length] = 2;
+  const record = readDelayRecord(bytes) as DelayRecord;
+  world.take(delayRecord(delayTopic, record, record.target as Buffer));
+  await world.settle();
+  await world.jump(5_000);
+  assert.deepEqual(numbersOf(world), []);
+  assert.equal(numbersOf(world, 'b').length, 1);
+  assert.equal((await world.commands.get(id))?.topic, 't');
+  assert.equal((await world.commands.list({ limit: 10 })).delays.length, 2);
+  const names = (await world.series.list(all)).series.map(({ series }) => series);
+  assert.deepEqual(names, ['b']);
+  assert.equal(await cancel(world), 'cancelled');
+  assert.equal(world.cluster.pending, 1);
   await world.stop();
 });
 

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connect, delaysReady } from '../support/connect.ts';
+import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { until } from '../support/wait.ts';
+
+async function connectDelay(server: TestServer) {
+  const ready = async () => (await delaysReady(server)) === 16;
+  await until(ready, { timeoutMs: 60_000, everyMs: 200, what: 'all partitions are ready' });
+  return connect(server);
+}
+
+test('a series on Kafka loses no number over kill -9, and one made twice has one id', async (t) => {
+  const skip = skipWithoutKafka();
+  if (skip !== false) {
+    t.skip(skip);
+    return;
+  }
+  // A broker of its own: all nodes of one share the partitions of its delay log.
+  const broker = await startKafka({ heapMaxMib: 320 });
+  const server = await startServer({ backend: 'kafka', kafkaBrokers: broker.address });
+  let client = await connectDelay(server);
+  const topic = uniqueTopic('series');
+  await client.createTopic(topic, {
+    partitions: 1,
+    config: { 'message.timestamp.type': 'LogAppendTime' },
+  });
+  const series = 'pings';
+  const asked = { series, topic, value: 'ping', every: { intervalMs: 1_000 }, count: 8 };
+  const { nextMs } = await client.delayed.series.schedule({ ...asked, missed: 'all' });
+  assert.equal(await client.delayed.series.cancel(series, 7), 'cancelled');
+  const fired = async () => (await client.delayed.series.list()).series[0]?.fired ?? 8;
+  await until(async () => (await fired()) >= 2, { what: 'two firings' });
+  await client.close();
+  await server.kill('SIGKILL');
+  await server.restart();
+
+  client = await connectDelay(server);
+  const isOver = async () => (await client.delayed.series.list()).series.length === 0;
+  await until(isOver, { timeoutMs: 30_000, what: 'the series is over' });
+  const ids = new Map<number, Set<string>>();
+  for await (const record of client.tail(topic, { from: 'beginning' })) {
+    const header = record.headers.find(([name]) => name === 'mq-series-number')?.[1];
+    const number = Number(Buffer.from(header ?? '').toString());
+    assert(record.timestampMs >= nextMs + (number - 1) * 1_000, `${number} is early`);
+    ids.set(number, (ids.get(number) ?? new Set()).add(record.id ?? ''));
+    if (number === 8) break;
+  }
+  assert.deepEqual([...ids.keys()], [1, 2, 3, 4, 5, 6, 8]);
+  for (const [number, its] of ids) assert.equal(its.size, 1, `${number} has one id`);
+  await client.close();
+});
