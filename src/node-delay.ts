@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DELAY_PARTITIONS } from '../protocol/src/delay-id.ts';
 import { primaryCluster, type TopicBook } from './backend/topic-book.ts';
@@ -15,6 +16,7 @@ import { SeriesCommands } from './delay/series-commands.ts';
 import type { DelayReport } from './http/delay-metrics.ts';
 import type { NodeLanes } from './node-lanes.ts';
 import type { NodeTopics } from './server/node-topics.ts';
+import { isCorruption } from './store/mapped-errors.ts';
 import { openKeyValueStore } from './store/open-key-value-store.ts';
 
 /** What {@link NodeDelay} needs. Lanes and backend are open. */
@@ -41,6 +43,7 @@ export class NodeDelay {
   #cluster: DelayCluster | undefined;
   #commands: DelayCommands | undefined;
   #series: SeriesCommands | undefined;
+  #ending: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(parts: NodeDelayParts) {
@@ -109,6 +112,7 @@ export class NodeDelay {
     this.#closed = true;
     this.#commands = undefined;
     this.#series = undefined;
+    await this.#ending;
     await this.#cluster?.close();
     await this.#parts.ports.publisher.close();
   }
@@ -127,11 +131,24 @@ export class NodeDelay {
       return true;
     } catch (error) {
       const why = { code: codeOf(error), message: messageOf(error) };
-      const isAway = why.code === 'BACKEND_UNAVAILABLE';
-      if (isAway) log.warn(why, 'delayed messages wait for the cluster');
-      else log.error(why, 'delayed messages are refused');
-      return !isAway;
+      const isFinal = why.code === 'ROLE_REFUSED';
+      if (isFinal) log.error(why, 'delayed messages are refused');
+      else log.warn(why, 'delayed messages wait for the cluster, or for the disk');
+      return isFinal;
     }
+  }
+
+  /** Its index failed: the role ends, and begins anew with what the log has. */
+  async #startAgain(cluster: DelayCluster, folder: string, error: unknown): Promise<void> {
+    const { log } = this.#parts;
+    const why = { code: codeOf(error), message: messageOf(error) };
+    log.error(why, 'the index of delayed messages failed, and is opened again');
+    this.#cluster = undefined;
+    this.#commands = undefined;
+    this.#series = undefined;
+    await cluster.close().catch((cause: unknown) => log.warn({ message: messageOf(cause) }, 'end'));
+    if (isCorruption(error)) await rm(folder, { recursive: true, force: true });
+    if (!this.#closed) void this.#openLater();
   }
 
   async #start(): Promise<void> {
@@ -158,6 +175,9 @@ export class NodeDelay {
       clock: systemClock,
       log: log.child({ role: 'delay' }),
       clientId: manifest.nodeId,
+      onFailed: (error) => {
+        this.#ending = this.#startAgain(cluster, folder, error);
+      },
     });
     cluster.start();
     this.#cluster = cluster;

@@ -8,7 +8,7 @@ import type {
 } from '../backend/consumer-port.ts';
 import type { InternalTopicSpec, Publisher, PublishRecord } from '../backend/publisher-port.ts';
 import { type Clock, sleep } from '../base/clock.ts';
-import { codeOf, messageOf } from '../base/errors.ts';
+import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { DelayIndex } from './delay-index.ts';
 import {
@@ -56,6 +56,8 @@ export interface DelayClusterParts {
   readonly log: Logger;
   /** The node's id. */
   readonly clientId: string;
+  /** Its index failed: nothing is applied or fired any more. Told once. */
+  onFailed(error: unknown): void;
 }
 
 /** Most that `mq-to` and the envelope add to a message, in bytes. */
@@ -85,12 +87,14 @@ export class DelayCluster {
   #work: Promise<void> = Promise.resolve();
   #reloading = false;
   #closed = false;
+  #failed = false;
   #waiters: { partition: number; offset: number; resolve: () => void }[] = [];
 
   constructor(parts: DelayClusterParts) {
     this.#parts = parts;
     const { index, publisher, clock, log } = parts;
     this.index = index;
+    index.onFailed = (error) => this.#fail(error);
     this.writes = new DelayWrites(publisher);
     this.#applier = new LogApplier(index);
     this.loop = new DueLoop({
@@ -126,7 +130,7 @@ export class DelayCluster {
       onAssigned: (partitions) => void this.work(() => this.#assigned(partitions)),
       onRevoking: (partitions, done) => {
         this.#revoke(partitions);
-        void this.work(async () => done());
+        void this.work(async () => {}).then(done);
       },
       onLost: (partitions) => this.#revoke(partitions),
       onRecords: (batch) => void this.work(() => this.#apply(batch)),
@@ -145,12 +149,14 @@ export class DelayCluster {
     return this.#own.has(partition);
   }
 
-  /** Runs a task after all before it; what it throws is logged. */
+  /**
+   * Runs a task after all before it. One that throws is the last: what comes after it in the log
+   * must not be applied over the gap.
+   */
   work(task: () => Promise<void>): Promise<void> {
-    this.#work = this.#work.then(task).catch((error: unknown) => {
-      const { log } = this.#parts;
-      log.error({ code: codeOf(error), message: messageOf(error) }, 'the delay role stumbled');
-    });
+    this.#work = this.#work
+      .then(() => (this.#failed ? undefined : task()))
+      .catch((error: unknown) => this.#fail(error));
     return this.#work;
   }
 
@@ -177,6 +183,12 @@ export class DelayCluster {
     await this.#work;
     for (const { resolve } of this.#waiters.splice(0)) resolve();
     await this.index.close();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failed || this.#closed) return;
+    this.#failed = true;
+    this.#parts.onFailed(error);
   }
 
   async #assigned(partitions: readonly TopicPartition[]): Promise<void> {
@@ -265,7 +277,7 @@ export class DelayCluster {
   #effect(effect: LogEffect, own: Own): void {
     const { loop } = this;
     if (effect.kind === 'restate') {
-      void this.#restate(effect.id, effect.over);
+      this.#restate(effect.id, effect.over).catch((error: unknown) => this.#fail(error));
       return;
     }
     if (effect.kind === 'ended') {

@@ -1,8 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { DELAY_ID_BYTES } from '../../protocol/src/delay-id.ts';
-import { messageOf } from '../base/errors.ts';
+import { coded, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { KeyValueOp, KeyValueStore } from '../store/key-value-store.ts';
+import { MappedErrors } from '../store/mapped-errors.ts';
 
 // key   := 'd' due:u64 id:24      → the record as it lies in the log
 //        | 'i' id:24              → due:u64 offset:u64
@@ -43,14 +44,25 @@ export interface IndexedDelay {
   readonly bytes: Buffer;
 }
 
-/** What is pending of one cluster's delay log, ordered by due time: a copy that can be rebuilt. */
+/**
+ * What is pending of one cluster's delay log, ordered by due time: a copy that can be rebuilt.
+ *
+ * Every method throws RETRY_LATER when the disk fails or a block is damaged, once it has told
+ * {@link onFailed}: what is applied is not certain then, until it has been opened again.
+ */
 export class DelayIndex {
+  onFailed: (error: unknown) => void = () => {};
   readonly #kv: KeyValueStore;
   #deleted = 0;
   #deletedUpTo = 0;
 
   private constructor(kv: KeyValueStore) {
-    this.#kv = kv;
+    const failed = (cause: unknown) => {
+      this.onFailed(cause);
+      const words = 'the index of delayed messages failed, and is opened again';
+      return coded('RETRY_LATER', words, { cause });
+    };
+    this.#kv = new MappedErrors(kv, { read: failed, write: failed });
   }
 
   /** Opens it, or, when it cannot be read, begins a new one: the log has everything. */

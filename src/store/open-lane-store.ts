@@ -6,7 +6,7 @@ import { HighWaterMark, type MarkState, readMark } from './high-water-mark.ts';
 import { KeyValueLaneStore } from './key-value-lane-store.ts';
 import type { KeyValueStore } from './key-value-store.ts';
 import { ANCHOR_KEY, kindRange, packU64, sealed } from './keys.ts';
-import { LaneReads } from './lane-reads.ts';
+import { laneReads } from './lane-reads.ts';
 import type { LaneStore, LaneStoreOptions } from './lane-store.ts';
 import { openKeyValueStore } from './open-key-value-store.ts';
 import { asCorrupt, FIRST_SEQUENCE, recover } from './recovery.ts';
@@ -27,7 +27,7 @@ export function openLaneStore(options: LaneStoreOptions): Promise<LaneStore> {
 export async function openKeyValueLaneStore(options: LaneStoreOptions): Promise<KeyValueLaneStore> {
   const { lane, crc32c } = options;
   const { kv: opened, mark, storeFolder } = await openProvable(options);
-  const kv = new LaneReads(new WriteQueue(opened), lane);
+  const kv = laneReads(new WriteQueue(opened), lane);
   try {
     const chunks = new KeyValueChunkLog(kv, lane, crc32c);
     const recovered = await recover({ kv, chunks, lane, crc32c, mark: mark ?? NOTHING });

@@ -122,6 +122,9 @@ export class DelayWorld {
       clock,
       log: silentLogger(),
       clientId: 'node',
+      onFailed: (error) => {
+        throw error;
+      },
     });
     this.commands = new DelayCommands(this.cluster, clock);
     const { cluster } = this;

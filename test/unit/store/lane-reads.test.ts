@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KeyValueStore } from '../../../src/store/key-value-store.ts';
-import { LaneReads } from '../../../src/store/lane-reads.ts';
+import { laneReads } from '../../../src/store/lane-reads.ts';
 
 const range = { from: Buffer.of(0), to: Buffer.of(9) };
 
-function readsOf(error: Error): LaneReads {
+function readsOf(error: Error): KeyValueStore {
   const kv: Pick<KeyValueStore, 'get' | 'iterate'> = {
     get: () => Promise.reject(error),
     // biome-ignore lint/correctness/useYield: it fails before its first entry
@@ -13,10 +13,10 @@ function readsOf(error: Error): LaneReads {
       throw error;
     },
   };
-  return new LaneReads(kv as KeyValueStore, 3);
+  return laneReads(kv as KeyValueStore, 3);
 }
 
-async function drain(reads: LaneReads): Promise<void> {
+async function drain(reads: KeyValueStore): Promise<void> {
   for await (const _ of reads.iterate(range));
 }
 

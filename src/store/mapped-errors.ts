@@ -1,0 +1,75 @@
+import type {
+  IterateOptions,
+  KeyRange,
+  KeyValueEntry,
+  KeyValueOp,
+  KeyValueStore,
+} from './key-value-store.ts';
+
+/** What is thrown in place of a binding's error. */
+export interface ErrorMaps {
+  read(error: unknown): unknown;
+  /** Absent: thrown as it is. */
+  write?(error: unknown): unknown;
+}
+
+/** A store whose errors are said in its owner's words. */
+export class MappedErrors implements KeyValueStore {
+  readonly #kv: KeyValueStore;
+  readonly #maps: Required<ErrorMaps>;
+
+  constructor(kv: KeyValueStore, { read, write = (error) => error }: ErrorMaps) {
+    this.#kv = kv;
+    this.#maps = { read, write };
+  }
+
+  get driver(): KeyValueStore['driver'] {
+    return this.#kv.driver;
+  }
+
+  write(ops: readonly KeyValueOp[], options: { sync: boolean }): Promise<void> {
+    return this.#writing(() => this.#kv.write(ops, options));
+  }
+
+  async get(key: Buffer): Promise<Buffer | undefined> {
+    try {
+      return await this.#kv.get(key);
+    } catch (error) {
+      throw this.#maps.read(error);
+    }
+  }
+
+  async *iterate(range: KeyRange, options?: IterateOptions): AsyncGenerator<KeyValueEntry> {
+    try {
+      yield* this.#kv.iterate(range, options);
+    } catch (error) {
+      throw this.#maps.read(error);
+    }
+  }
+
+  deleteRange(range: KeyRange): Promise<void> {
+    return this.#writing(() => this.#kv.deleteRange(range));
+  }
+
+  compact(range: KeyRange): Promise<void> {
+    return this.#writing(() => this.#kv.compact(range));
+  }
+
+  close(): Promise<void> {
+    return this.#kv.close();
+  }
+
+  async #writing(task: () => Promise<void>): Promise<void> {
+    try {
+      await task();
+    } catch (error) {
+      throw this.#maps.write(error);
+    }
+  }
+}
+
+/** RocksDB's own word for a block that is not what was written, in an error or in its cause. */
+export function isCorruption(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return /^Corruption\b/.test(error.message) || isCorruption(error.cause);
+}
