@@ -1,5 +1,6 @@
 import { DelayIdKind } from '../../protocol/src/generated.ts';
 import type { FetchedRecords } from '../backend/consumer-port.ts';
+import { limits } from '../base/limits.ts';
 import { type DelayIndex, type DelayPlace, IndexChanges } from './delay-index.ts';
 import {
   type DelayRecord,
@@ -130,7 +131,7 @@ class Round {
       return;
     }
     const standing = await this.#find(id);
-    if (id[2] === DelayIdKind.SERIES) this.#ended?.set(nameOf(id), record.offset);
+    if (id[2] === DelayIdKind.SERIES) this.#noteEnd(nameOf(id), record.offset);
     if (standing !== undefined && ends !== undefined && ends.offset < standing.offset) {
       // It fired while a later one took its place: that one waits on.
       this.effects.push({ kind: 'ended', id, endsOffset: ends.offset });
@@ -150,6 +151,13 @@ class Round {
     if (ends === undefined || id[2] !== DelayIdKind.SERIES) return false;
     if (standing !== undefined) return ends.offset < standing.offset;
     return this.#ended === undefined || ends.offset < (this.#ended.get(nameOf(id)) ?? 0);
+  }
+
+  #noteEnd(name: string, offset: number): void {
+    const ended = this.#ended;
+    if (ended === undefined) return;
+    if (ended.size >= limits.seriesEndedMax) ended.delete(ended.keys().next().value ?? name);
+    ended.set(name, offset);
   }
 
   #remove(id: Buffer, dueMs: number): void {

@@ -19,6 +19,7 @@ import {
   firedRecord,
   firingTarget,
   numberOf,
+  type RecordEnd,
   tailHeader,
   tombstone,
 } from './delay-record.ts';
@@ -84,21 +85,25 @@ export function firingHeaderBytes(series: string): number {
  * its next firing, or its end. It stands only where that very record stood.
  */
 export function seriesFollower(topic: string, record: DelayRecord, turn: Turn): PublishRecord {
-  const { header } = seriesOf(record);
+  const header = decodeRuleHeader(record.rule ?? Buffer.alloc(0));
   const fired = header.fired + (turn.fires === undefined ? 0 : 1);
-  return seriesChanged(topic, record, { ...header, fired }, turn.next);
+  const ends = { offset: record.offset, dueMs: dueOf(record.target as Buffer) };
+  return seriesChanged(topic, record, { ...header, fired }, turn.next, ends);
 }
 
-/** The record of a series with another rule or next firing, in the place of that record alone. */
+/**
+ * The record of a series with another rule or next firing, or its end; with `ends` in the place of
+ * that one record alone.
+ */
 export function seriesChanged(
   topic: string,
   record: DelayRecord,
   header: RuleHeader,
   next: Firing | undefined,
+  ends?: RecordEnd,
 ): PublishRecord {
-  const { id, offset } = record;
+  const { id } = record;
   const target = record.target as Buffer;
-  const ends = { offset, dueMs: dueOf(target) };
   if (next === undefined) return tombstone(topic, id, ends);
   const cancelled = header.cancelled?.filter((number) => number > next.number);
   const { cancelled: _, ...kept } = header;

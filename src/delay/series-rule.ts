@@ -47,11 +47,7 @@ export class SeriesRule {
 
   /** The next firing that is not cancelled; undefined: there is none. */
   after(firing: Firing): Firing | undefined {
-    let next = this.#unlessOver(this.#times.after(firing));
-    while (next !== undefined && this.#cancelled.has(next.number)) {
-      next = this.#unlessOver(this.#times.after(next));
-    }
-    return next;
+    return this.#unlessCancelled(this.#unlessOver(this.#times.after(firing)));
   }
 
   /**
@@ -62,6 +58,15 @@ export class SeriesRule {
     if (this.#missed === 'all' || nowMs <= stands.dueMs) {
       return { fires: stands, passed: 0, next: this.after(stands) };
     }
+    const following = this.#unlessOver(this.#times.after(stands));
+    const isFollowed = following !== undefined && following.dueMs <= nowMs;
+    if (!isFollowed && nowMs <= stands.dueMs + MISSED_AFTER_MS) {
+      return { fires: stands, passed: 0, next: this.#unlessCancelled(following) };
+    }
+    return this.#turnOfMissed(stands, nowMs);
+  }
+
+  #turnOfMissed(stands: Firing, nowMs: number): Turn {
     const bounds = { numberMax: this.#count, cancelled: this.#cancelled };
     const last = this.#times.lastUpTo(Math.min(nowMs, this.#untilMs), stands, bounds);
     const next = this.after(last);
@@ -71,6 +76,15 @@ export class SeriesRule {
       nowMs > last.dueMs + MISSED_AFTER_MS || (follower !== undefined && follower.dueMs <= nowMs);
     if (isMissed && this.#missed === 'skip') return { fires: undefined, passed: passed + 1, next };
     return { fires: last, passed, next };
+  }
+
+  /** A firing, or the next after it that is not cancelled. */
+  #unlessCancelled(firing: Firing | undefined): Firing | undefined {
+    let next = firing;
+    while (next !== undefined && this.#cancelled.has(next.number)) {
+      next = this.#unlessOver(this.#times.after(next));
+    }
+    return next;
   }
 
   #unlessOver(firing: Firing | undefined): Firing | undefined {

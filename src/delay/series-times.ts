@@ -33,6 +33,7 @@ export const TIMES_END_MS = 253_402_300_799_999;
 const CRON_CHARS_MAX = 256;
 /** Times of a cron rule that are counted one by one; when more were missed they get no number. */
 const CRON_COUNTED_MAX = 1_440;
+const CRONS_KEPT = 256;
 const HOUR_MS = 3_600_000;
 const CRON_STRETCHES_MS = [1, 24, 24 * 31, 24 * 366, 24 * 366 * 9].map((hours) => hours * HOUR_MS);
 
@@ -117,8 +118,7 @@ class CronTimes implements SeriesTimes {
   readonly #cron: Cron;
 
   constructor(text: string, timeZone: string) {
-    checkTimeZone(timeZone);
-    this.#cron = readCron(text, timeZone);
+    this.#cron = cronOf(text, timeZone);
   }
 
   after({ number, dueMs }: Firing): Firing | undefined {
@@ -159,6 +159,20 @@ class CronTimes implements SeriesTimes {
     const next = this.#cron.nextRun(new Date(afterMs))?.getTime();
     return next === undefined || next <= afterMs || next > TIMES_END_MS ? undefined : next;
   }
+}
+
+/** Cron rules that were read, the oldest first: reading costs more than finding the next time. */
+const crons = new Map<string, Cron>();
+
+function cronOf(text: string, timeZone: string): Cron {
+  const name = JSON.stringify([timeZone, text]);
+  let cron = crons.get(name);
+  if (cron !== undefined) return cron;
+  checkTimeZone(timeZone);
+  cron = readCron(text, timeZone);
+  if (crons.size >= CRONS_KEPT) crons.delete(crons.keys().next().value ?? name);
+  crons.set(name, cron);
+  return cron;
 }
 
 function checkTimeZone(timeZone: string): void {
