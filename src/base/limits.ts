@@ -115,8 +115,6 @@ export const limits = {
   seriesNameBytesMax: 128,
   /** Firings to come of one series that can be cancelled one by one. */
   seriesCancelledMax: 100,
-  /** Series of a partition that are remembered to have ended, while its log is read. */
-  seriesEndedMax: 100_000,
   /** Labels of `topic` in the metrics; the rest is `other`. */
   metricTopicsMax: 200,
 } as const;

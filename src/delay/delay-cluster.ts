@@ -210,10 +210,8 @@ export class DelayCluster {
       this.#own.set(partition, { endOffset, applied, ready });
       this.#member?.start(delayTopic, partition, applied);
       this.#member?.want(delayTopic, partition, CREDIT_BYTES);
-      if (ready) {
-        this.#applier.caughtUp(partition);
-        this.#reloadSoon();
-      } else this.#nudgeLater(partition, applied);
+      if (ready) this.#reloadSoon();
+      else this.#nudgeLater(partition, applied);
     }
   }
 
@@ -266,7 +264,6 @@ export class DelayCluster {
     own.applied = batch.nextOffset;
     if (!own.ready && own.applied >= own.endOffset) {
       own.ready = true;
-      this.#applier.caughtUp(batch.partition);
       this.#reloadSoon();
     }
     for (const effect of effects) this.#effect(effect, own);

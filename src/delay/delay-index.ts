@@ -7,6 +7,7 @@ import { MappedErrors } from '../store/mapped-errors.ts';
 
 // key   := 'd' due:u64 id:24      → the record as it lies in the log
 //        | 'i' id:24              → due:u64 offset:u64
+//        | 'e' id:24              → offset:u64 timestampMs:u64       where and when a series ended
 //        | 'p' partition:u8       → applied:u64 pending:u64    the offset after the last applied
 //        | 'v'                    → version:u8                      (big-endian: ordered bytewise)
 
@@ -15,6 +16,10 @@ const VERSION = 1;
 const ID_VERSION = 1;
 const DUE_KEY_BYTES = 1 + 8 + DELAY_ID_BYTES;
 const VERSION_KEY = Buffer.from('v');
+const ENDS_FROM = Buffer.from('e');
+const ENDS_TO = Buffer.from('f');
+/** A node that lost a series while it fired writes of it no later than that, and long before. */
+const ENDS_KEPT_MS = 86_400_000;
 const TWO_32 = 0x1_0000_0000;
 /** Finished dues are given back when so many were deleted. */
 const COMPACT_EVERY = 200_000;
@@ -99,6 +104,12 @@ export class DelayIndex {
     return value === undefined ? undefined : { dueMs: u64(value, 0), offset: u64(value, 8) };
   }
 
+  /** The offset at which a series ended, where that is not long ago. */
+  async endedAt(id: Buffer): Promise<number | undefined> {
+    const value = await this.#kv.get(endKey(id));
+    return value === undefined ? undefined : u64(value, 0);
+  }
+
   /** The record of a message, by where it stands. */
   record(id: Buffer, dueMs: number): Promise<Buffer | undefined> {
     return this.#kv.get(dueKey(dueMs, id));
@@ -140,6 +151,9 @@ export class DelayIndex {
       const id = key.subarray(9);
       if (id[1] === partition) changes.remove(id, u64(key, 1), true);
     }
+    for await (const { key } of this.#kv.iterate({ from: ENDS_FROM, to: ENDS_TO })) {
+      if (key[2] === partition) changes.ops.push({ key, value: undefined });
+    }
     changes.progress(partition, { applied: 0, pending: 0 });
     await this.write(changes);
   }
@@ -148,7 +162,16 @@ export class DelayIndex {
   async tidy(beforeMs: number): Promise<void> {
     if (this.#deleted < COMPACT_EVERY || this.#deletedUpTo < beforeMs) return;
     this.#deleted = 0;
+    await this.#forgetEnds(beforeMs - ENDS_KEPT_MS);
     await this.#kv.compact({ from: dueKey(0, undefined), to: dueKey(beforeMs, undefined) });
+  }
+
+  async #forgetEnds(beforeMs: number): Promise<void> {
+    const ops: KeyValueOp[] = [];
+    for await (const { key, value } of this.#kv.iterate({ from: ENDS_FROM, to: ENDS_TO })) {
+      if (u64(value, 8) < beforeMs) ops.push({ key, value: undefined });
+    }
+    if (ops.length > 0) await this.#kv.write(ops, { sync: false });
   }
 
   close(): Promise<void> {
@@ -175,6 +198,15 @@ export class IndexChanges {
     if (gone) this.ops.push({ key: idKey(id), value: undefined });
     this.deleted++;
     this.deletedUpTo = Math.max(this.deletedUpTo, dueMs);
+  }
+
+  /** A series ended; `deleted` counts it, so that what is remembered of it is tidied away. */
+  ended(id: Buffer, offset: number, timestampMs: number): void {
+    const value = Buffer.allocUnsafe(16);
+    writeU64(value, offset, 0);
+    writeU64(value, timestampMs, 8);
+    this.ops.push({ key: endKey(id), value });
+    this.deleted++;
   }
 
   progress(partition: number, { applied, pending }: PartitionProgress): void {
@@ -204,6 +236,10 @@ function idKey(id: Buffer): Buffer {
   key[0] = 0x69;
   id.copy(key, 1);
   return key;
+}
+
+function endKey(id: Buffer): Buffer {
+  return Buffer.concat([ENDS_FROM, id]);
 }
 
 function partitionKey(partition: number): Buffer {

@@ -21,6 +21,7 @@ const FLAG_KEY = 0x01;
 const FLAG_HEADERS = 0x02;
 const FLAG_NULL_VALUE = 0x08;
 const FLAG_ID = 0x40;
+const TIMESTAMP_AT = 12;
 const FLAGS_AT = 20;
 const NULL_LENGTH = 0xffff_ffff;
 const TWO_32 = 0x1_0000_0000;
@@ -136,6 +137,11 @@ function sortHeaders(headers: Buffer, isSeries: boolean): SortedHeaders {
     sorted.rest = kept.length === 1 ? (kept[0] as Buffer) : Buffer.concat(kept);
   }
   return sorted;
+}
+
+/** When it came into the log, in unix ms. */
+export function timestampOf({ bytes }: DelayRecord): number {
+  return u64(bytes, TIMESTAMP_AT);
 }
 
 /** When it is due, in unix ms. */

@@ -1,6 +1,5 @@
 import { DelayIdKind } from '../../protocol/src/generated.ts';
 import type { FetchedRecords } from '../backend/consumer-port.ts';
-import { limits } from '../base/limits.ts';
 import { type DelayIndex, type DelayPlace, IndexChanges } from './delay-index.ts';
 import {
   type DelayRecord,
@@ -9,6 +8,7 @@ import {
   isMoved,
   type RecordEnd,
   readDelayRecord,
+  timestampOf,
 } from './delay-record.ts';
 
 /** What a batch of the delay log means for what is held in memory; in the order of the log. */
@@ -35,8 +35,6 @@ export interface Applied {
 export class LogApplier {
   readonly #index: DelayIndex;
   readonly #pending = new Map<number, number>();
-  /** Series that ended in what is being read of a partition, with the offset of their end. */
-  readonly #ended = new Map<number, Map<string, number>>();
 
   constructor(index: DelayIndex) {
     this.#index = index;
@@ -53,23 +51,16 @@ export class LogApplier {
   async begin(partition: number): Promise<number> {
     const { applied, pending } = await this.#index.progress(partition);
     this.#pending.set(partition, pending);
-    this.#ended.set(partition, new Map());
     return applied;
   }
 
   /** The partition is another node's. */
   end(partition: number): void {
     this.#pending.delete(partition);
-    this.#ended.delete(partition);
-  }
-
-  /** The partition is read up to where it ended when it was begun. */
-  caughtUp(partition: number): void {
-    this.#ended.delete(partition);
   }
 
   async apply(batch: FetchedRecords): Promise<Applied> {
-    const round = new Round(this.#index, this.#ended.get(batch.partition));
+    const round = new Round(this.#index);
     for (let i = 0; i < batch.count; i++) {
       const bytes = batch.records.subarray(batch.starts[i], batch.starts[i + 1]);
       const record = readDelayRecord(bytes);
@@ -92,14 +83,13 @@ class Round {
   readonly #index: DelayIndex;
   /** What this batch changed already; null: gone. */
   readonly #changed = new Map<string, DelayPlace | null>();
-  /** Series that ended; undefined: the index alone knows, the partition is read to its end. */
-  readonly #ended: Map<string, number> | undefined;
+  /** Series that this batch ended, by the offset of their end. */
+  readonly #ended = new Map<string, number>();
   foreign = 0;
   added = 0;
 
-  constructor(index: DelayIndex, ended: Map<string, number> | undefined) {
+  constructor(index: DelayIndex) {
     this.#index = index;
-    this.#ended = ended;
   }
 
   async schedule(record: DelayRecord, target: Buffer): Promise<void> {
@@ -111,7 +101,7 @@ class Round {
       this.effects.push({ kind: 'restate', id });
       return;
     }
-    if (this.#isOutdated(record, standing)) {
+    if (await this.#isOutdated(record, standing)) {
       this.effects.push({ kind: 'restate', id, over: { offset, dueMs } });
       return;
     }
@@ -131,12 +121,15 @@ class Round {
       return;
     }
     const standing = await this.#find(id);
-    if (id[2] === DelayIdKind.SERIES) this.#noteEnd(nameOf(id), record.offset);
     if (standing !== undefined && ends !== undefined && ends.offset < standing.offset) {
       // It fired while a later one took its place: that one waits on.
       this.effects.push({ kind: 'ended', id, endsOffset: ends.offset });
       this.effects.push({ kind: 'restate', id });
       return;
+    }
+    if (id[2] === DelayIdKind.SERIES) {
+      this.#ended.set(nameOf(id), record.offset);
+      this.changes.ended(id, record.offset, timestampOf(record));
     }
     if (standing !== undefined) this.#remove(id, standing.dueMs);
     this.effects.push({ kind: 'ended', id, endsOffset: undefined });
@@ -145,19 +138,13 @@ class Round {
   /**
    * The next record of a series whose last one does not stand any more: the series was replaced,
    * or ended, while it fired. Where nothing stands it may also be that the cleaner took what it
-   * follows, unless that was seen to end, or the partition is read as it grows.
+   * follows: what ended is remembered.
    */
-  #isOutdated({ id, ends }: DelayRecord, standing: DelayPlace | undefined): boolean {
+  async #isOutdated({ id, ends }: DelayRecord, standing: DelayPlace | undefined): Promise<boolean> {
     if (ends === undefined || id[2] !== DelayIdKind.SERIES) return false;
     if (standing !== undefined) return ends.offset < standing.offset;
-    return this.#ended === undefined || ends.offset < (this.#ended.get(nameOf(id)) ?? 0);
-  }
-
-  #noteEnd(name: string, offset: number): void {
-    const ended = this.#ended;
-    if (ended === undefined) return;
-    if (ended.size >= limits.seriesEndedMax) ended.delete(ended.keys().next().value ?? name);
-    ended.set(name, offset);
+    const ended = this.#ended.get(nameOf(id)) ?? (await this.#index.endedAt(id));
+    return ended !== undefined && ends.offset < ended;
   }
 
   #remove(id: Buffer, dueMs: number): void {

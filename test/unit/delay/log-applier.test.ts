@@ -61,20 +61,27 @@ test('what comes after a series was cancelled does not bring it back, not after 
   await world.stop();
 });
 
-test('what came so while no node read is told from a series that goes on', async () => {
-  const world = await worldWithSeries();
-  const late = await followerOf(world);
-  await world.does(world.series.cancel('a', may));
-  await world.stop();
-  world.take(late);
-  world.store = new MemoryStore();
-  await world.start();
-  assert.equal(world.cluster.pending, 0);
-  world.log.compact();
-  await restart(world, true);
-  assert.equal(world.cluster.pending, 0);
-  await world.stop();
-});
+for (const loses of [false, true]) {
+  const index = loses ? 'a lost index' : 'its index';
+  test(`what came so while no node read is told from a series that goes on, by ${index}`, async () => {
+    const world = await worldWithSeries();
+    const late = await followerOf(world);
+    await world.does(world.series.cancel('a', may));
+    await world.stop();
+    world.take(late);
+    if (loses) world.store = new MemoryStore();
+    await world.start();
+    assert.equal(world.cluster.pending, 0);
+    world.log.compact();
+    await restart(world, true);
+    assert.equal(world.cluster.pending, 0);
+    await schedule(world, 'tock');
+    await world.jump(60_000);
+    await world.jump(60_000);
+    assert.equal(world.fired.length, 2, 'a new one goes on');
+    await world.stop();
+  });
+}
 
 test('what comes after a series was replaced leaves the new one, also after a compaction', async () => {
   const world = await worldWithSeries();
