@@ -38,8 +38,10 @@ export interface SeriesCommandsParts {
 /** How long a command waits for a firing that is on its way, in ms. */
 const WAIT_MS = 5_000;
 const LOOK_MS = 10;
-/** A page is short when its series take more bytes. */
+/** A page is short when its series take more bytes … */
 const PAGE_BYTES_MAX = 256 * 1024;
+/** … or when so many were looked at. */
+const LOOKED_AT_MAX = 50_000;
 const CURSOR = /^[0-9a-f]{48}$/;
 /** Names drawn until one falls into a partition of this node. */
 const DRAWS_MAX = 1_000;
@@ -136,15 +138,17 @@ export class SeriesCommands {
     let after = cursor === undefined ? undefined : Buffer.from(cursor, 'hex');
     const series: SeriesInfo[] = [];
     let size = 0;
+    let looked = 0;
     for (let partition = after?.[1] ?? 0; partition < DELAY_PARTITIONS; partition++) {
       if (!this.#cluster.isOwn(partition)) continue;
       const from = after?.[1] === partition ? after : undefined;
       const found = this.#cluster.index.ofKind(partition, DelayIdKind.SERIES, from);
       for await (const { id, bytes } of found) {
-        if (series.length === limit || size > PAGE_BYTES_MAX) {
+        if (series.length === limit || size > PAGE_BYTES_MAX || looked === LOOKED_AT_MAX) {
           return { series, cursor: (after as Buffer).toString('hex') };
         }
         after = Buffer.from(id);
+        looked++;
         const record = readDelayRecord(bytes);
         if (record?.target === undefined || !mayRead(topicOf(record.target))) continue;
         const info = describe(record);

@@ -82,7 +82,7 @@ test('cron in UTC agrees with looking at every minute', () => {
   );
 });
 
-test('where the clock is put forward, a fixed time comes at the end of the gap, a step is left out', () => {
+test('where the clock is put forward, a single time comes at the end of the gap, steps and lists do not', () => {
   const berlin = (cron: string) => ({ cron, timeZone: 'Europe/Berlin' });
   // On 2026-03-29 02:00 is followed by 03:00.
   assert.deepEqual(list(berlin('30 2 * * *'), '2026-03-28T00:00:00Z', 3), [
@@ -99,16 +99,23 @@ test('where the clock is put forward, a fixed time comes at the end of the gap, 
     '2026-03-29T01:00Z',
     '2026-03-29T01:30Z',
   ]);
+  assert.equal(list(berlin('0,30 2 * * *'), '2026-03-28T12:00:00Z', 1)[0], '2026-03-30T00:00Z');
   const york = { cron: '30 2 * * *', timeZone: 'America/New_York' };
   assert.equal(list(york, '2026-03-07T12:00:00Z', 1)[0], '2026-03-08T07:00Z');
 });
 
-test('where the clock is put back, a fixed time comes once, a step in both hours', () => {
+test('where the clock is put back, a single time comes once, steps and lists in both hours', () => {
   const berlin = (cron: string) => ({ cron, timeZone: 'Europe/Berlin' });
   // On 2026-10-25 02:00 to 03:00 comes twice.
   assert.deepEqual(list(berlin('30 2 * * *'), '2026-10-24T12:00:00Z', 2), [
     '2026-10-25T00:30Z',
     '2026-10-26T01:30Z',
+  ]);
+  assert.deepEqual(list(berlin('0,30 2 * * *'), '2026-10-24T12:00:00Z', 4), [
+    '2026-10-25T00:00Z',
+    '2026-10-25T00:30Z',
+    '2026-10-25T01:00Z',
+    '2026-10-25T01:30Z',
   ]);
   assert.deepEqual(list(berlin('*/30 * * * *'), '2026-10-25T00:10:00Z', 4), [
     '2026-10-25T00:30Z',
