@@ -43,6 +43,7 @@ export class NodeDelay {
   #cluster: DelayCluster | undefined;
   #commands: DelayCommands | undefined;
   #series: SeriesCommands | undefined;
+  #opening: Promise<unknown> | undefined;
   #ending: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -112,8 +113,9 @@ export class NodeDelay {
     this.#closed = true;
     this.#commands = undefined;
     this.#series = undefined;
+    await this.#opening?.catch(() => {});
     await this.#ending;
-    await this.#cluster?.close();
+    if (this.#cluster?.hasFailed === false) await this.#cluster.close();
     await this.#parts.ports.publisher.close();
   }
 
@@ -138,16 +140,17 @@ export class NodeDelay {
     }
   }
 
-  /** Its index failed: the role ends, and begins anew with what the log has. */
+  /**
+   * Its index failed: the role ends, and begins anew with what the log has. Until it has, the one
+   * that failed stands in its place: its commands answer RETRY_LATER, its counts are reported.
+   */
   async #startAgain(cluster: DelayCluster, folder: string, error: unknown): Promise<void> {
     const { log } = this.#parts;
     const why = { code: codeOf(error), message: messageOf(error) };
     log.error(why, 'the index of delayed messages failed, and is opened again');
-    this.#cluster = undefined;
-    this.#commands = undefined;
-    this.#series = undefined;
-    await cluster.close().catch((cause: unknown) => log.warn({ message: messageOf(cause) }, 'end'));
-    if (isCorruption(error)) await rm(folder, { recursive: true, force: true });
+    const warn = (cause: unknown) => log.warn({ message: messageOf(cause) }, 'end');
+    await cluster.close().catch(warn);
+    if (isCorruption(error)) await rm(folder, { recursive: true, force: true }).catch(warn);
     if (!this.#closed) void this.#openLater();
   }
 
@@ -166,7 +169,12 @@ export class NodeDelay {
     const topic = await topics.adopt(delayTopic);
     const folder = join(config.dataDir, 'delay', String(ports.consumers.cluster));
     const openStore = (at: string) => openKeyValueStore({ folder: at, createIfMissing: true });
-    const index = await DelayIndex.open(folder, openStore, log);
+    if (this.#closed) return;
+    const opening = DelayIndex.open(folder, openStore, log);
+    this.#opening = opening;
+    const index = await opening;
+    // Who closes the role waits for the index alone, and finds it not started.
+    if (this.#closed) return index.close();
     const { consumers, publisher } = ports;
     const cluster = new DelayCluster({
       consumers,
@@ -178,6 +186,7 @@ export class NodeDelay {
       onFailed: (error) => {
         this.#ending = this.#startAgain(cluster, folder, error);
       },
+      ...(this.#cluster === undefined ? {} : { stats: this.#cluster.stats }),
     });
     cluster.start();
     this.#cluster = cluster;

@@ -8,7 +8,7 @@ import type {
 } from '../backend/consumer-port.ts';
 import type { InternalTopicSpec, Publisher, PublishRecord } from '../backend/publisher-port.ts';
 import { type Clock, sleep } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { coded, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { DelayIndex } from './delay-index.ts';
 import {
@@ -58,6 +58,8 @@ export interface DelayClusterParts {
   readonly clientId: string;
   /** Its index failed: nothing is applied or fired any more. Told once. */
   onFailed(error: unknown): void;
+  /** Those of the one before it, whose index failed: counts go on. */
+  readonly stats?: DelayStats;
 }
 
 /** Most that `mq-to` and the envelope add to a message, in bytes. */
@@ -65,6 +67,8 @@ const SIDE_BYTES = 128 * 1024;
 const CREDIT_BYTES = 2 * 1024 * 1024;
 const RESTATE_AGAIN_MS = 1_000;
 const NUDGE_MS = 3_000;
+/** About how long an index that failed takes to be opened again. */
+const RETRY_AFTER_MS = 2_000;
 
 /** A partition that is ours. */
 interface Own {
@@ -76,7 +80,7 @@ interface Own {
 
 /** The delayed messages of one cluster: its log is applied to the index, and what is due fires. */
 export class DelayCluster {
-  readonly stats = new DelayStats();
+  readonly stats: DelayStats;
   readonly index: DelayIndex;
   readonly writes: DelayWrites;
   readonly loop: DueLoop;
@@ -85,6 +89,7 @@ export class DelayCluster {
   readonly #own = new Map<number, Own>();
   #member: GroupMember | undefined;
   #work: Promise<void> = Promise.resolve();
+  #isAssigned = false;
   #reloading = false;
   #closed = false;
   #failed = false;
@@ -92,7 +97,8 @@ export class DelayCluster {
 
   constructor(parts: DelayClusterParts) {
     this.#parts = parts;
-    const { index, publisher, clock, log } = parts;
+    const { index, publisher, clock, log, stats = new DelayStats() } = parts;
+    this.stats = stats;
     this.index = index;
     index.onFailed = (error) => this.#fail(error);
     this.writes = new DelayWrites(publisher);
@@ -103,7 +109,7 @@ export class DelayCluster {
       publisher,
       clock,
       log,
-      stats: this.stats,
+      stats,
       work: (task) => void this.work(task),
       isReady: (partition) => this.isReady(partition),
     });
@@ -149,6 +155,23 @@ export class DelayCluster {
     return this.#own.has(partition);
   }
 
+  /** False until this node was first told its partitions: whose they are is not known yet. */
+  get isAssigned(): boolean {
+    return this.#isAssigned;
+  }
+
+  /** Its index failed: it is closed by whoever was told. */
+  get hasFailed(): boolean {
+    return this.#failed;
+  }
+
+  /** @throws RETRY_LATER once its index failed: what it has is not what waits */
+  mustStand(): void {
+    if (!this.#failed) return;
+    const words = 'the index of delayed messages failed, and is opened again';
+    throw coded('RETRY_LATER', words, { retryAfterMs: RETRY_AFTER_MS });
+  }
+
   /**
    * Runs a task after all before it. One that throws is the last: what comes after it in the log
    * must not be applied over the gap.
@@ -163,7 +186,7 @@ export class DelayCluster {
   /** Resolves when the partition is applied up to before `offset`, or is not ours any more. */
   untilApplied(partition: number, offset: number): Promise<void> {
     const own = this.#own.get(partition);
-    if (own === undefined || own.applied >= offset) return Promise.resolve();
+    if (own === undefined || own.applied >= offset || this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
       this.#waiters.push({ partition, offset, resolve });
     });
@@ -192,6 +215,7 @@ export class DelayCluster {
   }
 
   async #assigned(partitions: readonly TopicPartition[]): Promise<void> {
+    if (partitions.length === 0) this.#isAssigned = true;
     if (partitions.length === 0 || this.#closed) return;
     const offsets = await this.#offsets();
     for (const { partition } of partitions) {
@@ -213,6 +237,7 @@ export class DelayCluster {
       if (ready) this.#reloadSoon();
       else this.#nudgeLater(partition, applied);
     }
+    this.#isAssigned = true;
   }
 
   /**

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { metric } from '../support/node-state.ts';
 import { DiskFaults, preloadEnv, skipWithoutPreload } from '../support/preload.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
-import { passing, within } from '../support/wait.ts';
+import { passing, until, within } from '../support/wait.ts';
 
 const rounds = countOf('MQP_DELAY_INDEX_ERRORS', 4);
 const perRound = 60;
@@ -59,4 +60,59 @@ test('delayed messages whose index cannot be written for a while fire all the sa
   await client.close();
   const early = await within(arrivals(server, topic, dues), 60_000, 'all delayed messages');
   assert.deepEqual(early, []);
+});
+
+/** A node whose index of delayed messages fails, and cannot be opened again until `disk` is well. */
+async function startFailed() {
+  const dataDir = tempDir('mqproxy-data-');
+  const disk = new DiskFaults(tempDir());
+  const env = preloadEnv({ pathPrefix: dataDir, faults: disk.file });
+  const server = await startServer({ dataDir, env });
+  const { host, port } = server.mqp;
+  const client = await MqpClient.connect({ servers: [`${host}:${port}`], timeoutMs: 3_000 });
+  const topic = uniqueTopic('failed');
+  const every = { intervalMs: 3_600_000 };
+  await client.delayed.series.schedule({ series: 'before', topic, value: 'x', every });
+  disk.set({ on: 'write', does: 'EIO', to: Number.POSITIVE_INFINITY, path: '/delay/' });
+  await client.delayed.series
+    .schedule({ series: 'meanwhile', topic, value: 'x', every })
+    .catch(() => {});
+  await until(() => server.stderr().includes('wait for the cluster, or for the disk'), {
+    timeoutMs: 20_000,
+    what: 'an index that cannot be opened again',
+  });
+  return { server, disk, client };
+}
+
+test('while the index is opened again commands are to be tried later, and counts stay', {
+  skip: skipWithoutPreload(),
+}, async () => {
+  const { server, disk, client } = await startFailed();
+  const { series } = client.delayed;
+  const applied = await metric(server, 'mqproxy_delay_applied_total');
+  assert.ok(applied > 0, `applied ${applied}`);
+  const later = { code: 'RETRY_LATER' };
+  await assert.rejects(series.list(), later);
+  await assert.rejects(series.cancel('before'), later);
+  await assert.rejects(client.delayed.list(), later);
+  await assert.rejects(client.delayed.stats(), later);
+  const other = await MqpClient.connect({ servers: [`${server.mqp.host}:${server.mqp.port}`] });
+  assert.ok(other.node?.features.includes('series'));
+  await other.close();
+  disk.clear();
+  const countSeries = async () => (await series.list()).series.length;
+  await until(async () => (await countSeries().catch(() => 0)) === 2, {
+    timeoutMs: 20_000,
+    what: 'both series',
+  });
+  assert.ok((await metric(server, 'mqproxy_delay_applied_total')) >= applied);
+  await client.close();
+});
+
+test('a node whose index cannot be opened again ends on SIGTERM', {
+  skip: skipWithoutPreload(),
+}, async () => {
+  const { server, client } = await startFailed();
+  await client.close();
+  assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
 });
