@@ -1,3 +1,4 @@
+import { codeOf } from '../base/errors.ts';
 import type {
   IterateOptions,
   KeyRange,
@@ -68,8 +69,9 @@ export class MappedErrors implements KeyValueStore {
   }
 }
 
-/** RocksDB's own word for a block that is not what was written, in an error or in its cause. */
+/** What is read is not what was written: by RocksDB's own word, or ours, also in a cause. */
 export function isCorruption(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
+  if (codeOf(error) === 'STORE_CORRUPT') return true;
   return /^Corruption\b/.test(error.message) || isCorruption(error.cause);
 }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { delayIdOfSeries } from '../../../protocol/src/delay-id.ts';
 import { silentLogger } from '../../../src/base/log.ts';
-import { DelayIndex, IndexChanges } from '../../../src/delay/delay-index.ts';
+import { DelayIndex, dueKey, IndexChanges } from '../../../src/delay/delay-index.ts';
+import { isCorruption } from '../../../src/store/mapped-errors.ts';
 import { openKeyValueStore } from '../../../src/store/open-key-value-store.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
@@ -45,5 +46,40 @@ test('where a series ended is remembered for a day, and forgotten with its parti
   assert.notEqual(of('new')[1], of('other')[1]);
   await index.forget(of('new')[1] as number);
   assert.deepEqual(await ends(), [undefined, undefined, 9]);
+  await index.close();
+});
+
+test('a damaged record is not given out, and the index says that it is damaged', async () => {
+  const folder = join(tempDir(), 'index');
+  const written = await open(folder);
+  const id = Buffer.alloc(24, 7);
+  const bytes = Buffer.alloc(20_000, 0x41);
+  const changes = new IndexChanges();
+  changes.put(id, 1_000, 0, bytes);
+  await written.write(changes);
+  await written.close();
+  // What the log of the store held becomes a table.
+  await (await open(folder)).close();
+  let damaged = 0;
+  for (const name of await readdir(folder)) {
+    const file = await readFile(join(folder, name));
+    const at = file.indexOf(bytes);
+    if (!name.endsWith('.sst') || at < 0) continue;
+    file.fill(0x42, at + 5_000, at + 5_100);
+    await writeFile(join(folder, name), file);
+    damaged++;
+  }
+  assert.equal(damaged, 1);
+  const index = await open(folder);
+  const failures: unknown[] = [];
+  index.onFailed = (error) => failures.push(error);
+  const read = async () => {
+    for await (const { bytes: record } of index.from(dueKey(0, undefined), 2_000)) {
+      assert.deepEqual(record, bytes);
+    }
+  };
+  await assert.rejects(read(), { code: 'RETRY_LATER' });
+  await assert.rejects(index.record(id, 1_000), { code: 'RETRY_LATER' });
+  assert.deepEqual(failures.map(isCorruption), [true, true]);
   await index.close();
 });
