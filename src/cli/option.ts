@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { coded } from '../base/errors.ts';
 import { didYouMean } from '../config/nearest.ts';
-import { parseBytes, parseDuration } from '../config/units.ts';
+import { formatDuration, parseBytes, parseDuration } from '../config/units.ts';
 
 /** How the text of an option is read. */
 export type OptionKind = 'text' | 'list' | 'count' | 'bytes' | 'duration' | 'choice' | 'boolean';
@@ -125,7 +125,7 @@ function readOption(name: string, spec: OptionSpec, written: string): unknown {
     case 'bytes':
       return inRange(spec, parseBytes(written)) ?? fail(wrong('a size such as 64KiB'));
     case 'duration':
-      return inRange(spec, parseDuration(written)) ?? fail(wrong('a duration such as 20s'));
+      return inRange(spec, parseDuration(written)) ?? fail(wrong(durationOf(spec)));
     default: {
       const count = /^\d{1,15}$/.test(written) ? Number(written) : undefined;
       const least = spec.minimum ?? 0;
@@ -133,6 +133,11 @@ function readOption(name: string, spec: OptionSpec, written: string): unknown {
       return inRange(spec, count) ?? fail(wrong(`a whole number of at least ${least}${most}`));
     }
   }
+}
+
+function durationOf({ minimum = 0 }: OptionSpec): string {
+  const least = minimum === 0 ? '' : ` of at least ${formatDuration(minimum)},`;
+  return `a duration${least} such as 20s`;
 }
 
 function inRange(spec: OptionSpec, value: number | undefined): number | undefined {

@@ -87,12 +87,23 @@ export function printJson(value: unknown): Promise<void> {
   return print(`${JSON.stringify(value)}\n`);
 }
 
-/** Rows under headings, numbers to the right. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
+
+/** Names and keys come from anybody: what would steer the terminal or break a line is spelt out. */
+function cellOf(cell: unknown): string {
+  if (cell === undefined) return '';
+  return String(cell).replace(CONTROLS, (one) => {
+    return `\\x${(one.codePointAt(0) as number).toString(16).padStart(2, '0')}`;
+  });
+}
+
+/** Rows under headings, numbers to the right; control characters are spelt out. */
 export function tableOf(
   headings: readonly string[],
   rows: readonly (readonly unknown[])[],
 ): string {
-  const cells = rows.map((row) => row.map((cell) => (cell === undefined ? '' : String(cell))));
+  const cells = rows.map((row) => row.map(cellOf));
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...cells.map((row) => row[column]?.length ?? 0)),
   );

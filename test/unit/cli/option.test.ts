@@ -9,6 +9,7 @@ const specs = {
   partition: { kind: 'count', description: 'x' },
   'in-flight': { kind: 'count', description: 'x', fallback: '1024', minimum: 1, maximum: 65_536 },
   timeout: { kind: 'duration', description: 'x', fallback: '60s' },
+  every: { kind: 'duration', description: 'x', minimum: 1_000 },
   ack: { kind: 'choice', choices: ['stored', 'replicated'], description: 'x', fallback: 'stored' },
   json: { kind: 'boolean', description: 'x' },
 } as const;
@@ -35,6 +36,7 @@ test('options have the values of their kinds, and the rest are words', () => {
       partition: undefined,
       'in-flight': 1024,
       timeout: 5000,
+      every: undefined,
       ack: 'stored',
       json: true,
     },
@@ -51,6 +53,7 @@ test('what cannot be read is refused with what is allowed', () => {
   assert.match(refusal('--partition', '-1'), /"-1" is not a whole number of at least 0/);
   assert.match(refusal('--in-flight', '0'), /at least 1 and at most 65536/);
   assert.match(refusal('--timeout', 'soon'), /is not a duration such as 20s/);
+  assert.match(refusal('--every', '999ms'), /is not a duration of at least 1s, such as 20s/);
   assert.match(refusal('--ack', 'store'), /one of stored, replicated \(did you mean stored\?\)/);
   assert.match(refusal('--json=maybe'), /--json takes no value/);
   assert.match(refusal('--partition'), /--partition needs a value/);
