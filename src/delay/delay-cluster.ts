@@ -1,5 +1,4 @@
 import { DELAY_ID_BYTES, DELAY_PARTITIONS } from '../../protocol/src/delay-id.ts';
-import { DelayIdKind } from '../../protocol/src/generated.ts';
 import type {
   ConsumerBackend,
   FetchedRecords,
@@ -22,7 +21,7 @@ import {
 import { DelayStats } from './delay-stats.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop } from './due-loop.ts';
-import { LogApplier, type LogEffect } from './log-applier.ts';
+import { isAlone, LogApplier, type LogEffect } from './log-applier.ts';
 import { isSeriesId } from './series-record.ts';
 
 /** Where delayed messages wait, on each cluster. */
@@ -368,8 +367,4 @@ export class DelayCluster {
       return false;
     });
   }
-}
-
-function isAlone(id: Buffer): boolean {
-  return id[2] === DelayIdKind.MESSAGE || id[2] === DelayIdKind.LEVEL;
 }

@@ -169,6 +169,6 @@ export function nameOf(id: Buffer): string {
 }
 
 /** The id names one message for ever. */
-function isAlone(id: Buffer): boolean {
+export function isAlone(id: Buffer): boolean {
   return id[2] === DelayIdKind.MESSAGE || id[2] === DelayIdKind.LEVEL;
 }

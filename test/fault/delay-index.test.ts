@@ -62,7 +62,7 @@ test('delayed messages whose index cannot be written for a while fire all the sa
   assert.deepEqual(early, []);
 });
 
-/** A node whose index of delayed messages fails, and cannot be opened again until `disk` is well. */
+/** A node whose index of delayed messages fails, and is not opened again until `disk` is well. */
 async function startFailed() {
   const dataDir = tempDir('mqproxy-data-');
   const disk = new DiskFaults(tempDir());
