@@ -23,10 +23,9 @@ export class DelayChanges {
   mustOwn(id: Buffer): void {
     this.#cluster.mustStand();
     if (this.#cluster.isReady(id[1] as number)) return;
-    if (this.#cluster.isAssigned && !this.#cluster.isOwn(id[1] as number)) {
-      throw coded('NOT_OWNER', 'another node has this partition');
-    }
-    throw coded('RETRY_LATER', 'the delay log is still being read');
+    const is = this.#cluster.isOwn(id[1] as number);
+    const words = is ? 'the delay log is still being read' : 'another node has this partition';
+    throw coded(is ? 'RETRY_LATER' : 'NOT_OWNER', words);
   }
 
   /** Whether it waits and is this node's. */

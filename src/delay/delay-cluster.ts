@@ -154,21 +154,21 @@ export class DelayCluster {
     return this.#own.has(partition);
   }
 
-  /** False until this node was first told its partitions: whose they are is not known yet. */
-  get isAssigned(): boolean {
-    return this.#isAssigned;
-  }
-
   /** Its index failed: it is closed by whoever was told. */
   get hasFailed(): boolean {
     return this.#failed;
   }
 
-  /** @throws RETRY_LATER once its index failed: what it has is not what waits */
+  /**
+   * @throws RETRY_LATER once its index failed: what it has is not what waits; and until this node
+   * was first told its partitions: whose they are is not known yet
+   */
   mustStand(): void {
-    if (!this.#failed) return;
-    const words = 'the index of delayed messages failed, and is opened again';
-    throw coded('RETRY_LATER', words, { retryAfterMs: RETRY_AFTER_MS });
+    if (this.#isAssigned && !this.#failed) return;
+    const words = this.#failed
+      ? 'the index of delayed messages failed, and is opened again'
+      : 'this node was not told its partitions of the delay log yet';
+    throw coded('RETRY_LATER', words, this.#failed ? { retryAfterMs: RETRY_AFTER_MS } : {});
   }
 
   /**

@@ -321,3 +321,20 @@ test('a cancel that races the fire is kept when it says so, and never takes what
   assert.equal(outcomes.size, 400);
   await world.stop();
 });
+
+test('a node that was not told its partitions yet has no empty list, and names no other owner', async () => {
+  const world = new DelayWorld();
+  const started = world.start();
+  while (world.series === undefined) await Promise.resolve();
+  const later = { code: 'RETRY_LATER' };
+  await assert.rejects(world.commands.list({ limit: 10 }), later);
+  await assert.rejects(world.commands.stats(), later);
+  await assert.rejects(world.series.list({ limit: 10, mayRead: () => true }), later);
+  await assert.rejects(
+    world.series.cancel('a', () => {}),
+    later,
+  );
+  await started;
+  assert.deepEqual(await world.commands.list({ limit: 10 }), { delays: [] });
+  await world.stop();
+});
