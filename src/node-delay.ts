@@ -167,6 +167,9 @@ export class NodeDelay {
       });
     }
     const topic = await topics.adopt(delayTopic);
+    // Before anything is open: what fails here is tried again from the beginning.
+    const levelsMs = delayLevels.map(({ durationMs }) => durationMs);
+    await Promise.all(lanes.links.map((lane) => lane.call('setDelay', { topic, levelsMs })));
     const folder = join(config.dataDir, 'delay', String(ports.consumers.cluster));
     const openStore = (at: string) => openKeyValueStore({ folder: at, createIfMissing: true });
     if (this.#closed) return;
@@ -197,8 +200,6 @@ export class NodeDelay {
       random: systemRandom,
       nodeId: BigInt(`0x${manifest.nodeId}`),
     });
-    const levelsMs = delayLevels.map(({ durationMs }) => durationMs);
-    await Promise.all(lanes.links.map((lane) => lane.call('setDelay', { topic, levelsMs })));
     log.info({ topic: delayTopic }, 'delayed messages are taken');
   }
 }

@@ -16,9 +16,24 @@ const packr = new Packr({
 
 // [P-1.5] map := one msgpack map with string keys, at most 8 levels deep, no ext types
 
-/** Encodes a map; *owned* by the caller. Integers above 2^32 − 1 are sent as float 64. */
+/**
+ * Encodes a map; *owned* by the caller. Integers above 2^32 − 1 are sent as float 64, and half a
+ * character, which UTF-8 does not have, as U+FFFD.
+ */
 export function encodeMap(map: MapBody): Buffer {
-  return packr.pack(map);
+  return packr.pack(wellFormed(map));
+}
+
+const HALF_CHARACTER = /[\uD800-\uDFFF]/u;
+
+function wellFormed(value: unknown): unknown {
+  if (typeof value === 'string') {
+    return HALF_CHARACTER.test(value) ? Buffer.from(value).toString() : value;
+  }
+  if (Array.isArray(value)) return value.map(wellFormed);
+  if (Object.prototype.toString.call(value) !== '[object Object]') return value;
+  const entries = Object.entries(value as object).map(([key, one]) => [key, wellFormed(one)]);
+  return Object.fromEntries(entries);
 }
 
 /**
