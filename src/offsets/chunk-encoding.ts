@@ -49,6 +49,6 @@ export function decodeChunk(bytes: Buffer, run: (first: number, count: number) =
     }
   } else {
     const what = `form ${bytes[0]}, ${bytes.length} bytes`;
-    throw coded('STORE_CORRUPT', `not the encoding of a confirmed chunk: ${what}`);
+    throw coded('STORE_CORRUPT', `expected the encoding of a confirmed chunk, found ${what}`);
   }
 }

@@ -203,13 +203,15 @@ export function headerCrc(bytes: Buffer): number {
  */
 export function decodeBatchHeader(bytes: Buffer, crc32c: Crc32c): BatchHeader {
   if (bytes.length < FIXED_BYTES + 4 || bytes.readUInt32LE(0) !== MAGIC) {
-    throw coded('STORE_CORRUPT', `a batch header of ${bytes.length} bytes does not begin as one`);
+    const words = `expected a batch header, found ${bytes.length} bytes that do not begin as one`;
+    throw coded('STORE_CORRUPT', words);
   }
   const crc = bytes.readUInt32LE(4);
   const previousCrc = bytes.readUInt32LE(8);
   const found = crc32c(bytes.subarray(CRC_FROM), previousCrc);
   if (found !== crc) {
-    throw coded('STORE_CORRUPT', `a batch header's CRC is ${hex(found)}, it says ${hex(crc)}`);
+    const words = `expected a batch header with the CRC ${hex(crc)}, found ${hex(found)}`;
+    throw coded('STORE_CORRUPT', words);
   }
   const segmentCount = bytes.readUInt32LE(40);
   const topicCount = bytes.readUInt32LE(44);

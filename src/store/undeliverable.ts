@@ -39,7 +39,7 @@ export function* payloadRecords(payload: Buffer): Generator<PayloadRecord> {
     const bodyAt = at + RECORD_HEAD_BYTES;
     const end = bodyAt <= payload.length ? bodyAt + payload.readUInt32LE(at) : payload.length + 1;
     if (end > payload.length) {
-      throw coded('STORE_CORRUPT', `an outbox payload ends inside the record at byte ${at}`);
+      throw coded('STORE_CORRUPT', `expected whole records, found one cut at byte ${at}`);
     }
     const topicId = payload.readUInt16LE(at + 4);
     yield { topicId, flags: payload.readUInt8(at + 6), body: payload.subarray(bodyAt, end) };
@@ -81,7 +81,8 @@ export function undeliverableOf(
     return false;
   });
   if (record === undefined || segment === undefined) {
-    throw coded('STORE_CORRUPT', `the batch of sequence ${refusal.sequence} does not hold it`);
+    const words = `expected sequence ${refusal.sequence} in its batch, found none`;
+    throw coded('STORE_CORRUPT', words);
   }
   const { topicId } = record;
   return {

@@ -379,8 +379,8 @@ export class EmbeddedLog {
     }
     throw coded(
       'STORE_CORRUPT',
-      `topic ${topicId}, partition ${partition} lacks offset ${offset} ` +
-        `between ${log.startOffset} and ${log.endOffset}`,
+      `topic ${topicId} partition ${partition}: expected offset ${offset} ` +
+        `between ${log.startOffset} and ${log.endOffset}, found none`,
     );
   }
 }

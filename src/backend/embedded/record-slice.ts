@@ -106,8 +106,8 @@ function recordEnd(chunk: LogChunk, at: number): number {
   if (end > records.length) {
     throw coded(
       'STORE_CORRUPT',
-      `the chunk at offset ${chunk.baseOffset} of topic ` +
-        `${chunk.topicId}, partition ${chunk.partition} ends inside a record`,
+      `topic ${chunk.topicId} partition ${chunk.partition}: expected whole records in the chunk ` +
+        `at offset ${chunk.baseOffset}, found one cut short`,
     );
   }
   return end;
