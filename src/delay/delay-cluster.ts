@@ -6,7 +6,7 @@ import type {
   TopicPartition,
 } from '../backend/consumer-port.ts';
 import type { InternalTopicSpec, Publisher, PublishRecord } from '../backend/publisher-port.ts';
-import { type Clock, sleep } from '../base/clock.ts';
+import { type Clock, sleep, type Timer } from '../base/clock.ts';
 import { coded, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { DelayIndex } from './delay-index.ts';
@@ -66,6 +66,8 @@ const SIDE_BYTES = 128 * 1024;
 const CREDIT_BYTES = 2 * 1024 * 1024;
 const RESTATE_AGAIN_MS = 1_000;
 const NUDGE_MS = 3_000;
+/** Partitions that were read wait so long for those that are still being read, in ms. */
+const GATHER_MS = 1_000;
 /** About how long an index that failed takes to be opened again. */
 const RETRY_AFTER_MS = 2_000;
 
@@ -74,6 +76,7 @@ interface Own {
   /** Nothing of it fires before everything up to here was applied. */
   endOffset: number;
   applied: number;
+  /** It fires, and commands are answered. */
   ready: boolean;
 }
 
@@ -89,7 +92,7 @@ export class DelayCluster {
   #member: GroupMember | undefined;
   #work: Promise<void> = Promise.resolve();
   #isAssigned = false;
-  #reloading = false;
+  #gathering: Timer | undefined;
   #closed = false;
   #failed = false;
   #waiters: { partition: number; offset: number; resolve: () => void }[] = [];
@@ -229,13 +232,13 @@ export class DelayCluster {
       }
       if (applied < startOffset) applied = startOffset;
       if (applied === startOffset && endOffset > startOffset) this.stats.replays++;
-      const ready = applied >= endOffset;
-      this.#own.set(partition, { endOffset, applied, ready });
+      const own: Own = { endOffset, applied, ready: false };
+      this.#own.set(partition, own);
       this.#member?.start(delayTopic, partition, applied);
       this.#member?.want(delayTopic, partition, CREDIT_BYTES);
-      if (ready) this.#reloadSoon();
-      else this.#nudgeLater(partition, applied);
+      if (!isRead(own)) this.#nudgeLater(partition, applied);
     }
+    this.#readySoon();
     this.#isAssigned = true;
   }
 
@@ -246,7 +249,7 @@ export class DelayCluster {
   #nudgeLater(partition: number, before: number): void {
     this.#parts.clock.setTimer(() => {
       const own = this.#own.get(partition);
-      if (own === undefined || own.ready || this.#closed) return;
+      if (own === undefined || isRead(own) || this.#closed) return;
       if (own.applied === before) {
         const id = Buffer.alloc(DELAY_ID_BYTES);
         id[1] = partition;
@@ -275,7 +278,7 @@ export class DelayCluster {
       this.#own.delete(partition);
       this.#applier.end(partition);
     }
-    this.loop.window.dropWaiting(({ id }) => !this.#own.has(id[1] as number));
+    this.loop.window.dropIdle(({ id }) => !this.#own.has(id[1] as number));
     this.#wakeWaiters();
   }
 
@@ -286,10 +289,7 @@ export class DelayCluster {
     this.stats.applied += batch.count;
     this.stats.foreign += foreign;
     own.applied = batch.nextOffset;
-    if (!own.ready && own.applied >= own.endOffset) {
-      own.ready = true;
-      this.#reloadSoon();
-    }
+    if (!own.ready) this.#readySoon();
     for (const effect of effects) this.#effect(effect, own);
     this.#member?.want(delayTopic, batch.partition, batch.records.length);
     this.#wakeWaiters();
@@ -348,14 +348,25 @@ export class DelayCluster {
     return delayRecord(delayTopic, record, movedTarget(record.target, dueOf(record.target)));
   }
 
-  /** Partitions become ready one after the other; they are loaded together. */
-  #reloadSoon(): void {
-    if (this.#reloading) return;
-    this.#reloading = true;
-    this.#parts.clock.setTimer(() => {
-      this.#reloading = false;
-      if (!this.#closed) this.loop.reload();
-    }, 0);
+  /**
+   * Partitions are read one after the other; they are loaded together, so that what is overdue
+   * fires in the order of its due times. One that takes long to be read holds back no other.
+   */
+  #readySoon(): void {
+    const own = [...this.#own.values()];
+    const isWhole = own.every(isRead);
+    if (!own.some((one) => isRead(one) && !one.ready)) return;
+    if (this.#gathering !== undefined && !isWhole) return;
+    this.#gathering?.cancel();
+    this.#gathering = this.#parts.clock.setTimer(
+      () => {
+        this.#gathering = undefined;
+        if (this.#closed) return;
+        for (const one of this.#own.values()) one.ready ||= isRead(one);
+        this.loop.reload();
+      },
+      isWhole ? 0 : GATHER_MS,
+    );
   }
 
   #wakeWaiters(): void {
@@ -367,4 +378,9 @@ export class DelayCluster {
       return false;
     });
   }
+}
+
+/** What was in the log when the partition became ours was applied. */
+function isRead({ applied, endOffset }: Own): boolean {
+  return applied >= endOffset;
 }

@@ -228,8 +228,12 @@ export class DueLoop {
   }
 
   #recordOf(entry: NearDelay) {
-    const isOurs = entry.state === 'queued' && this.window.find(entry.id) === entry;
-    if (!isOurs || !this.#parts.isReady(entry.id[1] as number)) return undefined;
+    if (entry.state !== 'queued' || this.window.find(entry.id) !== entry) return undefined;
+    if (!this.#parts.isReady(entry.id[1] as number)) {
+      // Known here, it would not be loaded when its partition is ready again.
+      this.window.drop(entry);
+      return undefined;
+    }
     const record = readDelayRecord(entry.bytes);
     if (record === undefined) return undefined;
     return isSeriesId(entry.id) ? this.#turnOf(entry, record) : firedRecord(record);

@@ -104,10 +104,11 @@ export class DueWindow {
     entry.bytes = Buffer.alloc(0);
   }
 
-  /** Forgets what waits and `which` names. */
-  dropWaiting(which: (entry: NearDelay) => boolean): void {
+  /** Forgets what waits or is queued and `which` names; what is on its way stays known. */
+  dropIdle(which: (entry: NearDelay) => boolean): void {
     for (const entry of this.#byName.values()) {
-      if (entry.state === 'waiting' && which(entry)) this.drop(entry);
+      const isIdle = entry.state === 'waiting' || entry.state === 'queued';
+      if (isIdle && which(entry)) this.drop(entry);
     }
   }
 
@@ -122,7 +123,7 @@ export class DueWindow {
     for (const { state, dueMs } of this.#byName.values()) if (state === 'waiting') dues.push(dueMs);
     const sorted = Float64Array.from(dues).sort();
     const cut = sorted[sorted.length >>> 1];
-    if (cut !== undefined) this.dropWaiting(({ dueMs }) => dueMs >= cut);
+    if (cut !== undefined) this.#dropWaiting(({ dueMs }) => dueMs >= cut);
     return cut;
   }
 
@@ -147,6 +148,12 @@ export class DueWindow {
     for (const entry of this.#byName.values()) {
       if (entry.state !== 'waiting') continue;
       entry.handle = this.#wheel.insert(entry.slot, entry.dueMs);
+    }
+  }
+
+  #dropWaiting(which: (entry: NearDelay) => boolean): void {
+    for (const entry of this.#byName.values()) {
+      if (entry.state === 'waiting' && which(entry)) this.drop(entry);
     }
   }
 

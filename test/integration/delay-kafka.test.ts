@@ -1,18 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
-import { connect, delaysReady } from '../support/connect.ts';
+import { connectDelay } from '../support/connect.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
-import { startServer, type TestServer } from '../support/start-server.ts';
+import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
-
-/** A client of a node whose delay role is open and has joined its group. */
-async function connectDelay(server: TestServer): Promise<MqpClient> {
-  const ready = async () => (await delaysReady(server)) === 16;
-  await until(ready, { timeoutMs: 60_000, everyMs: 200, what: 'all partitions are ready' });
-  return connect(server);
-}
 
 /**
  * The first `count` messages of a topic, none of them early. One that was fired just before a kill

@@ -1,17 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect, delaysReady } from '../support/connect.ts';
+import { connectDelay } from '../support/connect.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
-import { startServer, type TestServer } from '../support/start-server.ts';
+import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
-
-async function connectDelay(server: TestServer) {
-  const ready = async () => (await delaysReady(server)) === 16;
-  // A killed member is missed after its session.
-  await until(ready, { timeoutMs: 90_000, everyMs: 200, what: 'all partitions are ready' });
-  return connect(server);
-}
 
 test('a node with an empty disk takes over a series, no number is lost, one made twice has one id', async (t) => {
   const skip = skipWithoutKafka();

@@ -16,6 +16,8 @@ export class DelayLog {
   readonly partitions: Buffer[][] = Array.from({ length: DELAY_PARTITIONS }, () => []);
   /** Batches given to the member at a time are held back while it is set. */
   isHeld = false;
+  /** Of this partition alone. */
+  heldPartition: number | undefined;
   #options: JoinOptions | undefined;
   #next: (number | undefined)[] = [];
 
@@ -61,9 +63,21 @@ export class DelayLog {
     for (const log of this.partitions) log.fill(Buffer.alloc(0));
   }
 
+  /** The member loses all partitions, without a word before. */
+  lose(): void {
+    this.#next = [];
+    this.#options?.onLost(this.#places);
+  }
+
+  /** The member is given all partitions. */
+  assign(): void {
+    this.#options?.onAssigned(this.#places);
+  }
+
   pump(): void {
     if (this.isHeld) return;
     for (const [partition, next] of this.#next.entries()) {
+      if (partition === this.heldPartition) continue;
       const log = this.partitions[partition] as Buffer[];
       if (next === undefined || next >= log.length) continue;
       if ((log[next] as Buffer).length === 0) {
@@ -82,11 +96,14 @@ export class DelayLog {
     }
   }
 
+  get #places() {
+    return this.partitions.map((_, partition) => ({ topic: delayTopic, partition }));
+  }
+
   #join(options: JoinOptions): GroupMember {
     this.#options = options;
     this.#next = [];
-    const all = this.partitions.map((_, partition) => ({ topic: delayTopic, partition }));
-    queueMicrotask(() => options.onAssigned(all));
+    queueMicrotask(() => options.onAssigned(this.#places));
     const member = {
       start: (_topic: string, partition: number, from: number) => {
         this.#next[partition] = from;

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DelayWorld } from './delay-world.ts';
+
+const values = (world: DelayWorld) => world.fired.map(({ value }) => value);
+
+test('what is due while its partition is lost fires once it is back, in the order of due times', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const { nowMs } = world.clock;
+  world.refusing.add('t');
+  const names = Array.from({ length: 100 }, (_, i) => `${i}`);
+  for (const [i, value] of names.entries()) {
+    world.schedule({ topic: 't', value, dueMs: nowMs + 10 + i * 10 });
+  }
+  await world.settle();
+  // Some are refused, and wait in the queue of their topic when the partitions go.
+  await world.jump(300);
+  world.log.lose();
+  await world.settle();
+  await world.jump(60_000);
+  world.refusing.clear();
+  await world.jump(60_000);
+  assert.deepEqual(values(world), [], 'they are another node to fire');
+  world.log.assign();
+  await world.settle();
+  await world.jump(60_000);
+  assert.deepEqual(values(world), names);
+  assert.equal(world.cluster.pending, 0);
+  assert.equal(world.cluster.loop.window.size, 0);
+  await world.stop();
+});
+
+test('overdue messages of a partition that is read later keep their order, unless it takes long', async () => {
+  for (const isSlow of [false, true]) {
+    const world = new DelayWorld();
+    const { nowMs } = world.clock;
+    const ids = Array.from({ length: 200 }, (_, i) =>
+      world.schedule({ topic: 't', value: `${i}`, dueMs: nowMs - 1_000 + i }),
+    );
+    const held = (ids[0] as Buffer)[1] as number;
+    world.log.heldPartition = held;
+    await world.start();
+    await world.jump(500);
+    assert.deepEqual(values(world), [], 'the others wait for it a moment');
+    if (isSlow) await world.jump(500);
+    world.log.heldPartition = undefined;
+    world.log.pump();
+    await world.settle();
+    const all = ids.map((_, i) => `${i}`);
+    const isLate = (value: string) => (ids[+value] as Buffer)[1] === held;
+    const late = all.filter(isLate);
+    const others = all.filter((value) => !isLate(value));
+    assert(late.length > 0 && others.length > 0);
+    assert.deepEqual(values(world), isSlow ? [...others, ...late] : all);
+    await world.stop();
+  }
+});
