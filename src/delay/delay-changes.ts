@@ -19,35 +19,29 @@ export class DelayChanges {
     this.#cluster = cluster;
   }
 
-  /** @throws RETRY_LATER while its partition is being read, NOT_OWNER when it is another node's */
-  mustOwn(id: Buffer): void {
-    this.#cluster.mustStand();
-    if (this.#cluster.isReady(id[1] as number)) return;
-    const is = this.#cluster.isOwn(id[1] as number);
-    const words = is ? 'the delay log is still being read' : 'another node has this partition';
-    throw coded(is ? 'RETRY_LATER' : 'NOT_OWNER', words);
-  }
-
   /** Whether it waits and is this node's. */
   isPending(id: Buffer): boolean {
     return this.#cluster.isOwn(id[1] as number) && !this.#hasEnded(id);
   }
 
-  /** What waits under an id; for what is not known the log is read to its end first. */
+  /**
+   * What waits under an id; for what is not known the log is read to its end first.
+   * @throws RETRY_LATER while its partition is being read, NOT_OWNER when it is another node's
+   */
   async find(id: Buffer): Promise<DelayRecord | undefined> {
-    this.mustOwn(id);
+    if (!this.#isReady(id)) throw await this.#refusal(id);
     const first = await this.#indexed(id);
     if (first !== undefined) return first;
     await this.#cluster.caughtUp(id[1] as number);
     return this.#indexed(id);
   }
 
-  /** Keeps a message from firing, so that it can be changed. */
+  /** Keeps a message from firing, so that it can be changed. @throws as find */
   async hold(id: Buffer): Promise<NearDelay | NotHeld> {
     const { loop } = this.#cluster;
     const before = loop.window.find(id);
     const record = before === undefined ? await this.find(id) : undefined;
-    this.mustOwn(id);
+    if (!this.#isReady(id)) throw await this.#refusal(id);
     const near = loop.window.find(id);
     if (near === undefined) {
       return record?.target === undefined ? 'notFound' : loop.hold(record);
@@ -75,6 +69,22 @@ export class DelayChanges {
       // What was applied took its place already; else it waits as before.
       if (held !== undefined) this.release(held);
     }
+  }
+
+  #isReady(id: Buffer): boolean {
+    this.#cluster.mustStand();
+    return this.#cluster.isReady(id[1] as number);
+  }
+
+  async #refusal(id: Buffer): Promise<Error> {
+    const partition = id[1] as number;
+    const isRead = coded('RETRY_LATER', 'the delay log is still being read');
+    if (this.#cluster.isOwn(partition)) return isRead;
+    const owner = await this.#cluster.owners.find(partition);
+    // It is about to be told so.
+    if (owner === this.#cluster.nodeId) return isRead;
+    const who = owner === undefined ? 'another node' : `node ${owner}`;
+    return coded('NOT_OWNER', `${who} has this partition of the delay log`);
   }
 
   async #indexed(id: Buffer): Promise<DelayRecord | undefined> {

@@ -10,6 +10,7 @@ import { type Clock, sleep, type Timer } from '../base/clock.ts';
 import { coded, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { DelayIndex } from './delay-index.ts';
+import { DelayOwners } from './delay-owners.ts';
 import {
   delayRecord,
   dueOf,
@@ -86,6 +87,7 @@ export class DelayCluster {
   readonly index: DelayIndex;
   readonly writes: DelayWrites;
   readonly loop: DueLoop;
+  readonly owners: DelayOwners;
   readonly #parts: DelayClusterParts;
   readonly #applier: LogApplier;
   readonly #own = new Map<number, Own>();
@@ -104,6 +106,8 @@ export class DelayCluster {
     this.index = index;
     index.onFailed = (error) => this.#fail(error);
     this.writes = new DelayWrites(publisher);
+    const { consumers } = parts;
+    this.owners = new DelayOwners({ consumers, clock, group: delayGroup, topic: delayTopic });
     this.#applier = new LogApplier(index);
     this.loop = new DueLoop({
       topic: delayTopic,
@@ -115,6 +119,10 @@ export class DelayCluster {
       work: (task) => void this.work(task),
       isReady: (partition) => this.isReady(partition),
     });
+  }
+
+  get nodeId(): string {
+    return this.#parts.clientId;
   }
 
   /** Messages that wait in this node's partitions. */

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MqpClient } from '../../sdk/ts/src/client.ts';
+import { connect, delaysReady } from '../support/connect.ts';
+import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
+import { readTopic } from '../support/kafka-read.ts';
+import { runCli } from '../support/run-cli.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { until } from '../support/wait.ts';
+
+const COUNT = 6;
+const names = Array.from({ length: 12 }, (_, i) => `series-${i}`);
+const patient = { timeoutMs: 60_000, everyMs: 200 };
+
+const listOf = async (client: MqpClient) =>
+  (await client.delayed.series.list({ limit: 100 })).series.map(({ series }) => series).sort();
+
+const ready = (server: TestServer, count: number) =>
+  until(async () => (await delaysReady(server)) === count, {
+    ...patient,
+    what: `${count} partitions are ready`,
+  });
+
+/** The outcome of a request, or the code and words it was refused with. */
+async function refusalOf(work: Promise<unknown>): Promise<{ code: string; message: string }> {
+  try {
+    await work;
+    return { code: 'OK', message: '' };
+  } catch (error) {
+    const { code, message } = error as { code: string; message: string };
+    return { code, message };
+  }
+}
+
+test('two nodes share series: who does not fire one names who does, and each number fires under one id', async (t) => {
+  const skip = skipWithoutKafka();
+  if (skip !== false) {
+    t.skip(skip);
+    return;
+  }
+  // A broker of its own: all nodes of one share the partitions of its delay log.
+  const broker = await startKafka({ heapMaxMib: 320 });
+  const brokers = { backend: 'kafka', kafkaBrokers: broker.address } as const;
+  const servers = await Promise.all([startServer(brokers), startServer(brokers)]);
+  await Promise.all(servers.map((server) => ready(server, 8)));
+  const [one, two] = await Promise.all(servers.map((server) => connect(server)));
+  assert(one !== undefined && two !== undefined);
+  const topic = uniqueTopic('series');
+  const config = { 'message.timestamp.type': 'LogAppendTime' };
+  await one.createTopic(topic, { partitions: 1, config });
+  const asked = { topic, value: 'v', every: { intervalMs: 1_000 }, count: COUNT };
+  const nodeOf = (client: MqpClient): string => client.node?.nodeId ?? '';
+
+  const owners = new Map<string, { client: MqpClient; other: MqpClient; nextMs: number }>();
+  for (const series of names) {
+    const request = { ...asked, series, missed: 'all' } as const;
+    const first = await refusalOf(one.delayed.series.cancel(series));
+    const [client, other] = first.code === 'NOT_OWNER' ? [two, one] : [one, two];
+    const refused = await refusalOf(other.delayed.series.schedule(request));
+    assert.equal(refused.code, 'NOT_OWNER');
+    assert.match(refused.message, new RegExp(`node ${nodeOf(client)}`));
+    const { nextMs } = await client.delayed.series.schedule(request);
+    owners.set(series, { client, other, nextMs });
+  }
+  const lists = [await listOf(one), await listOf(two)];
+  for (const list of lists) assert(list.length > 1, 'each node fires some');
+  assert.deepEqual(lists.flat().sort(), [...names].sort());
+
+  // What the wrong node refuses changes nothing; the right one does it.
+  const [gone] = [...owners].filter(([, { client }]) => client === two).map(([name]) => name);
+  assert(gone !== undefined);
+  const { message } = await refusalOf(one.delayed.series.cancel(gone));
+  assert.match(message, new RegExp(`node ${nodeOf(two)}`));
+  const cli = (server: TestServer | undefined) =>
+    runCli(['delay', 'series', 'cancel', gone, '--server', `127.0.0.1:${server?.mqp.port}`]);
+  const wrong = await cli(servers[0]);
+  assert.deepEqual([wrong.code, wrong.stdout], [1, '']);
+  assert.match(wrong.stderr, new RegExp(`NOT_OWNER.*node ${nodeOf(two)}`));
+  assert.equal((await cli(servers[1])).stdout, 'cancelled\n');
+  // A series without a name gets one that the node asked fires itself.
+  const unnamed = await two.delayed.series.schedule({ ...asked, count: 1 });
+  assert((await listOf(two)).includes(unnamed.series));
+
+  const fired = async (client: MqpClient) =>
+    ((await client.delayed.stats()) as unknown as { seriesFired: number }).seriesFired;
+  for (const client of [one, two]) {
+    await until(async () => (await fired(client)) >= 3, { ...patient, what: 'series fire' });
+  }
+  await two.close();
+  await servers[1]?.kill('SIGKILL');
+  await ready(servers[0] as TestServer, 16);
+  await until(async () => (await listOf(one)).length === 0, { ...patient, what: 'all are over' });
+
+  const ids = new Map<string, Set<string>>();
+  let twice = 0;
+  for (const { headers, mq, timestampMs } of await readTopic(broker.address, topic)) {
+    const header = (wanted: string) => headers.find(([name]) => name === wanted)?.[1].toString();
+    const [series = '', number = ''] = [header('mq-series'), header('mq-series-number')];
+    const name = `${series} ${number}`;
+    const dueMs = (owners.get(series)?.nextMs ?? 0) + (Number(number) - 1) * 1_000;
+    if (series !== unnamed.series) assert(timestampMs >= dueMs, `${name} is early`);
+    if (ids.has(name)) twice++;
+    ids.set(name, (ids.get(name) ?? new Set()).add(mq?.id ?? ''));
+  }
+  for (const [name, its] of ids) assert.equal(its.size, 1, `${name} has one id`);
+  const kept = names.filter((series) => series !== gone);
+  for (const series of kept) {
+    for (let number = 1; number <= COUNT; number++) assert(ids.has(`${series} ${number}`));
+  }
+  console.log(`fired=${ids.size} twice=${twice}`);
+  assert(twice <= kept.length, 'only what was on its way at the kill is made twice');
+  await one.close();
+});
