@@ -274,9 +274,15 @@ export class ConsumeEngine {
   #end(sub: Subscription, group: ConsumeGroup): void {
     group.remove(sub);
     this.#subs.remove(sub);
-    if (group.subs.length > 0 || this.#closed) return;
+    if (group.subs.length === 0 && !this.#closed) this.#leaveLater(group);
+  }
+
+  /** What failed is moved before the group is left: else it would be delivered once more. */
+  #leaveLater(group: ConsumeGroup): void {
     group.leaving = this.#clock.setTimer(() => {
-      if (group.subs.length === 0) void this.leave(group);
+      if (group.subs.length > 0) return;
+      if (group.isMoving) this.#leaveLater(group);
+      else void this.leave(group);
     }, limits.groupLingerMs);
   }
 

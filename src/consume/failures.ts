@@ -46,6 +46,9 @@ export class Failures {
   readonly #hooks: FailureHooks;
   readonly #first = new Map<number, number>();
   #undecided: Undecided[] = [];
+  /** Decided, and not begun: from `head` on. */
+  #queue: { readonly failure: Failure; readonly to: Leaving }[] = [];
+  #head = 0;
   #moving = 0;
   moved = 0;
   stuck = 0;
@@ -57,7 +60,21 @@ export class Failures {
 
   /** Messages that wait for a decision or are being moved. */
   get pending(): number {
-    return this.#undecided.length + this.#moving;
+    return this.#undecided.length + this.#moving + this.#queued;
+  }
+
+  /** Messages that are on their way to where they end, or come again. */
+  get moving(): number {
+    return this.#moving;
+  }
+
+  /** Whether any are on their way, or wait for their turn alone. */
+  get isMoving(): boolean {
+    return this.#moving + this.#queued > 0;
+  }
+
+  get #queued(): number {
+    return this.#queue.length - this.#head;
   }
 
   /** A leased message failed: it leaves its lease for what the policy says. */
@@ -162,15 +179,24 @@ export class Failures {
   }
 
   #move(failure: Failure, to: Leaving): void {
-    if (this.#moving >= MOVES_MAX) {
-      this.#wait(failure, 50);
-      return;
+    this.#queue.push({ failure, to });
+    this.#pump();
+  }
+
+  /** Of a partition that goes what is under way is waited for; the rest is the next owner's. */
+  #pump(): void {
+    while (this.#queued > 0 && this.#moving < MOVES_MAX && !this.#partition.isLeaving) {
+      const { failure, to } = this.#queue[this.#head++] as { failure: Failure; to: Leaving };
+      this.#moving++;
+      void this.#moveOne(failure, to).finally(() => {
+        this.#moving--;
+        this.#pump();
+        this.#hooks.onChanged(this.#partition);
+      });
     }
-    this.#moving++;
-    void this.#moveOne(failure, to).finally(() => {
-      this.#moving--;
-      this.#hooks.onChanged(this.#partition);
-    });
+    if (this.#head * 2 < this.#queue.length) return;
+    this.#queue = this.#queue.slice(this.#head);
+    this.#head = 0;
   }
 
   async #moveOne(failure: Failure, to: Leaving): Promise<void> {

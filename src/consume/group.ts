@@ -129,6 +129,11 @@ export class ConsumeGroup {
     return this.members.some((member) => member.failures.has(partition));
   }
 
+  /** Whether messages that failed are on their way to where they end, or come again. */
+  get isMoving(): boolean {
+    return this.members.some(({ failures }) => [...failures.values()].some((one) => one.isMoving));
+  }
+
   /** Partitions that this node reads for a subscription. */
   assignedOf(sub: Subscription): number {
     let count = 0;
@@ -176,6 +181,8 @@ export class ConsumeGroup {
   }
 
   #changed(): void {
+    // Another node may have left what it put off to this one, whose topic is not known here yet.
+    if (this.subs.length > 0) this.#refreshIn(TOPICS_MS);
     this.#dispatcher.setPartitions(this.partitions());
     for (const sub of this.subs) {
       const assigned = this.assignedOf(sub);

@@ -251,7 +251,9 @@ export class Membership {
     for (const partition of leaving) partition.isLeaving = true;
     this.#options.onPartitions();
     const until = clock.monotonic() + DRAIN_MS;
-    const isBusy = (p: ConsumePartition): boolean => !p.isClosed && p.window.leased > 0;
+    // What is moved and not acked for it would be there twice.
+    const isBusy = (p: ConsumePartition): boolean =>
+      !p.isClosed && (p.window.leased > 0 || (this.failures.get(p)?.moving ?? 0) > 0);
     while (leaving.some(isBusy) && clock.monotonic() < until) await sleep(clock, 20);
     try {
       await this.committer.flush(leaving);

@@ -19,6 +19,7 @@ import type { ConsumeShared } from './consume-shared.ts';
 import type { Failures } from './failures.ts';
 import type { MapStore } from './map-store.ts';
 import type { ConsumePartition } from './partition.ts';
+import { baseTopicOf } from './retry-record.ts';
 import { ownerHash } from './token.ts';
 
 /** Bytes of a map that stands in the commit itself. */
@@ -73,19 +74,38 @@ export class PartitionStart {
    * @throws as the backend does; ROLE_REFUSED for a secret that is not this node's
    */
   async begin(list: readonly TopicPartition[]): Promise<Started[]> {
-    const { member, backend, shared } = this.#options;
+    const { member, shared } = this.#options;
     const commits = await member.committed(list);
-    const unknown = commits.filter(({ offset }) => offset === undefined);
-    const positions =
-      unknown.length === 0 ? [] : await backend.positions(unknown, this.#options.start());
+    const positions = await this.#positions(commits);
     const started: Started[] = [];
-    for (const commit of commits) {
-      const at = commit.offset ?? positions[unknown.indexOf(commit)] ?? 0;
-      started.push(await this.#one(commit, at));
+    for (const [i, commit] of commits.entries()) {
+      started.push(await this.#one(commit, positions[i] as number));
     }
     await member.commit(started.map((one, i) => this.#claim(one, commits[i]?.metadata ?? '')));
     shared.stats.commits++;
     return started;
+  }
+
+  /** Floors: the committed ones, and where the group begins where there is none. */
+  async #positions(commits: readonly CommittedOffset[]): Promise<number[]> {
+    const { backend, group } = this.#options;
+    const floors = commits.map(({ offset }) => offset);
+    const begin = async (isRetry: boolean, at: Place): Promise<void> => {
+      const places = [...commits.entries()].filter(
+        ([i, { topic }]) =>
+          floors[i] === undefined && (baseTopicOf(topic, group) !== topic) === isRetry,
+      );
+      if (places.length === 0) return;
+      const found = await backend.positions(
+        places.map(([, place]) => place),
+        at,
+      );
+      for (const [n, [i]] of places.entries()) floors[i] = found[n] ?? 0;
+    };
+    await begin(false, this.#options.start());
+    // All that the group put off is its own, also what came before this node found the topic.
+    await begin(true, 'beginning');
+    return floors.map((floor) => floor ?? 0);
   }
 
   /** A partition with nothing acked above `floor`. */

@@ -94,3 +94,45 @@ test('what is out at a kill counts once more, and a hand-over names it with its 
   assert.deepEqual([row?.offset, row?.attempt, more.length], [0, 2, 0]);
   assert.notEqual(row?.run, 0);
 });
+
+test('what is on its way elsewhere is waited for when its partition goes, and what waits is left', async () => {
+  const cluster = clusterWith(3);
+  const under = takeOver(cluster, 'node-1');
+  const client = await under.subscribe();
+  const got = client.take();
+  let arrive = (): void => {};
+  under.policy.onMove = () => new Promise<void>((resolve) => (arrive = resolve));
+  under.policy.next = () => ({ kind: 'move' });
+  under.nack(got.slice(0, 1), { dead: true, reason: 'no' });
+  under.ack(got.slice(1));
+  await under.pass(200);
+  const [member] = cluster.members;
+  let isGone = false;
+  const revoked = member?.revoke([{ topic: 't', partition: 0 }]).then(() => {
+    isGone = true;
+  });
+  await under.pass(1_000);
+  assert.equal(isGone, false);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 0);
+  arrive();
+  await under.pass(100);
+  await revoked;
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 3, 'nobody gets it once more');
+});
+
+test('a group without consumers is left when what failed has been moved', async () => {
+  const cluster = clusterWith(1);
+  const under = takeOver(cluster, 'node-1');
+  const client = await under.subscribe();
+  let arrive = (): void => {};
+  under.policy.onMove = () => new Promise<void>((resolve) => (arrive = resolve));
+  under.policy.next = () => ({ kind: 'move' });
+  under.nack(client.take(), { dead: true, reason: 'no' });
+  under.engine.connectionLost(client.id);
+  await under.pass(20_000);
+  assert.equal(cluster.members.size, 1);
+  arrive();
+  await under.pass(20_000);
+  assert.equal(cluster.members.size, 0);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 1);
+});
