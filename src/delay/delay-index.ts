@@ -64,8 +64,7 @@ export class DelayIndex {
   #deletedUpTo = 0;
 
   private constructor(kv: KeyValueStore) {
-    const failed = (cause: unknown) => this.#failed(cause);
-    this.#kv = new MappedErrors(kv, { read: failed, write: failed });
+    this.#kv = new MappedErrors(kv, (cause) => this.#failed(cause));
   }
 
   /** Opens it, or, when it cannot be read, begins a new one: the log has everything. */

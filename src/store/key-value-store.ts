@@ -45,8 +45,6 @@ export interface KeyValueStore {
   get(key: Buffer): Promise<Buffer | undefined>;
   /** A consistent view of the moment of the call. */
   iterate(range: KeyRange, options?: IterateOptions): AsyncGenerator<KeyValueEntry>;
-  /** Deletes a range, not synced. */
-  deleteRange(range: KeyRange): Promise<void>;
   /** Gives deleted space back where the binding can be asked to; else it happens by itself. */
   compact(range: KeyRange): Promise<void>;
   close(): Promise<void>;

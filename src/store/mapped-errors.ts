@@ -7,21 +7,14 @@ import type {
   KeyValueStore,
 } from './key-value-store.ts';
 
-/** What is thrown in place of a binding's error. */
-export interface ErrorMaps {
-  read(error: unknown): unknown;
-  /** Absent: thrown as it is. */
-  write?(error: unknown): unknown;
-}
-
-/** A store whose errors are said in its owner's words. */
+/** A store whose errors are said in its owner's words: `words` gives what is thrown in place. */
 export class MappedErrors implements KeyValueStore {
   readonly #kv: KeyValueStore;
-  readonly #maps: Required<ErrorMaps>;
+  readonly #words: (error: unknown) => unknown;
 
-  constructor(kv: KeyValueStore, { read, write = (error) => error }: ErrorMaps) {
+  constructor(kv: KeyValueStore, words: (error: unknown) => unknown) {
     this.#kv = kv;
-    this.#maps = { read, write };
+    this.#words = words;
   }
 
   get driver(): KeyValueStore['driver'] {
@@ -29,42 +22,34 @@ export class MappedErrors implements KeyValueStore {
   }
 
   write(ops: readonly KeyValueOp[], options: { sync: boolean }): Promise<void> {
-    return this.#writing(() => this.#kv.write(ops, options));
+    return this.#call(() => this.#kv.write(ops, options));
   }
 
-  async get(key: Buffer): Promise<Buffer | undefined> {
-    try {
-      return await this.#kv.get(key);
-    } catch (error) {
-      throw this.#maps.read(error);
-    }
+  get(key: Buffer): Promise<Buffer | undefined> {
+    return this.#call(() => this.#kv.get(key));
   }
 
   async *iterate(range: KeyRange, options?: IterateOptions): AsyncGenerator<KeyValueEntry> {
     try {
       yield* this.#kv.iterate(range, options);
     } catch (error) {
-      throw this.#maps.read(error);
+      throw this.#words(error);
     }
   }
 
-  deleteRange(range: KeyRange): Promise<void> {
-    return this.#writing(() => this.#kv.deleteRange(range));
-  }
-
   compact(range: KeyRange): Promise<void> {
-    return this.#writing(() => this.#kv.compact(range));
+    return this.#call(() => this.#kv.compact(range));
   }
 
   close(): Promise<void> {
     return this.#kv.close();
   }
 
-  async #writing(task: () => Promise<void>): Promise<void> {
+  async #call<T>(call: () => Promise<T>): Promise<T> {
     try {
-      await task();
+      return await call();
     } catch (error) {
-      throw this.#maps.write(error);
+      throw this.#words(error);
     }
   }
 }

@@ -6,7 +6,7 @@ import { HighWaterMark, type MarkState, readMark } from './high-water-mark.ts';
 import { KeyValueLaneStore } from './key-value-lane-store.ts';
 import type { KeyValueStore } from './key-value-store.ts';
 import { ANCHOR_KEY, kindRange, packU64, sealed } from './keys.ts';
-import { laneReads } from './lane-reads.ts';
+import { laneErrors } from './lane-errors.ts';
 import type { LaneStore, LaneStoreOptions } from './lane-store.ts';
 import { openKeyValueStore } from './open-key-value-store.ts';
 import { asCorrupt, FIRST_SEQUENCE, recover } from './recovery.ts';
@@ -27,7 +27,7 @@ export function openLaneStore(options: LaneStoreOptions): Promise<LaneStore> {
 export async function openKeyValueLaneStore(options: LaneStoreOptions): Promise<KeyValueLaneStore> {
   const { lane, crc32c } = options;
   const { kv: opened, mark, storeFolder } = await openProvable(options);
-  const kv = laneReads(new WriteQueue(opened), lane);
+  const kv = laneErrors(new WriteQueue(opened), lane);
   try {
     const chunks = new KeyValueChunkLog(kv, lane, crc32c);
     const recovered = await recover({ kv, chunks, lane, crc32c, mark: mark ?? NOTHING });
@@ -97,7 +97,8 @@ export async function openProvable(options: LaneStoreOptions): Promise<Provable>
 
 function openError(options: LaneStoreOptions, error: unknown): CodedError {
   const words = causes(error).join(': ');
-  if (/lock/i.test(words)) {
+  // RocksDB's two ways to say it: of another process, and of this one.
+  if (/\block (file|hold)\b/i.test(words)) {
     const message = `lane ${options.lane}: another process has ${options.folder} open`;
     return coded('STORE_LOCKED', message, { cause: error, hint: 'stop the other node first' });
   }

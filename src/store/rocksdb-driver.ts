@@ -19,7 +19,6 @@ interface Binding {
   get(key: Buffer, options: object, done: Done<Buffer>): void;
   batch(): BindingBatch;
   iterator(options: object): BindingIterator;
-  clear(options: object, done: Done): void;
   compactRange(from: Buffer, to: Buffer, done: Done): void;
 }
 
@@ -99,11 +98,6 @@ class RocksdbStore implements KeyValueStore {
       });
       return { next: () => step(iterator), end: () => call((done) => iterator.end(done)) };
     });
-  }
-
-  deleteRange(range: KeyRange): Promise<void> {
-    const { from: gte, to: lt } = range;
-    return this.#calls.run(() => call((done) => this.#db.clear({ gte, lt }, done)));
   }
 
   compact(range: KeyRange): Promise<void> {

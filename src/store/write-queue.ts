@@ -47,10 +47,6 @@ export class WriteQueue implements KeyValueStore {
     return this.#kv.iterate(range, options);
   }
 
-  deleteRange(range: KeyRange): Promise<void> {
-    return this.#kv.deleteRange(range);
-  }
-
   compact(range: KeyRange): Promise<void> {
     return this.#kv.compact(range);
   }

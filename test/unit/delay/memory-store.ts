@@ -37,12 +37,6 @@ export class MemoryStore implements KeyValueStore {
     for (const entry of entries) yield entry;
   }
 
-  async deleteRange({ from, to }: KeyRange): Promise<void> {
-    for await (const { key } of this.iterate({ from, to })) {
-      this.#entries.delete(key.toString('latin1'));
-    }
-  }
-
   async compact(): Promise<void> {}
   async close(): Promise<void> {}
 }

@@ -81,16 +81,16 @@ for (const driver of drivers) {
     await store.close();
   });
 
-  test(`${driver}: a deleted range is gone, what lies beside it stays`, async (t) => {
+  test(`${driver}: what was deleted is gone after a compaction, what lies beside it stays`, async (t) => {
     const folder = await tempFolder(t);
     const store = await openKeyValueStore({ folder, createIfMissing: true, driver });
     await store.write(
       ['a', 'b', 'c', 'd'].map((key) => entry(key)),
       { sync: false },
     );
-    const range = { from: Buffer.from('b'), to: Buffer.from('d') };
-    await store.deleteRange(range);
-    await store.compact(range);
+    const deleted = ['b', 'c'].map((key) => ({ key: Buffer.from(key), value: undefined }));
+    await store.write(deleted, { sync: false });
+    await store.compact({ from: Buffer.from('b'), to: Buffer.from('d') });
     assert.deepEqual(await keysOf(store), ['a', 'd']);
     await store.close();
   });

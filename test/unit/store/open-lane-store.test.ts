@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { cp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { systemClock } from '../../../src/base/clock.ts';
 import { codeOf, messageOf } from '../../../src/base/errors.ts';
@@ -235,6 +235,31 @@ for (const driver of drivers) {
     await cp(folder, bare, { recursive: true });
     await rm(join(bare, 'store'), { recursive: true });
     await refused(bare, driver, /a store that reaches sequence 15, found none/);
+  });
+
+  test(`${driver}: a damaged table is refused as that wherever it is damaged, or changes nothing`, async (t) => {
+    const folder = await laneWith(t, driver, 3);
+    await (await open(folder, driver)).close();
+    const [table] = await filesOf(folder, /\.sst$/);
+    assert(table !== undefined);
+    const { size } = await stat(table);
+    const step = Math.ceil(size / 15);
+    let refusals = 0;
+    for (let at = 0; at < size; at += step) {
+      const copy = join(await tempFolder(t), '3');
+      await cp(folder, copy, { recursive: true });
+      await flip(join(copy, 'store', basename(table)), at);
+      try {
+        const store = await open(copy, driver);
+        assert.deepEqual(await unconfirmedOf(store), named(7n, 1, 15), `byte ${at}`);
+        await store.close();
+      } catch (error) {
+        assert.equal(codeOf(error), 'STORE_CORRUPT', `byte ${at}: ${messageOf(error)}`);
+        assert.match(messageOf(error), /^lane 3: expected /);
+        refusals++;
+      }
+    }
+    assert(refusals > 0);
   });
 
   test(`${driver}: a store that another has open is refused as locked`, async (t) => {
