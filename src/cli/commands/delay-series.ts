@@ -2,8 +2,8 @@ import type { DelayOutcome } from '../../../protocol/src/delayed.ts';
 import type { ScheduleSeries, SeriesEvery, SeriesInfo } from '../../../protocol/src/series.ts';
 import type { MqpClient } from '../../../sdk/ts/src/client.ts';
 import { coded } from '../../base/errors.ts';
-import { didYouMean } from '../../config/nearest.ts';
 import { formatDuration } from '../../config/units.ts';
+import { actionOf } from '../action.ts';
 import type { Command } from '../command.ts';
 import { timeOf } from '../due-option.ts';
 import { exitCodes } from '../exit-code.ts';
@@ -82,7 +82,7 @@ export const delaySeriesCommand: Command = {
   async run(argv) {
     const { options: own, words } = readCommandLine(argv, options);
     const [action, word, ...others] = words;
-    const work = await actionOf(action)(own, word);
+    const work = await actionOf('delay series', actions, action)(own, word);
     if (others.length > 0) throw coded('USAGE', `delay series ${action} takes no ${others[0]}`);
     return withNode(own, work);
   },
@@ -92,14 +92,6 @@ type Work = (client: MqpClient) => Promise<number>;
 type Action = (own: SeriesOptions, word: string | undefined) => Promise<Work>;
 
 const actions: Readonly<Record<string, Action>> = { add, list, cancel };
-
-function actionOf(name: string | undefined): Action {
-  const action = name !== undefined && Object.hasOwn(actions, name) ? actions[name] : undefined;
-  if (action !== undefined) return action;
-  const all = Object.keys(actions);
-  if (name === undefined) throw coded('USAGE', `delay series needs one of ${all.join(', ')}`);
-  throw coded('USAGE', `unknown action delay series ${name}${didYouMean(name, all)}`);
-}
 
 async function add(own: SeriesOptions, topic: string | undefined): Promise<Work> {
   if (topic === undefined) throw coded('USAGE', 'delay series add takes a TOPIC');

@@ -1,8 +1,8 @@
 import type { Delayed, DelayedRef, DelayOutcome } from '../../../protocol/src/delayed.ts';
 import type { MqpClient } from '../../../sdk/ts/src/client.ts';
 import { coded } from '../../base/errors.ts';
-import { didYouMean } from '../../config/nearest.ts';
 import { parseDuration } from '../../config/units.ts';
+import { actionOf } from '../action.ts';
 import type { Command } from '../command.ts';
 import { timeOf } from '../due-option.ts';
 import { exitCodes } from '../exit-code.ts';
@@ -51,7 +51,7 @@ export const delayCommand: Command = {
   async run(argv) {
     const { options: own, words } = readCommandLine(argv, options);
     const [action, id, ...others] = words;
-    const work = actionOf(action);
+    const work = actionOf('delay', actions, action, ['series']);
     if (others.length > 0) throw coded('USAGE', `delay ${action} takes one id at most`);
     return withNode(own, (client) => work(client, own, id));
   },
@@ -60,14 +60,6 @@ export const delayCommand: Command = {
 type Action = (client: MqpClient, own: DelayOptions, id: string | undefined) => Promise<number>;
 
 const actions: Readonly<Record<string, Action>> = { list, show, cancel, move, stats };
-
-function actionOf(name: string | undefined): Action {
-  const action = name !== undefined && Object.hasOwn(actions, name) ? actions[name] : undefined;
-  if (action !== undefined) return action;
-  const all = [...Object.keys(actions), 'series'];
-  if (name === undefined) throw coded('USAGE', `delay needs one of ${all.join(', ')}`);
-  throw coded('USAGE', `unknown action delay ${name}${didYouMean(name, all)}`);
-}
 
 async function list(client: MqpClient, own: DelayOptions): Promise<number> {
   const { topic, from, to, limit, cursor } = own;

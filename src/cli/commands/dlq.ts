@@ -10,7 +10,7 @@ import {
 import type { MqpClient } from '../../../sdk/ts/src/client.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
 import { coded } from '../../base/errors.ts';
-import { didYouMean } from '../../config/nearest.ts';
+import { actionOf } from '../action.ts';
 import type { Command } from '../command.ts';
 import { deadFilterOf, deadFilterOptions } from '../dlq/dead-filter.ts';
 import { letterJson, letterPage, letterTable } from '../dlq/letter-text.ts';
@@ -52,7 +52,7 @@ export const dlqCommand: Command = {
   async run(argv) {
     const { options: own, words } = readCommandLine(argv, options);
     const [action, topic, ...more] = words;
-    const work = actionOf(action);
+    const work = actionOf('dlq', actions, action);
     if (topic === undefined || more.length > 0) throw coded('USAGE', `dlq ${action} takes a topic`);
     if (own.group === undefined) throw coded('USAGE', `dlq ${action} needs --group GROUP`);
     const of = { topic, group: own.group };
@@ -66,14 +66,6 @@ type Wanted = DeadLettersOf & { readonly filter: DeadFilter };
 type Action = (client: MqpClient, own: DlqOptions, wanted: Wanted) => Promise<number>;
 
 const actions: Readonly<Record<string, Action>> = { list, show, redrive, purge };
-
-function actionOf(name: string | undefined): Action {
-  const action = name !== undefined && Object.hasOwn(actions, name) ? actions[name] : undefined;
-  if (action !== undefined) return action;
-  if (name === undefined)
-    throw coded('USAGE', `dlq needs one of ${Object.keys(actions).join(', ')}`);
-  throw coded('USAGE', `unknown action dlq ${name}${didYouMean(name, Object.keys(actions))}`);
-}
 
 async function* lettersOf(
   client: MqpClient,

@@ -1,7 +1,7 @@
 import type { GroupDescription } from '../../../protocol/src/groups.ts';
 import type { GroupPlace } from '../../../sdk/ts/src/group-admin.ts';
 import { coded } from '../../base/errors.ts';
-import { didYouMean } from '../../config/nearest.ts';
+import { actionOf } from '../action.ts';
 import type { Command } from '../command.ts';
 import { exitCodes } from '../exit-code.ts';
 import { type ServerOptions, serverOptions, withNode } from '../node-client.ts';
@@ -37,7 +37,7 @@ export const groupCommand: Command = {
   async run(argv) {
     const { options: own, words } = readCommandLine(argv, options);
     const [action, ...names] = words;
-    const work = actionOf(action);
+    const work = actionOf('group', actions, action);
     const wanted = action === 'list' ? 0 : 1;
     if (names.length !== wanted) {
       const form = wanted === 0 ? 'takes no name (but --prefix)' : 'takes one GROUP';
@@ -56,14 +56,6 @@ const actions: Readonly<Record<string, (own: GroupOptions, group: string) => Pro
   reset,
   delete: (own, group) => change(own, group, 'deleted', (client) => client.groups.delete(group)),
 };
-
-function actionOf(name: string | undefined) {
-  const action = name !== undefined && Object.hasOwn(actions, name) ? actions[name] : undefined;
-  if (action !== undefined) return action;
-  const names = Object.keys(actions);
-  if (name === undefined) throw coded('USAGE', `group needs one of ${names.join(', ')}`);
-  throw coded('USAGE', `unknown action group ${name}${didYouMean(name, names)}`);
-}
 
 async function list(own: GroupOptions): Promise<void> {
   const groups = await withNode(own as ServerOptions, (client) => client.groups.list(own.prefix));

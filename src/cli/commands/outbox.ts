@@ -1,8 +1,8 @@
 import { systemClock } from '../../base/clock.ts';
 import { coded } from '../../base/errors.ts';
-import { didYouMean } from '../../config/nearest.ts';
 import { formatDuration, readableBytes } from '../../config/units.ts';
 import type { LaneStore } from '../../store/lane-store.ts';
+import { actionOf } from '../action.ts';
 import type { Command } from '../command.ts';
 import { configFileOption, splitConfigFlags } from '../config-flags.ts';
 import { exitCodes } from '../exit-code.ts';
@@ -52,7 +52,7 @@ export const outboxCommand: Command = {
   async run(argv) {
     const { options: own, words } = readCommandLine(argv, options);
     const [action, ...rest] = words;
-    const work = actionOf(action);
+    const work = actionOf('outbox', actions, action);
     if (rest.length !== (action === 'relane' ? 1 : 0)) {
       throw coded('USAGE', action === 'relane' ? 'outbox relane takes one N' : 'too many words');
     }
@@ -73,14 +73,6 @@ const actions: Readonly<Record<string, (context: Context, word: string) => Promi
   export: exportMessages,
   relane,
 };
-
-function actionOf(name: string | undefined) {
-  const action = name !== undefined && Object.hasOwn(actions, name) ? actions[name] : undefined;
-  if (action !== undefined) return action;
-  const known = Object.keys(actions);
-  if (name === undefined) throw coded('USAGE', `outbox needs one of ${known.join(', ')}`);
-  throw coded('USAGE', `unknown action outbox ${name}${didYouMean(name, known)}`);
-}
 
 function dataDirOf(file: string | undefined): string {
   const argv = file === undefined ? [] : [`--config=${file}`];

@@ -1,6 +1,6 @@
 import type { TopicDescription } from '../../../sdk/ts/src/types.ts';
 import { coded } from '../../base/errors.ts';
-import { didYouMean } from '../../config/nearest.ts';
+import { actionOf } from '../action.ts';
 import type { Command } from '../command.ts';
 import { exitCodes } from '../exit-code.ts';
 import { type ServerOptions, serverOptions, withNode } from '../node-client.ts';
@@ -36,7 +36,7 @@ export const topicCommand: Command = {
     const { options: own, words } = readCommandLine(argv, options);
     const [action, ...names] = words;
     const wanted = action === 'list' ? 0 : 1;
-    const work = actionOf(action);
+    const work = actionOf('topic', actions, action);
     if (names.length !== wanted) {
       const form = wanted === 0 ? 'takes no name (but --prefix)' : 'takes one name';
       throw coded('USAGE', `topic ${action} ${form}`);
@@ -51,13 +51,6 @@ const actions: Readonly<Record<string, (own: TopicOptions, name: string) => Prom
   list: (own) => list(own),
   describe,
 };
-
-function actionOf(name: string | undefined) {
-  const action = name !== undefined && Object.hasOwn(actions, name) ? actions[name] : undefined;
-  if (action !== undefined) return action;
-  if (name === undefined) throw coded('USAGE', 'topic needs one of create, list, describe');
-  throw coded('USAGE', `unknown action topic ${name}${didYouMean(name, Object.keys(actions))}`);
-}
 
 async function create(own: TopicOptions, name: string): Promise<void> {
   const config = Object.fromEntries(own.config.map(settingOf));
