@@ -20,7 +20,8 @@ export class Rig {
 
   /** Starts a broker, or takes the one at `given`. */
   static async open(given: string | undefined): Promise<Rig> {
-    const broker = given === undefined ? await createKafka({ heapMaxMib }) : undefined;
+    const broker =
+      given === undefined ? await createKafka({ heapMaxMib, isMeasured: true }) : undefined;
     if (broker) process.once('exit', () => broker.killNow());
     await broker?.start();
     const brokers = given ?? broker?.address ?? '';
