@@ -22,7 +22,8 @@ export function helpOf(command: Command): string {
   const rows = Object.entries(command.options).map(([name, spec]) => {
     const value = spec.kind === 'boolean' ? '' : ` ${spec.value ?? valueName(spec.choices)}`;
     const fallback = spec.fallback === undefined ? '' : ` (default ${spec.fallback})`;
-    return [`--${name}${value}`, `${spec.description}${fallback}`] as const;
+    const of = spec.of === undefined ? '' : `${spec.of.join(', ')}: `;
+    return [`--${name}${value}`, `${of}${spec.description}${fallback}`] as const;
   });
   rows.push(['--help', 'Print this.']);
   parts.push(`Options:\n${columns(rows)}`);

@@ -80,7 +80,8 @@ export async function withNode<T>(
 function unreachable(server: string, error: MqpError, isTls: boolean): Error {
   let root: Error = error;
   while (root.cause instanceof Error) root = root.cause;
-  const reason = root.message.split('\n')[0] ?? '';
+  // From 24 on, Node adds how to start it: our hint says what there is to do here.
+  const reason = root.message.split('\n')[0]?.replace(/; if the root CA .*/, '') ?? '';
   const hint = hintOn(`${codeOf(root)} ${reason}`, isTls);
   return coded('UNREACHABLE', `cannot reach a node at ${server}: ${reason}`, {
     cause: error,

@@ -10,6 +10,8 @@ export type OptionKind = 'text' | 'list' | 'count' | 'bytes' | 'duration' | 'cho
 export interface OptionSpec {
   readonly kind: OptionKind;
   readonly description: string;
+  /** The actions of the command that it is for, and that begin its help; absent: all. */
+  readonly of?: readonly string[];
   /** What stands for the value in the help, such as `HOST:PORT`. */
   readonly value?: string;
   /** As the user would write it. */
@@ -51,7 +53,8 @@ export interface CommandLine<S extends OptionSpecs> {
 
 /**
  * Reads a command's options and words: sizes to bytes, durations to milliseconds.
- * @throws CodedError `USAGE`, with the nearest name for an option that does not exist
+ * @throws CodedError `USAGE`, with the nearest name for an option that does not exist, and with the
+ * actions for one that is not of the first word
  */
 export function readCommandLine<const S extends OptionSpecs>(
   argv: readonly string[],
@@ -69,6 +72,7 @@ export function readCommandLine<const S extends OptionSpecs>(
   });
   const values: Record<string, unknown> = {};
   const words: string[] = [];
+  const given: [rawName: string, spec: OptionSpec][] = [];
   for (const [name, spec] of Object.entries(specs)) {
     if (spec.kind === 'list') values[name] = [];
     else if (spec.kind === 'boolean') values[name] = false;
@@ -79,11 +83,19 @@ export function readCommandLine<const S extends OptionSpecs>(
     if (token.kind !== 'option') continue;
     const spec = Object.hasOwn(specs, token.name) ? specs[token.name] : undefined;
     if (spec === undefined) throw unknownOption(token.rawName, specs);
+    given.push([token.rawName, spec]);
     const value = readToken(token, spec);
     if (spec.kind === 'list') (values[token.name] as string[]).push(String(value));
     else values[token.name] = value;
   }
+  for (const [rawName, { of }] of given) refuseForeign(rawName, of, words[0]);
   return { options: values as OptionValues<S>, words };
+}
+
+/** An option that would be passed over in silence, such as `--due` of a list. */
+function refuseForeign(rawName: string, of: readonly string[] | undefined, action?: string): void {
+  if (of === undefined || action === undefined || of.includes(action)) return;
+  throw coded('USAGE', `${rawName} is for ${of.join(', ')}, not for ${action}`);
 }
 
 /** A usage error for an option nobody knows. */

@@ -25,9 +25,19 @@ const options = {
   group: { kind: 'text', value: 'GROUP', description: 'The group that gave the messages up.' },
   ...deadFilterOptions,
   limit: { kind: 'count', minimum: 1, value: 'N', description: 'At most so many.' },
-  rate: { kind: 'count', minimum: 1, value: 'N', description: 'redrive: messages a second.' },
-  'dry-run': { kind: 'boolean', description: 'redrive, purge: only count.' },
-  yes: { kind: 'boolean', description: 'purge: without it only counts, as with --dry-run.' },
+  rate: {
+    kind: 'count',
+    minimum: 1,
+    value: 'N',
+    of: ['redrive'],
+    description: 'messages a second.',
+  },
+  'dry-run': { kind: 'boolean', of: ['redrive', 'purge'], description: 'only count.' },
+  yes: {
+    kind: 'boolean',
+    of: ['purge'],
+    description: 'without it only counts, as with --dry-run.',
+  },
   json: { kind: 'boolean', description: 'Print JSON, an object a line.' },
 } as const;
 

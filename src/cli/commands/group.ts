@@ -10,13 +10,14 @@ import { print, printJson, tableOf } from '../output.ts';
 
 const options = {
   ...serverOptions,
-  prefix: { kind: 'text', value: 'TEXT', description: 'list: only names that begin so.' },
-  topic: { kind: 'text', value: 'TOPIC', description: 'reset: in this topic; needed.' },
-  partition: { kind: 'count', value: 'N', description: 'reset: in this partition alone.' },
+  prefix: { kind: 'text', value: 'TEXT', of: ['list'], description: 'only names that begin so.' },
+  topic: { kind: 'text', value: 'TOPIC', of: ['reset'], description: 'in this topic; needed.' },
+  partition: { kind: 'count', value: 'N', of: ['reset'], description: 'in this partition alone.' },
   to: {
     kind: 'text',
     value: 'beginning|end|OFFSET|TIME',
-    description: 'reset: where to go on; TIME is ISO 8601; needed.',
+    of: ['reset'],
+    description: 'where to go on; TIME is ISO 8601; needed.',
   },
   json: { kind: 'boolean', description: 'Print JSON, an object a line.' },
 } as const;

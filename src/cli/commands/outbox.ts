@@ -25,7 +25,8 @@ const options = {
     kind: 'choice',
     choices: ['all', 'waiting', 'undeliverable', 'parked'],
     fallback: 'all',
-    description: 'export: which messages.',
+    of: ['export'],
+    description: 'which messages.',
   },
   json: { kind: 'boolean', description: 'Print JSON, an object a line.' },
 } as const;

@@ -9,19 +9,27 @@ import { print, printJson, tableOf } from '../output.ts';
 
 const options = {
   ...serverOptions,
-  partitions: { kind: 'count', minimum: 1, value: 'N', description: 'create: its partitions.' },
+  partitions: {
+    kind: 'count',
+    minimum: 1,
+    value: 'N',
+    of: ['create'],
+    description: 'its partitions.',
+  },
   'replication-factor': {
     kind: 'count',
     minimum: 1,
     value: 'N',
-    description: 'create: copies of each partition.',
+    of: ['create'],
+    description: 'copies of each partition.',
   },
   config: {
     kind: 'list',
     value: 'NAME=VALUE',
-    description: 'create: a setting of the backend, such as retention.ms=3600000; repeatable.',
+    of: ['create'],
+    description: 'a setting of the backend, such as retention.ms=3600000; repeatable.',
   },
-  prefix: { kind: 'text', value: 'TEXT', description: 'list: only names that begin so.' },
+  prefix: { kind: 'text', value: 'TEXT', of: ['list'], description: 'only names that begin so.' },
   json: { kind: 'boolean', description: 'Print JSON, an object a line.' },
 } as const;
 

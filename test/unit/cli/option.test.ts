@@ -59,6 +59,18 @@ test('what cannot be read is refused with what is allowed', () => {
   assert.match(refusal('--partition'), /--partition needs a value/);
 });
 
+test('an option of another action is refused with those that it is for', () => {
+  const of = {
+    ...specs,
+    due: { kind: 'text', of: ['move', 'show'], description: 'when' },
+  } as const;
+  assert.equal(readCommandLine(['move', 'x', '--due', '5'], of).options.due, '5');
+  assert.equal(readCommandLine(['--due', '5', 'show'], of).options.due, '5');
+  const foreign = () => readCommandLine(['list', '--due=5'], of);
+  assert.throws(foreign, { code: 'USAGE', message: '--due is for move, show, not for list' });
+  assert.doesNotThrow(() => readCommandLine(['list'], of));
+});
+
 test('an unknown option is refused with the nearest name', () => {
   assert.match(refusal('--heade', 'a=1'), /unknown option --heade \(did you mean --header\?\)/);
   assert.match(refusal('-x'), /unknown option -x/);
