@@ -215,7 +215,8 @@ export class ConsumeGroup {
 
   /** Finds the topics of all subscriptions, and tells the clusters what changed. */
   async #refresh(): Promise<void> {
-    if (this.#closed) return;
+    // Who comes back within the linger finds the partitions as they were.
+    if (this.#closed || this.subs.length === 0) return;
     const prefixes = [
       ...new Set(this.subs.filter((s) => s.topics === undefined).map((s) => s.prefix)),
     ];

@@ -136,3 +136,16 @@ test('a group without consumers is left when what failed has been moved', async 
   assert.equal(cluster.members.size, 0);
   assert.equal(cluster.commits.get('g/t/0')?.offset, 1);
 });
+
+test('a group whose last consumer has just gone keeps its partitions for a while', async () => {
+  const cluster = clusterWith(1);
+  const under = takeOver(cluster, 'node-1');
+  const client = await under.subscribe();
+  const [member] = cluster.members;
+  member?.lose();
+  under.engine.connectionLost(client.id);
+  let asked = 0;
+  if (member !== undefined) member.setTopics = () => void asked++;
+  await under.pass(2_000);
+  assert.equal(asked, 0, 'the topics of nobody are not asked for');
+});
