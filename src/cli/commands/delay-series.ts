@@ -31,7 +31,8 @@ const options = {
   cron: {
     kind: 'text',
     value: 'RULE',
-    description: "add: minute hour day month weekday, such as '0 3 * * *'.",
+    of: ['add'],
+    description: "minute hour day month weekday, such as '0 3 * * *'.",
   },
   'time-zone': {
     kind: 'text',
