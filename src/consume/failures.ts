@@ -58,11 +58,6 @@ export class Failures {
     this.#hooks = hooks;
   }
 
-  /** Messages that wait for a decision or are being moved. */
-  get pending(): number {
-    return this.#undecided.length + this.#moving + this.#queued;
-  }
-
   /** Messages that are on their way to where they end, or come again. */
   get moving(): number {
     return this.#moving;

@@ -18,7 +18,7 @@ import { LeaseWindow } from './lease-window.ts';
 import type { MapStore } from './map-store.ts';
 import { ConsumePartition } from './partition.ts';
 import { PartitionStart, type Started } from './partition-start.ts';
-import { baseTopicOf, retriesOf } from './retry-record.ts';
+import { isRetryTopic, retriesOf } from './retry-record.ts';
 import type { ConsumeMode } from './settle.ts';
 import { NO_WAIT } from './window-state.ts';
 
@@ -224,14 +224,9 @@ export class Membership {
     else {
       const attemptsOf = (part: NotedRecords) => retriesOf(part, group).attempts;
       void this.#ids
-        .before(partition, floor, ids, this.#isRetry(topic) ? attemptsOf : undefined)
+        .before(partition, floor, ids, isRetryTopic(topic, group) ? attemptsOf : undefined)
         .then(() => this.#fetch(partition));
     }
-  }
-
-  /** The topic brings what the group put off. */
-  #isRetry(topic: string): boolean {
-    return baseTopicOf(topic, this.#options.group) !== topic;
   }
 
   #fetch(partition: ConsumePartition): void {
@@ -298,7 +293,7 @@ export class Membership {
     }
     const { shared, dedupe, onStock, group } = this.#options;
     const { window } = partition;
-    const isRetry = this.#isRetry(batch.topic);
+    const isRetry = isRetryTopic(batch.topic, group);
     const retries = isRetry ? retriesOf(batch, group) : undefined;
     const bytes = batch.records.length;
     partition.wanted = Math.max(0, partition.wanted - bytes);

@@ -19,7 +19,7 @@ import type { ConsumeShared } from './consume-shared.ts';
 import type { Failures } from './failures.ts';
 import type { MapStore } from './map-store.ts';
 import type { ConsumePartition } from './partition.ts';
-import { baseTopicOf } from './retry-record.ts';
+import { isRetryTopic } from './retry-record.ts';
 import { ownerHash } from './token.ts';
 
 /** Bytes of a map that stands in the commit itself. */
@@ -76,36 +76,32 @@ export class PartitionStart {
   async begin(list: readonly TopicPartition[]): Promise<Started[]> {
     const { member, shared } = this.#options;
     const commits = await member.committed(list);
-    const positions = await this.#positions(commits);
+    const floors = await this.#floors(commits);
     const started: Started[] = [];
-    for (const [i, commit] of commits.entries()) {
-      started.push(await this.#one(commit, positions[i] as number));
-    }
+    for (const commit of commits) started.push(await this.#one(commit, floors.get(commit) ?? 0));
     await member.commit(started.map((one, i) => this.#claim(one, commits[i]?.metadata ?? '')));
     shared.stats.commits++;
     return started;
   }
 
-  /** Floors: the committed ones, and where the group begins where there is none. */
-  async #positions(commits: readonly CommittedOffset[]): Promise<number[]> {
+  /** What is committed, and where the group begins where nothing is. */
+  async #floors(commits: readonly CommittedOffset[]): Promise<Map<CommittedOffset, number>> {
     const { backend, group } = this.#options;
-    const floors = commits.map(({ offset }) => offset);
-    const begin = async (isRetry: boolean, at: Place): Promise<void> => {
-      const places = [...commits.entries()].filter(
-        ([i, { topic }]) =>
-          floors[i] === undefined && (baseTopicOf(topic, group) !== topic) === isRetry,
-      );
+    const floors = new Map(commits.map((commit) => [commit, commit.offset ?? 0]));
+    const begin = async (places: readonly CommittedOffset[], at: Place): Promise<void> => {
       if (places.length === 0) return;
-      const found = await backend.positions(
-        places.map(([, place]) => place),
-        at,
-      );
-      for (const [n, [i]] of places.entries()) floors[i] = found[n] ?? 0;
+      const positions = await backend.positions(places, at);
+      for (const [i, place] of places.entries()) floors.set(place, positions[i] ?? 0);
     };
-    await begin(false, this.#options.start());
+    const unknown = commits.filter(({ offset }) => offset === undefined);
+    const isRetry = ({ topic }: TopicPartition): boolean => isRetryTopic(topic, group);
+    await begin(
+      unknown.filter((place) => !isRetry(place)),
+      this.#options.start(),
+    );
     // All that the group put off is its own, also what came before this node found the topic.
-    await begin(true, 'beginning');
-    return floors.map((floor) => floor ?? 0);
+    await begin(unknown.filter(isRetry), 'beginning');
+    return floors;
   }
 
   /** A partition with nothing acked above `floor`. */

@@ -25,6 +25,11 @@ export function retryTopicOf(topic: string, group: string): string | undefined {
   return name.length > NAME_MAX ? undefined : name;
 }
 
+/** Whether a topic brings what the group itself put off. */
+export function isRetryTopic(topic: string, group: string): boolean {
+  return baseTopicOf(topic, group) !== topic;
+}
+
 /** The topic whose messages a group's own retry topic holds; any other topic is its own. */
 export function baseTopicOf(topic: string, group: string): string {
   const suffix = suffixOf(group);
