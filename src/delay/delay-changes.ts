@@ -78,11 +78,11 @@ export class DelayChanges {
 
   async #refusal(id: Buffer): Promise<Error> {
     const partition = id[1] as number;
-    const isRead = coded('RETRY_LATER', 'the delay log is still being read');
-    if (this.#cluster.isOwn(partition)) return isRead;
+    const reading = coded('RETRY_LATER', 'the delay log is still being read');
+    if (this.#cluster.isOwn(partition)) return reading;
     const owner = await this.#cluster.owners.find(partition);
     // It is about to be told so.
-    if (owner === this.#cluster.nodeId) return isRead;
+    if (owner === this.#cluster.nodeId) return reading;
     const who = owner === undefined ? 'another node' : `node ${owner}`;
     return coded('NOT_OWNER', `${who} has this partition of the delay log`);
   }

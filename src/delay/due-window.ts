@@ -123,7 +123,8 @@ export class DueWindow {
     for (const { state, dueMs } of this.#byName.values()) if (state === 'waiting') dues.push(dueMs);
     const sorted = Float64Array.from(dues).sort();
     const cut = sorted[sorted.length >>> 1];
-    if (cut !== undefined) this.#dropWaiting(({ dueMs }) => dueMs >= cut);
+    if (cut === undefined) return undefined;
+    this.dropIdle(({ state, dueMs }) => state === 'waiting' && dueMs >= cut);
     return cut;
   }
 
@@ -148,12 +149,6 @@ export class DueWindow {
     for (const entry of this.#byName.values()) {
       if (entry.state !== 'waiting') continue;
       entry.handle = this.#wheel.insert(entry.slot, entry.dueMs);
-    }
-  }
-
-  #dropWaiting(which: (entry: NearDelay) => boolean): void {
-    for (const entry of this.#byName.values()) {
-      if (entry.state === 'waiting' && which(entry)) this.drop(entry);
     }
   }
 
