@@ -104,7 +104,11 @@ function growingSum({
 }): (number: number) => number {
   if (factor === 1) return (number) => number * firstMs;
   const growth = Math.log1p(factor - 1);
-  const growing = (number: number) => (firstMs * Math.expm1(number * growth)) / (factor - 1);
+  // Each where it is exact to a few units in the last place: a power near 1 loses digits by the
+  // subtraction, and a large exponent loses them in its product.
+  const grown = (number: number) =>
+    number * growth < 1 ? Math.expm1(number * growth) : factor ** number - 1;
+  const growing = (number: number) => (firstMs * grown(number)) / (factor - 1);
   /** Waits that are shorter than the longest. */
   const shorter = Math.max(0, Math.ceil(Math.log(maxMs / firstMs) / growth));
   return (number) => {

@@ -26,6 +26,18 @@ test('an interval is counted from the anchor, whatever number is asked', () => {
   assert.deepEqual(times.after(far), { number: 1_000_000, dueMs: anchorMs + 1_001_000_000 });
 });
 
+/** The sums of the first waits, exactly: a factor is a whole number of 2^-52. */
+function* sumsOf(firstMs: number, factor: number, maxMs: number | undefined): Generator<number> {
+  const bits = 52n * 200n;
+  const grow = BigInt(factor * 2 ** 52);
+  let wait = BigInt(firstMs) << bits;
+  const longest = maxMs === undefined ? undefined : BigInt(maxMs) << bits;
+  for (let sum = 0n; ; wait = (wait * grow) >> 52n) {
+    sum += longest !== undefined && wait > longest ? longest : wait;
+    yield Number(sum >> (bits - 10n)) / 2 ** 10;
+  }
+}
+
 test('growing waits agree with adding them up one by one, to the millisecond', () => {
   const rules = fc.record({
     firstMs: fc.integer({ min: 1_000, max: 100_000 }),
@@ -38,12 +50,10 @@ test('growing waits agree with adding them up one by one, to the millisecond', (
   fc.assert(
     fc.property(rules, ({ maxMs, ...rule }) => {
       const times = timesOf(maxMs === undefined ? rule : { ...rule, maxMs }, anchorMs);
-      let sum = 0;
-      let wait = rule.firstMs;
+      const sums = sumsOf(rule.firstMs, rule.factor, maxMs);
       let firing = firstOf(times, anchorMs);
       for (let number = 1; number <= 200; number++) {
-        sum += Math.min(wait, maxMs ?? wait);
-        wait *= rule.factor;
+        const sum = sums.next().value as number;
         if (anchorMs + sum > TIMES_END_MS) {
           assert.equal(firing, undefined, 'it ends before the year 10000');
           return;
