@@ -26,12 +26,9 @@ async function valuesOf(client: MqpClient, topic: string, count: number): Promis
   return values;
 }
 
-test('delays on Kafka fire when due, are cancelled, and outlive kill -9', async (t) => {
-  const skip = skipWithoutKafka();
-  if (skip !== false) {
-    t.skip(skip);
-    return;
-  }
+test('delays on Kafka fire when due, are cancelled, and outlive kill -9', {
+  skip: skipWithoutKafka(),
+}, async () => {
   // A broker of its own: all nodes of one share the partitions of its delay log.
   const broker = await startKafka({ heapMaxMib: 320 });
   const server = await startServer({ backend: 'kafka', kafkaBrokers: broker.address });

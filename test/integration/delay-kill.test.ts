@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
 import type { ProduceResult } from '../../sdk/ts/src/types.ts';
+import { connect, delayNumbers } from '../support/connect.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -14,11 +14,6 @@ const pending = countOf(
   process.env['MQPROXY_TEST_SCALE'] === 'long' ? 200_000 : 10_000,
 );
 const batch = 500;
-
-async function connect(server: TestServer): Promise<MqpClient> {
-  const { host, port } = server.mqp;
-  return MqpClient.connect({ servers: [`${host}:${port}`] });
-}
 
 async function schedule(server: TestServer, topic: string, dues: readonly number[]) {
   const client = await connect(server);
@@ -69,9 +64,9 @@ async function arrivals(server: TestServer, topic: string, wanted: ReadonlySet<s
 
 async function firedOf(server: TestServer): Promise<number> {
   const client = await connect(server);
-  const stats = (await client.delayed.stats()) as unknown as { fired: number };
+  const { fired } = await delayNumbers(client);
   await client.close();
-  return stats.fired;
+  return fired;
 }
 
 test('kill -9 and a deleted index lose no delay, fire none early, and none that was cancelled', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
-import { connectDelay } from '../support/connect.ts';
+import { connectDelay, delayNumbers } from '../support/connect.ts';
 import { type KafkaBroker, skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { readTopic } from '../support/kafka-read.ts';
 import { startServer } from '../support/start-server.ts';
@@ -53,7 +53,7 @@ async function arrivals(broker: KafkaBroker, topic: string) {
 }
 
 async function firedOf(client: MqpClient): Promise<number> {
-  return ((await client.delayed.stats()) as unknown as { fired: number }).fired;
+  return (await delayNumbers(client)).fired;
 }
 
 async function outage(broker: KafkaBroker, how: 'frozen' | 'stopped', during: () => Promise<void>) {

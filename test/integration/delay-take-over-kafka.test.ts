@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect, delaysReady } from '../support/connect.ts';
+import { connectDelay } from '../support/connect.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -10,21 +10,14 @@ const COUNT = 200;
 /** A killed member is missed after its session. */
 const missed = { timeoutMs: 90_000, everyMs: 500 };
 
-test('a node with an empty disk takes over what a killed one had, cancels included', async (t) => {
-  const skip = skipWithoutKafka();
-  if (skip !== false) {
-    t.skip(skip);
-    return;
-  }
+test('a node with an empty disk takes over what a killed one had, cancels included', {
+  skip: skipWithoutKafka(),
+}, async () => {
   // A broker of its own: all nodes of one share the partitions of its delay log.
   const broker = await startKafka({ heapMaxMib: 320 });
   const brokers = { backend: 'kafka', kafkaBrokers: broker.address } as const;
   const first = await startServer(brokers);
-  await until(async () => (await delaysReady(first)) === 16, {
-    ...missed,
-    what: 'the first has all',
-  });
-  const client = await connect(first);
+  const client = await connectDelay(first, missed);
   const topic = uniqueTopic('take-over');
   await client.createTopic(topic, {
     partitions: 1,
@@ -46,12 +39,7 @@ test('a node with an empty disk takes over what a killed one had, cancels includ
   await client.close();
   await first.kill('SIGKILL');
 
-  const second = await startServer(brokers);
-  await until(async () => (await delaysReady(second)) === 16, {
-    ...missed,
-    what: 'the other has all',
-  });
-  const reader = await connect(second);
+  const reader = await connectDelay(await startServer(brokers), missed);
   const seen = new Map<string, number>();
   for await (const { value, timestampMs } of reader.tail(topic, { from: 'beginning' })) {
     const [name = '', due] = Buffer.from(value ?? '')

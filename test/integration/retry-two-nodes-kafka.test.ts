@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect, delaysReady } from '../support/connect.ts';
+import { connectDelay } from '../support/connect.ts';
 import { textOf } from '../support/dead-letters.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
-import { startServer, type TestServer } from '../support/start-server.ts';
+import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
@@ -18,21 +18,15 @@ const MESSAGES = 80;
 /** A node looks every 30 s at least; then the group shares its partitions anew. */
 const FOUND_WITHIN_MS = 35_000;
 
-const ready = (server: TestServer) =>
-  until(async () => (await delaysReady(server)) === 8, { ...patient, what: 'the delay role' });
-
-test('what one node put off is delivered by the other when the one has no consumer any more', async (t) => {
-  const skip = skipWithoutKafka();
-  if (skip !== false) {
-    t.skip(skip);
-    return;
-  }
+test('what one node put off is delivered by the other when the one has no consumer any more', {
+  skip: skipWithoutKafka(),
+}, async () => {
   // A broker of its own: all nodes of one share the partitions of its delay log.
   const broker = await startKafka({ heapMaxMib: 320 });
   const asked = { backend: 'kafka', kafkaBrokers: broker.address, args } as const;
   const servers = await Promise.all([startServer(asked), startServer(asked)]);
-  await Promise.all(servers.map(ready));
-  const [one, two] = await Promise.all(servers.map((server) => connect(server)));
+  const half = { partitions: 8 };
+  const [one, two] = await Promise.all(servers.map((server) => connectDelay(server, half)));
   assert(one !== undefined && two !== undefined);
   const topic = uniqueTopic('orders');
   await one.createTopic(topic, { partitions: 4 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DELAY_PARTITIONS } from '../../protocol/src/delay-id.ts';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
-import { connect, delaysReady } from '../support/connect.ts';
+import { connectDelay, delayNumbers } from '../support/connect.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { readTopic } from '../support/kafka-read.ts';
 import { runCli } from '../support/run-cli.ts';
@@ -16,12 +17,6 @@ const patient = { timeoutMs: 60_000, everyMs: 200 };
 const listOf = async (client: MqpClient) =>
   (await client.delayed.series.list({ limit: 100 })).series.map(({ series }) => series).sort();
 
-const ready = (server: TestServer, count: number) =>
-  until(async () => (await delaysReady(server)) === count, {
-    ...patient,
-    what: `${count} partitions are ready`,
-  });
-
 /** The outcome of a request, or the code and words it was refused with. */
 async function refusalOf(work: Promise<unknown>): Promise<{ code: string; message: string }> {
   try {
@@ -33,18 +28,15 @@ async function refusalOf(work: Promise<unknown>): Promise<{ code: string; messag
   }
 }
 
-test('two nodes share series: who does not fire one names who does, and each number fires under one id', async (t) => {
-  const skip = skipWithoutKafka();
-  if (skip !== false) {
-    t.skip(skip);
-    return;
-  }
+test('two nodes share series: who does not fire one names who does, and each number fires under one id', {
+  skip: skipWithoutKafka(),
+}, async () => {
   // A broker of its own: all nodes of one share the partitions of its delay log.
   const broker = await startKafka({ heapMaxMib: 320 });
   const brokers = { backend: 'kafka', kafkaBrokers: broker.address } as const;
   const servers = await Promise.all([startServer(brokers), startServer(brokers)]);
-  await Promise.all(servers.map((server) => ready(server, 8)));
-  const [one, two] = await Promise.all(servers.map((server) => connect(server)));
+  const half = { partitions: 8 };
+  const [one, two] = await Promise.all(servers.map((server) => connectDelay(server, half)));
   assert(one !== undefined && two !== undefined);
   const topic = uniqueTopic('series');
   const config = { 'message.timestamp.type': 'LogAppendTime' };
@@ -82,14 +74,14 @@ test('two nodes share series: who does not fire one names who does, and each num
   const unnamed = await two.delayed.series.schedule({ ...asked, count: 1 });
   assert((await listOf(two)).includes(unnamed.series));
 
-  const fired = async (client: MqpClient) =>
-    ((await client.delayed.stats()) as unknown as { seriesFired: number }).seriesFired;
   for (const client of [one, two]) {
-    await until(async () => (await fired(client)) >= 3, { ...patient, what: 'series fire' });
+    const fires = async () => (await delayNumbers(client)).seriesFired >= 3;
+    await until(fires, { ...patient, what: 'series fire' });
   }
   await two.close();
   await servers[1]?.kill('SIGKILL');
-  await ready(servers[0] as TestServer, 16);
+  const hasAll = async () => (await delayNumbers(one)).ready === DELAY_PARTITIONS;
+  await until(hasAll, { ...patient, what: 'the other to fire all' });
   await until(async () => (await listOf(one)).length === 0, { ...patient, what: 'all are over' });
 
   const ids = new Map<string, Set<string>>();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
-import { connect } from '../support/connect.ts';
+import { connect, delayNumbers } from '../support/connect.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -153,9 +153,9 @@ function byNumber(fired: readonly Fired[]): Map<number, Set<string>> {
 
 async function firedOf(server: TestServer): Promise<number> {
   const client = await connect(server);
-  const stats = (await client.delayed.stats()) as unknown as { seriesFired: number };
+  const { seriesFired } = await delayNumbers(client);
   await client.close();
-  return stats.seriesFired;
+  return seriesFired;
 }
 
 test('kill -9 while series fire loses no number, and one made twice has one id', async () => {

@@ -1,4 +1,5 @@
 import { DELAY_PARTITIONS } from '../../protocol/src/delay-id.ts';
+import type { DelayStats } from '../../protocol/src/delayed.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { cleanUp } from './clean-up.ts';
 import type { TestServer } from './start-server.ts';
@@ -11,21 +12,33 @@ export async function connect({ mqp }: TestServer): Promise<MqpClient> {
   return client;
 }
 
-/** How many partitions of the delay log a node fires from; 0 before its role is open. */
-export async function delaysReady(server: TestServer): Promise<number> {
-  const client = await connect(server);
-  try {
-    if (client.node?.features.includes('delay') !== true) return 0;
-    return ((await client.delayed.stats()) as unknown as { ready: number }).ready;
-  } finally {
-    await client.close();
-  }
+/** What a node says of its delays beyond what SPEC promises. */
+interface DelayNumbers extends DelayStats {
+  /** Partitions of the delay log that it fires from. */
+  readonly ready: number;
+  readonly fired: number;
+  readonly seriesFired: number;
 }
 
-/** A client of a node that fires from all partitions of the delay log. */
-export async function connectDelay(server: TestServer): Promise<MqpClient> {
-  const ready = async () => (await delaysReady(server)) === DELAY_PARTITIONS;
-  // A killed member is missed after its session.
-  await until(ready, { timeoutMs: 90_000, everyMs: 200, what: 'all partitions are ready' });
-  return connect(server);
+/** The numbers of a node's delays. */
+export async function delayNumbers(client: MqpClient): Promise<DelayNumbers> {
+  return (await client.delayed.stats()) as DelayNumbers;
+}
+
+/** A client of a node that fires from so many partitions of the delay log; all by default. */
+export async function connectDelay(
+  server: TestServer,
+  { partitions = DELAY_PARTITIONS, timeoutMs = 60_000 } = {},
+): Promise<MqpClient> {
+  const what = `${partitions} partitions of the delay log to be ready`;
+  return until(
+    async () => {
+      const client = await connect(server);
+      const isOpen = client.node?.features.includes('delay') === true;
+      if (isOpen && (await delayNumbers(client)).ready === partitions) return client;
+      await client.close();
+      return undefined;
+    },
+    { timeoutMs, everyMs: 200, what },
+  );
 }
