@@ -8,7 +8,6 @@ namespace mq {
 namespace {
 
 constexpr int64_t kNumberMax = 9007199254740991;
-constexpr size_t kDeferredColumns = 4;
 constexpr size_t kSegmentIdBytes = 16;
 
 /// An optional Uint8Array.
@@ -139,15 +138,14 @@ bool ReadProduceRequest(Napi::Env env, napi_value value, kafka::ProduceRequest* 
 }
 
 Napi::Value ProduceResult(Napi::Env env, const kafka::ProduceOutcome& outcome) {
-  Napi::Float64Array deferred =
-      Napi::Float64Array::New(env, outcome.deferred.size() * kDeferredColumns);
-  for (size_t i = 0; i < outcome.deferred.size(); i++) {
-    const kafka::Deferred& row = outcome.deferred[i];
-    double* at = deferred.Data() + i * kDeferredColumns;
-    at[0] = row.topic;
-    at[1] = static_cast<double>(row.first_sequence);
-    at[2] = row.count;
-    at[3] = row.reason;
+  // Nearly always empty: a plain array, since a typed one costs memory outside V8's heap.
+  Napi::Array deferred = Napi::Array::New(env);
+  uint32_t at = 0;
+  for (const kafka::Deferred& row : outcome.deferred) {
+    deferred.Set(at++, static_cast<double>(row.topic));
+    deferred.Set(at++, static_cast<double>(row.first_sequence));
+    deferred.Set(at++, static_cast<double>(row.count));
+    deferred.Set(at++, static_cast<double>(row.reason));
   }
   Napi::Object value = Napi::Object::New(env);
   value.Set("sent", static_cast<double>(outcome.sent));

@@ -134,7 +134,7 @@ export interface ProduceResult {
    * Rows of {@link DEFERRED_COLUMNS}, one per topic left out, owned by the caller. Nothing of the
    * topic from that sequence on was sent by this call.
    */
-  deferred: Float64Array;
+  deferred: readonly number[];
 }
 
 /** Counters of messages without a verdict yet. */

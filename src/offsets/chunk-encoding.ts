@@ -5,6 +5,11 @@ const BITMAP_BYTES = CHUNK_WORDS * 4;
 const FORM_RUNS = 1;
 const FORM_BITMAP = 2;
 const RUN_BYTES = 4;
+/**
+ * Encodings are written here and copied out: mostly a few runs, while room for the longest of each
+ * would be 8 KiB outside V8's heap a write, which its collector answers with a full collection.
+ */
+const scratch = Buffer.alloc(1 + BITMAP_BYTES);
 
 // chunk  := form:u8=1 run*  |  form:u8=2 bitmap(8192)
 // run    := first:u16 length-1:u16          (little-endian, ascending, never touching)
@@ -13,7 +18,7 @@ const RUN_BYTES = 4;
 
 /** The outbox's form of a chunk; undefined when no bit at or after `from` is set. */
 export function encodeChunk(words: Int32Array, from: number): Buffer | undefined {
-  const runs = Buffer.allocUnsafe(1 + BITMAP_BYTES);
+  const runs = scratch;
   let at = 1;
   runs[0] = FORM_RUNS;
   for (let first = firstSet(words, from); first < CHUNK_SEQUENCES; ) {
@@ -24,13 +29,13 @@ export function encodeChunk(words: Int32Array, from: number): Buffer | undefined
     at += RUN_BYTES;
     first = firstSet(words, end);
   }
-  return at === 1 ? undefined : runs.subarray(0, at);
+  return at === 1 ? undefined : Buffer.from(runs.subarray(0, at));
 }
 
 function encodeBitmap(words: Int32Array, out: Buffer): Buffer {
   out[0] = FORM_BITMAP;
   for (let i = 0; i < CHUNK_WORDS; i++) out.writeInt32LE(words[i] ?? 0, 1 + i * 4);
-  return out;
+  return Buffer.from(out);
 }
 
 /** Calls `run` for each run. Throws `STORE_CORRUPT` when it is not an encoding. */

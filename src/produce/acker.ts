@@ -15,6 +15,8 @@ const ENTRY_BYTES = [8, 24, 16, 16] as const;
 const FRAME_HEADER_BYTES = 12;
 /** A frame is closed at this length, so that a client's reader sees answers early. */
 const FRAME_BYTES_MAX = 32 * 1024;
+/** Up to so many bytes are moved by a loop. */
+const LOOP_BYTES_MAX = 128;
 const COUNT_MAX = 0xffff;
 const U32_MAX = 0xffff_ffff;
 
@@ -161,7 +163,7 @@ export class Acker {
     for (const form of pending.forms) {
       if (form === undefined || form.end === 0) continue;
       closeFrame(form);
-      form.buffer.copy(bytes, to, 0, form.end);
+      move(form.buffer, bytes, to, form.end);
       to += form.end;
       form.end = 0;
     }
@@ -217,6 +219,12 @@ function closeFrame(form: FormBuffer): void {
   if (form.open < 0) return;
   form.buffer.writeUInt32BE(form.end - form.open - 4, form.open);
   form.open = -1;
+}
+
+/** Most answers are short: a loop costs less than the view that `copy` makes of them. */
+function move(from: Buffer, to: Buffer, at: number, bytes: number): void {
+  if (bytes > LOOP_BYTES_MAX) from.copy(to, at, 0, bytes);
+  else for (let i = 0; i < bytes; i++) to[at + i] = from[i] as number;
 }
 
 function grow(form: FormBuffer, need: number): void {

@@ -29,6 +29,8 @@ interface Held {
  */
 export class HandOver {
   private readonly parts: HandOverParts;
+  /** Copies of what is held, one behind the other. */
+  private readonly copies = Buffer.allocUnsafeSlow(HELD_BYTES_MAX);
   private held: Held[] = [];
   private heldBytes = 0;
   private timer: Timer | undefined;
@@ -51,7 +53,9 @@ export class HandOver {
       forward(batch, payload);
       return;
     }
-    this.held.push({ batch, payload: Buffer.from(payload) });
+    const copy = this.copies.subarray(this.heldBytes, bytes);
+    copy.set(payload);
+    this.held.push({ batch, payload: copy });
     this.heldBytes = bytes;
     this.timer ??= clock.setTimer(() => this.release(), HOLD_MS);
   }

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { RingReader } from '../lanes/ring.ts';
 import { type BatchBuilder, SEGMENT_INTS, segmentField } from '../native/batch-builder.ts';
 import type { Acker } from './acker.ts';
+import { ArraySlab } from './array-slab.ts';
 import type { LaneStats } from './lane-stats.ts';
 import { stat } from './lane-stats.ts';
 import { addSegment, emptyMicroBatch, type MicroBatch } from './micro-batch.ts';
@@ -54,6 +55,7 @@ const FATAL = new Set<number>([ErrorCode.MALFORMED, ErrorCode.UNKNOWN_FLAGS]);
  */
 export class Intake {
   private readonly options: IntakeOptions;
+  private readonly slab = new ArraySlab();
   private readonly segment: Segment = {
     session: 0,
     ordinal: 0,
@@ -81,7 +83,7 @@ export class Intake {
     const nowMs = this.options.clock.now();
     const segments = builder.scan(reader.bytes, reader.from, to, batchBytesMax, nowMs);
     reader.skipTo(builder.consumed);
-    const batch = emptyMicroBatch(nowMs, segments);
+    const batch = emptyMicroBatch(nowMs, segments, this.slab);
     for (let i = 0; i < segments; i++) {
       this.read(i);
       this.judge(batch, gate);

@@ -1,4 +1,5 @@
 import type { BatchTopic } from '../store/batch-header.ts';
+import type { ArraySlab } from './array-slab.ts';
 import type { ProducerSession } from './producer-session.ts';
 
 /** Numbers of a row of {@link MicroBatch.rows}. */
@@ -22,6 +23,8 @@ export const row = {
 
 /** Bytes of one segment's id: producerId u64, epoch u16, sequence u48, big-endian. */
 export const SEGMENT_ID_BYTES = 16;
+/** Bytes that a segment takes in all arrays: a row, an id, a count and a flag. */
+const SEGMENT_BYTES = ROW_COLUMNS * 8 + SEGMENT_ID_BYTES + 4 + 1;
 
 /**
  * What became durable in one write: the accepted messages of a scan, by segments (consecutive
@@ -32,6 +35,10 @@ export interface MicroBatch {
   firstSequence: number;
   messages: number;
   acceptedMs: number;
+  /**
+   * Its messages as the outbox holds them, from `encode` to `forward`; *borrowed* from the journal.
+   */
+  payload: Buffer | undefined;
   /** Segments; the arrays below have an entry (or row, or 16 bytes) for each. */
   segments: number;
   rows: Float64Array;
@@ -71,18 +78,22 @@ export interface DuplicateRun {
   readonly topic: number;
 }
 
-/** A batch to be filled; it grows by doubling. */
-export function emptyMicroBatch(acceptedMs: number, segments: number): MicroBatch {
+/** A batch to be filled, its arrays in `slab`; it grows by doubling. */
+export function emptyMicroBatch(acceptedMs: number, segments: number, slab: ArraySlab): MicroBatch {
+  const { buffer, offset } = slab.take(segments * SEGMENT_BYTES);
+  const idsAt = offset + segments * ROW_COLUMNS * 8;
+  const countsAt = idsAt + segments * SEGMENT_ID_BYTES;
   return {
     firstSequence: 0,
     messages: 0,
     acceptedMs,
+    payload: undefined,
     segments: 0,
-    rows: new Float64Array(segments * ROW_COLUMNS),
+    rows: new Float64Array(buffer, offset, segments * ROW_COLUMNS),
     producers: [],
-    ids: new Uint8Array(segments * SEGMENT_ID_BYTES),
-    counts: new Int32Array(segments),
-    flags: new Uint8Array(segments),
+    ids: new Uint8Array(buffer, idsAt, segments * SEGMENT_ID_BYTES),
+    counts: new Int32Array(buffer, countsAt, segments),
+    flags: new Uint8Array(buffer, countsAt + segments * 4, segments),
     topics: [],
     hasReplicated: false,
     duplicates: [],

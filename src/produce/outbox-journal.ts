@@ -50,10 +50,8 @@ export class OutboxJournal implements Journal {
   /** Two, since one batch is sent while the next is written. */
   private readonly payloads: [Buffer, Buffer] = [Buffer.alloc(0), Buffer.alloc(0)];
   private turn: 0 | 1 = 0;
-  private payload: Buffer = Buffer.alloc(0);
   private payloadCrc = 0;
   private forwarder: Forwarder | undefined;
-  private readonly inHand = new WeakMap<MicroBatch, Buffer>();
 
   constructor(parts: OutboxJournalParts) {
     this.parts = parts;
@@ -89,17 +87,17 @@ export class OutboxJournal implements Journal {
       this.payloads[this.turn] = buffer;
     }
     buffer.set(builder.payload, 0);
-    this.payload = buffer.subarray(0, length);
+    batch.payload = buffer.subarray(0, length);
     this.payloadCrc = builder.payloadCrc;
-    this.inHand.set(batch, this.payload);
   }
 
   append(batch: MicroBatch): Promise<void> {
     const { store, stats } = this.parts;
     const request = this.head.request(batch);
-    if (batch.messages === 0) return store.append(request);
-    stats.add(stat.storedBytes, this.payload.length);
-    return store.append({ ...request, payload: this.payload, payloadCrc: this.payloadCrc });
+    const { payload } = batch;
+    if (payload === undefined) return store.append(request);
+    stats.add(stat.storedBytes, payload.length);
+    return store.append({ ...request, payload, payloadCrc: this.payloadCrc });
   }
 
   /** What is moved goes to Kafka directly: nothing of the node's own passes the outbox. */
@@ -141,9 +139,9 @@ export class OutboxJournal implements Journal {
   }
 
   forward(batch: MicroBatch): void {
-    const payload = this.inHand.get(batch);
+    const { payload } = batch;
+    batch.payload = undefined;
     if (payload !== undefined) this.forwarder?.forward(batch, payload);
-    this.inHand.delete(batch);
   }
 
   /** The backend has these; partition and offset are -1 when nobody asked. */

@@ -194,7 +194,7 @@ export class ParkedSender {
     }
   }
 
-  private noteDeferred({ id }: ParkedTopic, deferred: Float64Array): void {
+  private noteDeferred({ id }: ParkedTopic, deferred: readonly number[]): void {
     for (let i = 0; i < deferred.length; i += DEFERRED_COLUMNS) {
       if (deferred[i + 3] === DEFER_REASON.topicUnknown) this.parts.onMissing(id);
     }

@@ -52,7 +52,8 @@ interface Found {
  */
 export class Pending {
   private readonly acker: Acker;
-  private queue: PendingBatch[] = [];
+  /** Slots before `head` are empty: what was settled must not live until the array is cut. */
+  private queue: (PendingBatch | undefined)[] = [];
   private head = 0;
   private segments = 0;
   /** Who waits for the verdict of a message that was parked, by its sequence in the lane. */
@@ -323,7 +324,7 @@ export class Pending {
       const pending = this.queue[this.head] as PendingBatch;
       if (pending.open > 0) break;
       this.segments -= pending.batch.segments;
-      this.head++;
+      this.queue[this.head++] = undefined;
     }
     if (this.head > 1024 && this.head * 2 > this.queue.length) {
       this.queue = this.queue.slice(this.head);

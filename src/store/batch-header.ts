@@ -98,6 +98,7 @@ const CRC_FROM = 8;
  */
 export class BatchHeaderBuilder {
   #segments = Buffer.alloc(64 * SEGMENT_BYTES);
+  #view = new DataView(this.#segments.buffer, this.#segments.byteOffset);
   #segmentCount = 0;
   #messages = 0;
   #acceptedMs = 0;
@@ -129,9 +130,11 @@ export class BatchHeaderBuilder {
       const grown = Buffer.alloc(this.#segments.length * 2);
       this.#segments.copy(grown);
       this.#segments = grown;
+      this.#view = new DataView(grown.buffer, grown.byteOffset);
     }
     const out = this.#segments;
-    out.writeBigUInt64LE(segment.producerId, at);
+    // Not `writeBigUInt64LE`: that makes two numbers on the heap for each call.
+    this.#view.setBigUint64(at, segment.producerId, true);
     out.writeUInt16LE(segment.epoch, at + 8);
     out.writeUInt16LE(segment.flags, at + 10);
     out.writeUInt32LE(segment.count, at + 12);

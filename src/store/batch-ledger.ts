@@ -13,11 +13,19 @@ export interface LedgerBatch {
   left: number;
 }
 
-/** Batches in ascending order; one without unconfirmed messages stays until all are so. */
+/**
+ * Batches in ascending order. One without unconfirmed messages stays while others before it have
+ * some; those in front of all that have are cut off, many at once.
+ */
 interface Page {
   readonly batches: LedgerBatch[];
+  /** Batches in front that have none. */
+  done: number;
   alive: number;
 }
+
+/** So many batches that are done are cut off a page at once. */
+const CUT_BATCHES = 256;
 
 /** Batches that are kept in memory beside those that were read for sending. */
 const TAIL_BATCHES_MAX = 65_536;
@@ -140,12 +148,13 @@ export class BatchLedger {
     assert(page !== undefined, 'the ledger lost a page');
     page.alive--;
     if (page.alive === 0) this.#pages.delete(number);
+    else cutDone(page);
     this.release(batch);
   }
 
   #add(batch: LedgerBatch): void {
     const number = Math.floor(batch.firstSequence / CHUNK_SEQUENCES);
-    const page = this.#pages.get(number) ?? { batches: [], alive: 0 };
+    const page = this.#pages.get(number) ?? { batches: [], done: 0, alive: 0 };
     if (page.alive === 0) this.#pages.set(number, page);
     this.#known++;
     page.alive++;
@@ -154,11 +163,20 @@ export class BatchLedger {
     while (at > 0 && (batches[at - 1]?.firstSequence ?? 0) > batch.firstSequence) at--;
     if (at === batches.length) batches.push(batch);
     else batches.splice(at, 0, batch);
+    page.done = Math.min(page.done, at);
   }
 }
 
 function holds(batch: LedgerBatch, sequence: number): boolean {
   return sequence >= batch.firstSequence && sequence < batch.firstSequence + batch.messages;
+}
+
+function cutDone(page: Page): void {
+  const { batches } = page;
+  while (batches[page.done]?.left === 0) page.done++;
+  if (page.done < CUT_BATCHES) return;
+  batches.splice(0, page.done);
+  page.done = 0;
 }
 
 /** Index of the last batch that begins at or before a sequence, -1 when none does. */

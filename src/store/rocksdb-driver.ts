@@ -17,16 +17,15 @@ interface Binding {
   open(options: object, done: Done): void;
   close(done: Done): void;
   get(key: Buffer, options: object, done: Done<Buffer>): void;
-  batch(): BindingBatch;
+  /** The public `batch` copies each operation; its chained form is an object with a finalizer. */
+  _batch(ops: readonly BindingOp[], options: { sync: boolean }, done: Done): void;
   iterator(options: object): BindingIterator;
   compactRange(from: Buffer, to: Buffer, done: Done): void;
 }
 
-interface BindingBatch {
-  put(key: Buffer, value: Buffer): void;
-  del(key: Buffer): void;
-  write(options: { sync: boolean }, done: Done): void;
-}
+type BindingOp =
+  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: Buffer };
 
 interface BindingIterator {
   next(done: (error: Error | null | undefined, key?: Buffer, value?: Buffer) => void): void;
@@ -65,12 +64,9 @@ class RocksdbStore implements KeyValueStore {
   }
 
   write(ops: readonly KeyValueOp[], options: { sync: boolean }): Promise<void> {
-    const batch = this.#db.batch();
-    for (const op of ops) {
-      if (op.value === undefined) batch.del(op.key);
-      else batch.put(op.key, op.value);
-    }
-    return this.#calls.run(() => call((done) => batch.write(options, done)));
+    // The binding copies what it is given before the call returns.
+    const batch = ops.map(bindingOp);
+    return this.#calls.run(() => call((done) => this.#db._batch(batch, options, done)));
   }
 
   get(key: Buffer): Promise<Buffer | undefined> {
@@ -108,6 +104,10 @@ class RocksdbStore implements KeyValueStore {
     await this.#calls.close();
     await call((done) => this.#db.close(done));
   }
+}
+
+function bindingOp({ key, value }: KeyValueOp): BindingOp {
+  return value === undefined ? { type: 'del', key } : { type: 'put', key, value };
 }
 
 function step(iterator: BindingIterator): Promise<readonly KeyValueEntry[]> {

@@ -86,7 +86,7 @@ async function settle(server: TestServer, book: Book, random: Seeded): Promise<v
   assert.equal(book.lowestUnanswered, book.next);
 }
 
-/** Only what was answered before is sent a second time for certain: more cuts are drawn till then. */
+/** Only what was answered is sent again for certain: more cuts are drawn till then. */
 const nothingAnswered = (book: Book, cycle: number): boolean =>
   book.places.size === 0 && cycle < 60;
 

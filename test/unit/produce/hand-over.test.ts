@@ -14,6 +14,10 @@ function bench() {
     clock,
     inFlight: () => wire.messages,
     forward: (batch, payload) => {
+      assert(
+        payload.every((byte) => byte === payload.length % 256),
+        'the bytes of another batch',
+      );
       sent.push(`${batch.firstSequence}:${payload.length}`);
       wire.messages += batch.messages;
     },
@@ -21,9 +25,10 @@ function bench() {
   const take = (bytes: number, isWaitedFor = false) => {
     const batch = store.append([1]);
     batch.hasReplicated = isWaitedFor;
-    const payload = Buffer.alloc(bytes);
+    const payload = Buffer.alloc(bytes, bytes % 256);
     handOver.take(batch, payload);
-    payload.fill(1);
+    // It was lent.
+    payload.fill(0xff);
   };
   return { handOver, clock, sent, wire, take };
 }

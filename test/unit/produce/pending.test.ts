@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ErrorCode } from '../../../protocol/src/generated.ts';
 import type { Acker } from '../../../src/produce/acker.ts';
+import { ArraySlab } from '../../../src/produce/array-slab.ts';
 import { addSegment, emptyMicroBatch } from '../../../src/produce/micro-batch.ts';
 import { Pending } from '../../../src/produce/pending.ts';
 import { ProducerSession } from '../../../src/produce/producer-session.ts';
@@ -62,7 +63,7 @@ class Bench {
   }
 
   add(segments: readonly { producer: number; count: number; replicated: boolean }[]): void {
-    const batch = emptyMicroBatch(0, segments.length);
+    const batch = emptyMicroBatch(0, segments.length, new ArraySlab());
     batch.firstSequence = this.messages.length + 1;
     for (const { producer, count, replicated } of segments) {
       const sequence = this.next[producer] as number;

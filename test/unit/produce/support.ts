@@ -7,6 +7,7 @@ import {
   type ProduceRequest,
   type ProduceResult,
 } from '../../../src/native/kafka.ts';
+import { ArraySlab } from '../../../src/produce/array-slab.ts';
 import { Forwarder } from '../../../src/produce/forwarder.ts';
 import { LaneStats } from '../../../src/produce/lane-stats.ts';
 import { addSegment, emptyMicroBatch, type MicroBatch } from '../../../src/produce/micro-batch.ts';
@@ -46,7 +47,7 @@ export class FakeStore {
   }
 
   append(topics: readonly number[], nameOf = (id: number) => `t${id}`): MicroBatch {
-    const batch = emptyMicroBatch(1_700_000_000_000, 1);
+    const batch = emptyMicroBatch(1_700_000_000_000, 1, new ArraySlab());
     const producer = new ProducerSession(7n, 0);
     const sequence = this.nextSequence;
     const count = topics.length;
@@ -169,7 +170,7 @@ export class FakeProducer implements KafkaProducer {
       }
       result.nextOrdinal = ordinal + 1;
     }
-    return { ...result, deferred: Float64Array.from([...deferred.values()].flat()) };
+    return { ...result, deferred: [...deferred.values()].flat() };
   }
 
   /** The broker takes the first `count` that wait of a topic, or refuses them. */
