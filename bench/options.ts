@@ -14,6 +14,7 @@ export interface BenchOptions {
   /** Names of questions, or beginnings of names. */
   readonly only: readonly string[];
   readonly kafka: string | undefined;
+  readonly kafkaFolder: string | undefined;
 }
 
 export const usage = `npm run bench -- [options]   JSON on stdout, progress on stderr
@@ -23,6 +24,7 @@ export const usage = `npm run bench -- [options]   JSON on stdout, progress on s
   --seconds S        how long each run is counted (default 10)
   --quick            about a minute: one short run of the main questions
   --kafka HOST:PORT  a broker that runs, in place of one of its own
+  --kafka-folder DIR where a broker of one's own keeps its log (default: the temp folder)
   --micro            single parts by themselves instead`;
 
 /** Reads the command line. @throws CodedError USAGE */
@@ -35,6 +37,7 @@ export function benchOptions(argv: readonly string[]): BenchOptions {
       pairs: text,
       seconds: text,
       kafka: text,
+      'kafka-folder': text,
       quick: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -50,6 +53,7 @@ export function benchOptions(argv: readonly string[]): BenchOptions {
     help,
     only: values.only ?? [],
     kafka: values.kafka,
+    kafkaFolder: values['kafka-folder'],
   };
 }
 

@@ -18,10 +18,10 @@ export class Rig {
   readonly #broker: KafkaBroker | undefined;
   readonly #admin: Admin;
 
-  /** Starts a broker, or takes the one at `given`. */
-  static async open(given: string | undefined): Promise<Rig> {
+  /** Starts a broker with its log in `folder`, or takes the one at `given`. */
+  static async open(given: string | undefined, folder?: string): Promise<Rig> {
     const broker =
-      given === undefined ? await createKafka({ heapMaxMib, isMeasured: true }) : undefined;
+      given === undefined ? await createKafka({ heapMaxMib, isMeasured: true, folder }) : undefined;
     if (broker) process.once('exit', () => broker.killNow());
     await broker?.start();
     const brokers = given ?? broker?.address ?? '';

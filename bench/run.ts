@@ -72,7 +72,7 @@ async function main(): Promise<number> {
   }
   const asked = chosen(questions, options);
   const ticks = cpuTicks();
-  const rig = await Rig.open(options.kafka);
+  const rig = await Rig.open(options.kafka, options.kafkaFolder);
   const answers: Summary[] = [];
   try {
     await warmUp(rig, options.quick ? 2 : 10);

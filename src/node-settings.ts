@@ -61,8 +61,9 @@ export function marksOf(config: Config): {
   freeBytesMin: number;
   parkedBytes: number;
   undeliverableBytes: number;
+  drainsGently: boolean;
 } {
-  const { bytesMax, hardBytesMax, freeBytesMin, parkedBytesMax, undeliverableBytesMax } =
+  const { bytesMax, hardBytesMax, freeBytesMin, parkedBytesMax, undeliverableBytesMax, drain } =
     config.outbox;
   return {
     softBytes: bytesMax,
@@ -70,6 +71,7 @@ export function marksOf(config: Config): {
     freeBytesMin,
     parkedBytes: parkedBytesMax,
     undeliverableBytes: undeliverableBytesMax,
+    drainsGently: drain === 'gentle',
   };
 }
 

@@ -7,6 +7,7 @@ import { loadFlags, proxy } from '../sides.ts';
 
 const size = 1024;
 const drainingRate = 5000;
+const settleSeconds = 5;
 
 /**
  * Stored with much waiting and Kafka away; then, while it drains, what a message waits, beside what
@@ -29,18 +30,28 @@ const behind = (name: string, backlogBytes: number): Side => ({
         try {
           const filled = await runNative('mq_load', { ...flags, count });
           const load = await runNative('mq_load', loadFlags(node.port, topic, { size }, span));
+          // What the fill left the disk to do is not the drain's doing.
+          const settle = { seconds: settleSeconds, warmupSeconds: 0 };
+          const settled = await runNative('mq_load', loadFlags(node.port, topic, calm, settle));
+          const waitingBefore = await node.waiting();
           rig.resumeKafka();
+          const began = performance.now();
           const slow = await runNative('mq_load', loadFlags(node.port, topic, calm, span));
+          const seconds = (performance.now() - began) / 1000;
           const waiting = await node.waiting();
+          const drainedMB = ((waitingBefore + slow.acked - waiting) * size) / 1e6;
           const drainSeconds = await node.drained();
-          const before = first.acked + quiet.acked + filled.acked + slow.acked;
+          const others = [first, quiet, filled, settled, slow];
+          const before = others.reduce((sum, { acked }) => sum + acked, 0);
           const arrived = (await rig.records(topic)) - before;
           const { p50, p99 } = slow.latencyMs;
           const drainingRatio = p99 / quiet.latencyMs.p99;
           const extra = {
+            quietP99: quiet.latencyMs.p99,
             drainingP50: p50,
             drainingP99: p99,
             drainingRatio,
+            drainMBPerSecond: drainedMB / seconds,
             stillWaiting: waiting,
           };
           return { ...meter.result(load, arrived, drainSeconds), extra };
@@ -62,6 +73,7 @@ export const backlog: Question = {
     { measure: 'drainingP50', of: 'behind-5gb', atMost: 3 },
     { measure: 'drainingP99', of: 'behind-5gb' },
     { measure: 'drainingRatio', of: 'behind-5gb', atMost: 2 },
+    { measure: 'drainMBPerSecond', of: 'behind-5gb' },
   ],
 };
 
@@ -74,6 +86,7 @@ export const drain: Question = {
   figures: [
     { measure: 'drainingP99', of: 'behind-512mb' },
     { measure: 'drainingRatio', of: 'behind-512mb', atMost: 2 },
+    { measure: 'drainMBPerSecond', of: 'behind-512mb' },
     { measure: 'stillWaiting', of: 'behind-512mb', atLeast: 1 },
   ],
 };

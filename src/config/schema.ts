@@ -97,6 +97,14 @@ const outbox = Type.Object(
       default: GiB,
       reload: true,
     }),
+    drain: choice(
+      ['gentle', 'full'],
+      'How a backlog is sent: new messages first, or at full speed.',
+      {
+        default: 'gentle',
+        reload: true,
+      },
+    ),
   },
   closed,
 );

@@ -66,6 +66,11 @@ const LANE_GAUGES: readonly (readonly [name: string, help: string, stat: number]
   ['aside_full', '1 the undeliverable log is full, 2 the parked log, 3 both.', stat.asideFull],
   ['backend_in_flight_messages', 'Messages handed over without a verdict.', stat.inFlight],
   ['deferred_topics', 'Topics that are behind the rest.', stat.deferredTopics],
+  [
+    'drain_limit_bytes_per_second',
+    'What of the backlog may be sent a second, 0: no limit.',
+    stat.drainBytesPerSecond,
+  ],
   ['cluster_in_use', 'Where the lane sends to: 0 the primary cluster, 1 the backup.', stat.cluster],
   ['producers', 'Producers whose window is kept.', stat.producers],
   ['sessions', 'Sessions bound to the lane.', stat.sessions],

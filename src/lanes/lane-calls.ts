@@ -28,6 +28,7 @@ export interface LaneCalls {
     freeBytesMin: number;
     parkedBytes: number;
     undeliverableBytes: number;
+    drainsGently: boolean;
   }): void;
   /** The logs beside the outbox: what is there, again, or away with it. */
   aside(call: AsideCall): AsideAnswer;

@@ -1,11 +1,13 @@
 import type { ProduceRequest } from '../native/kafka.ts';
 import { type BatchHeader, SEGMENT_REPLICATED } from '../store/batch-header.ts';
 import type { BatchRead, LaneStore, StoredBatch } from '../store/lane-store.ts';
+import type { DrainPace } from './drain-pace.ts';
+import { type LaneStats, stat } from './lane-stats.ts';
 import { SEGMENT_ID_BYTES, writeU48 } from './micro-batch.ts';
 import type { StoredTopics } from './stored-topics.ts';
 
-/** Bytes of backlog that are read back at once. */
-const READ_BYTES = 4 * 1024 * 1024;
+/** Bytes of backlog that are read back, and sent in one turn: new messages wait for no more. */
+const READ_BYTES = 256 * 1024;
 const RECORD_HEAD_BYTES = 8;
 
 /** Parts of a {@link Backlog}. */
@@ -14,8 +16,8 @@ export interface BacklogParts {
   readonly topics: StoredTopics;
   /** Eight bytes. */
   readonly originNode: Uint8Array;
-  /** A chunk was read. */
-  onRead(): void;
+  readonly pace: DrainPace;
+  readonly stats: LaneStats;
 }
 
 /**
@@ -32,13 +34,19 @@ export class Backlog {
 
   /** Batches with unconfirmed messages from the one that holds `from`. */
   async read(from: number): Promise<BatchRead> {
-    const { store, topics } = this.parts;
+    const { store, topics, pace, stats } = this.parts;
     const kept = this.chunk;
     if (kept !== undefined && kept.from <= from && from < kept.nextSequence) return kept;
     this.chunk = undefined;
+    await pace.pass();
     const read = await store.readBatches(from, READ_BYTES);
-    this.parts.onRead();
-    for (const batch of read.batches) topics.resolve(batch);
+    stats.add(stat.backlogReads, 1);
+    let bytes = 0;
+    for (const batch of read.batches) {
+      topics.resolve(batch);
+      bytes += batch.payload.length;
+    }
+    pace.took(bytes);
     if (read.batches.length > 0) this.chunk = { ...read, from };
     return read;
   }

@@ -6,6 +6,7 @@ import { DEFERRED_COLUMNS, type ProduceRequest } from '../native/kafka.ts';
 import type { BatchHeader } from '../store/batch-header.ts';
 import type { LaneStore, Refusal } from '../store/lane-store.ts';
 import { Backlog } from './backlog.ts';
+import type { DrainPace } from './drain-pace.ts';
 import { HandOver } from './hand-over.ts';
 import { type LaneStats, stat } from './lane-stats.ts';
 import type { MicroBatch } from './micro-batch.ts';
@@ -24,6 +25,8 @@ export interface ForwarderParts extends RoadProducer {
   /** The way to the second cluster; the first has {@link producer} and {@link openAlone}. */
   readonly backup?: RoadProducer;
   readonly topics: StoredTopics;
+  /** How fast the backlog is sent. */
+  readonly pace: DrainPace;
   readonly originNode: Uint8Array;
   readonly clock: Clock;
   readonly stats: LaneStats;
@@ -77,7 +80,7 @@ export class Forwarder {
     const { store, stats, backup } = parts;
     this.parts = parts;
     this.cursor = store.floor;
-    this.backlog = this.newBacklog();
+    this.backlog = new Backlog(parts);
     const primary = this.newRoad(0, parts);
     this.roads = new Roads(backup === undefined ? [primary] : [primary, this.newRoad(1, backup)], {
       clock: parts.clock,
@@ -151,7 +154,7 @@ export class Forwarder {
     const lag = lags.get(topic);
     if (lag === undefined || lag.isDropping) return 0;
     const reason = `the cluster knows no topic ${this.parts.topics.nameOf(topic) ?? topic}`;
-    const backlog = this.newBacklog();
+    const backlog = new Backlog(this.parts);
     let dropped = 0;
     lag.isDropping = true;
     try {
@@ -224,12 +227,6 @@ export class Forwarder {
     return this.cursor < Math.min(this.parts.store.nextSequence, this.handOver.first);
   }
 
-  private newBacklog(): Backlog {
-    const { store, topics, originNode, stats } = this.parts;
-    const onRead = (): void => stats.add(stat.backlogReads, 1);
-    return new Backlog({ store, topics, originNode, onRead });
-  }
-
   private newRoad(cluster: ClusterNumber, { producer, openAlone }: RoadProducer): Road {
     const { clock, log, store, stats, onConfirmed, onResend, onMissing } = this.parts;
     const road: Road = new Road({
@@ -238,7 +235,7 @@ export class Forwarder {
       openAlone,
       clock,
       log,
-      newBacklog: () => this.newBacklog(),
+      newBacklog: () => new Backlog(this.parts),
       end: () => this.cursor,
       floor: () => store.floor,
       work: () => this.work(),
@@ -310,7 +307,7 @@ export class Forwarder {
       ...parts,
       ...own,
       roads,
-      newBacklog: () => this.newBacklog(),
+      newBacklog: () => new Backlog(this.parts),
       cursor: () => this.cursor,
       onDelivered: ({ sequence }, partition, offset) =>
         own.onDelivered(sequence, { cluster: 0, partition, offset }),

@@ -1,3 +1,4 @@
+import { setImmediate as takeTurns } from 'node:timers/promises';
 import { EmbeddedLog } from '../backend/embedded/embedded-log.ts';
 import { type LogCall, type LogHandlers, logHandlers } from '../backend/embedded/lane-control.ts';
 import { OwnRecords } from '../backend/embedded/own-records.ts';
@@ -14,6 +15,7 @@ import { RingReader } from '../lanes/ring.ts';
 import { crc32c } from '../native/addon.ts';
 import type { LaneStore } from '../store/lane-store.ts';
 import { answerAside } from './aside-calls.ts';
+import { DrainPace } from './drain-pace.ts';
 import { Forwarder } from './forwarder.ts';
 import { Intake } from './intake.ts';
 import { KafkaRoad } from './kafka-road.ts';
@@ -48,11 +50,14 @@ export class LaneRoom {
   /** By cluster. */
   private readonly kafka: KafkaRoad[] = [];
   private forwarder: Forwarder | undefined;
+  private readonly pace: DrainPace;
   private closed = false;
 
   constructor(shell: LaneShell, store: LaneStore) {
     this.shell = shell;
     this.store = store;
+    const isGentle = (): boolean => shell.marks.drainsGently;
+    this.pace = new DrainPace({ clock: systemClock, stats: shell.stats, isGentle, takeTurns });
     this.topics = new StoredTopics((id, name) => this.adopt(id, name), shell.log);
   }
 
@@ -89,6 +94,7 @@ export class LaneRoom {
       producers: this.producers,
       stats,
       clock: systemClock,
+      onAnswered: (waitedMs, messages) => this.pace.answered(waitedMs, messages),
       onRoom: shell.wakeMain,
       onFailure: (error) => this.fail(error),
     });
@@ -240,6 +246,7 @@ export class LaneRoom {
       openAlone: (onVerdicts) => primary.openAlone(onVerdicts),
       backup,
       topics: this.topics,
+      pace: this.pace,
       originNode: options.nodeId,
       clock: systemClock,
       stats,

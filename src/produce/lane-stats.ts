@@ -55,6 +55,8 @@ export const stat = {
   cluster: 37,
   /** Of the confirmed messages, those that the backup cluster has. */
   confirmedBackup: 38,
+  /** How fast the backlog may be sent while new messages come; 0: as fast as the backend takes. */
+  drainBytesPerSecond: 39,
 } as const;
 
 /** What a lane does, as {@link stat.laneState} says it. */

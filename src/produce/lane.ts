@@ -23,6 +23,8 @@ export interface LaneParts {
   readonly producers: Producers;
   readonly stats: LaneStats;
   readonly clock: Clock;
+  /** New messages were answered; the first may have waited for so long since it was in the ring. */
+  onAnswered(waitedMs: number, messages: number): void;
   /** The ring has room again and its writer waits for that. */
   onRoom(): void;
   /** The store failed: the outcome of the batch is unknown, and no answer may leave any more. */
@@ -102,10 +104,13 @@ export class Lane {
   private async drain(): Promise<void> {
     const { reader, journal, clock, stats } = this.parts;
     let stored: MicroBatch | undefined;
+    /** What is taken next came into the ring after this. */
+    let emptyMs = clock.monotonic();
     while (!this.failed) {
       const began = clock.monotonic();
       const batch = this.take();
       if (batch === undefined) {
+        emptyMs = began;
         if (stored !== undefined) {
           journal.forward(stored);
           stored = undefined;
@@ -126,7 +131,10 @@ export class Lane {
       }
       this.answer(batch);
       this.inHand = undefined;
-      stats.answered(clock.monotonic() - began);
+      const ended = clock.monotonic();
+      stats.answered(ended - began);
+      if (batch.messages > 0) this.parts.onAnswered(ended - emptyMs, batch.messages);
+      emptyMs = began;
     }
   }
 

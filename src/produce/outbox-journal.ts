@@ -35,6 +35,8 @@ export interface QuotaMarks {
   parkedBytes: number;
   /** What the undeliverable log may hold; above it what is refused is tried again and again. */
   undeliverableBytes: number;
+  /** A backlog is sent only as fast as new messages stay quick ({@link DrainPace}). */
+  drainsGently: boolean;
 }
 
 /**

@@ -39,7 +39,7 @@ export const killPoints: readonly KillPoint[] = [
   ...of('src/lanes/lane-link.js', ['link.offered', 'before', 'frames.copy(']),
   ...of(
     outbox,
-    ['outbox.encoded', 'after', 'this.inHand.set(batch, this.payload);'],
+    ['outbox.encoded', 'after', 'this.payloadCrc = builder.payloadCrc;'],
     ['outbox.before-sending', 'before', 'this.forwarder?.forward(batch, payload);'],
     ['outbox.before-confirmed', 'before', 'stats.add(stat.confirmed, store.confirm('],
     ['outbox.confirmed', 'before', 'this.pending.confirm('],

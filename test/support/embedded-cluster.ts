@@ -87,6 +87,7 @@ function laneOptions(folder: string): LaneOptions {
       freeBytesMin: 0,
       parkedBytes: 1e12,
       undeliverableBytes: 1e12,
+      drainsGently: true,
     },
     logLevel: 'error',
     embedded: { retentionMs: undefined, retentionBytes: undefined, allowDegradedAck: true },

@@ -27,6 +27,8 @@ export interface KafkaOptions {
   readonly heapMaxMib?: number;
   /** Java's second compiler and its parallel collector: for a broker whose speed is measured. */
   readonly isMeasured?: boolean;
+  /** Its files go into a new folder in here; default: the temp folder. */
+  readonly folder?: string | undefined;
   /** Where Java writes the archive of the classes it loaded, when the broker stops. */
   readonly archiveTo?: string;
 }
@@ -193,7 +195,7 @@ export class KafkaBroker {
     this.port = port;
     this.address = `127.0.0.1:${port}`;
     this.#options = options;
-    this.#folder = mkdtempSync(join(tmpdir(), 'mqproxy-kafka-'));
+    this.#folder = mkdtempSync(join(options.folder ?? tmpdir(), 'mqproxy-kafka-'));
     const properties = {
       ...serverProperties(port, controllerPort, join(this.#folder, 'data')),
       ...options.config,

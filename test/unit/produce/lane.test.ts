@@ -78,6 +78,8 @@ class LaneBench {
   readonly answers: string[] = [];
   readonly fatal: number[] = [];
   readonly failures: unknown[] = [];
+  /** What was said of the waiting of new messages. */
+  readonly waited: [waitedMs: number, messages: number][] = [];
   readonly stats = new LaneStats();
   readonly producers: Producers;
   readonly lane: Lane;
@@ -122,6 +124,7 @@ class LaneBench {
       producers,
       stats,
       clock,
+      onAnswered: (waitedMs, messages) => this.waited.push([waitedMs, messages]),
       onRoom: () => {},
       onFailure: (error) => this.failures.push(error),
     });

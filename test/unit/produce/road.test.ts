@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '../../../src/base/log.ts';
 import { Backlog } from '../../../src/produce/backlog.ts';
+import { DrainPace } from '../../../src/produce/drain-pace.ts';
+import { LaneStats } from '../../../src/produce/lane-stats.ts';
 import { Road } from '../../../src/produce/road.ts';
 import { StoredTopics } from '../../../src/produce/stored-topics.ts';
 import type { MessageRun } from '../../../src/produce/verdict-rows.ts';
@@ -25,7 +27,10 @@ class RoadBench {
     const topics = new StoredTopics(() => {}, log);
     topics.set(1, 't1');
     const originNode = new Uint8Array(8);
-    const backlog = { store: store as unknown as LaneStore, topics, originNode, onRead() {} };
+    const stats = new LaneStats();
+    const clock = new ManualClock();
+    const pace = new DrainPace({ clock, stats, isGentle: () => true, takeTurns: async () => {} });
+    const backlog = { store: store as unknown as LaneStore, topics, originNode, pace, stats };
     this.road = new Road({
       cluster: 0,
       producer: this.producer,
@@ -33,7 +38,7 @@ class RoadBench {
         this.alone.onRows = onVerdicts;
         return { producer: this.alone, register: (id) => this.alone.setTopic(id, 't1') };
       },
-      clock: new ManualClock(),
+      clock,
       log,
       newBacklog: () => new Backlog(backlog),
       end: () => 5,

@@ -8,6 +8,7 @@ import {
   type ProduceResult,
 } from '../../../src/native/kafka.ts';
 import { ArraySlab } from '../../../src/produce/array-slab.ts';
+import { DrainPace } from '../../../src/produce/drain-pace.ts';
 import { Forwarder } from '../../../src/produce/forwarder.ts';
 import { LaneStats } from '../../../src/produce/lane-stats.ts';
 import { addSegment, emptyMicroBatch, type MicroBatch } from '../../../src/produce/micro-batch.ts';
@@ -274,6 +275,12 @@ export class ForwarderBench {
       store: store as unknown as LaneStore,
       producer,
       topics: this.topics,
+      pace: new DrainPace({
+        clock: this.clock,
+        stats: this.stats,
+        isGentle: () => true,
+        takeTurns: async () => {},
+      }),
       originNode: new Uint8Array(8),
       clock: this.clock,
       stats: this.stats,
