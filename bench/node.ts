@@ -76,6 +76,20 @@ export class BenchNode {
     this.#server.signal(signal);
   }
 
+  get dataDir(): string {
+    return this.#server.dataDir;
+  }
+
+  /** Ends the process and waits for its end. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    await this.#server.kill(signal);
+  }
+
+  /** Starts it again on the same data and ports; resolves with its ready line. */
+  async start(): Promise<void> {
+    await this.#server.restart();
+  }
+
   async status(): Promise<Status> {
     const { host, port } = this.#server.admin;
     const response = await fetch(`http://${host}:${port}/status`);

@@ -2,6 +2,7 @@ import type { Question } from './question.ts';
 import { backlog, drain } from './questions/backlog.ts';
 import { embeddedTail, sdkPromises } from './questions/clients.ts';
 import { consume1k, consume100, pipe20k } from './questions/consume.ts';
+import { delayPending } from './questions/delay-pending.ts';
 import { idleSubscriptions } from './questions/idle.ts';
 import { offered20k, offered20k1k, offered50k, oneAtATime, singles } from './questions/latency.ts';
 import { allocations, growth, idleConnections } from './questions/memory.ts';
@@ -43,5 +44,6 @@ export const questions: readonly Question[] = [
   allocations,
   backlog,
   drain,
+  delayPending,
   growth,
 ];

@@ -82,6 +82,11 @@ export class Rig {
     return offsets.reduce((sum, { offset }) => sum + Number(offset), 0);
   }
 
+  /** Bytes of a topic's log on the disk of our own broker, else 0. */
+  logBytes(topic: string): number {
+    return this.#broker?.logBytes(topic) ?? 0;
+  }
+
   async close(): Promise<void> {
     await this.#admin.disconnect();
     await this.#broker?.close();

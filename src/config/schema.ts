@@ -99,7 +99,7 @@ const outbox = Type.Object(
     }),
     drain: choice(
       ['gentle', 'full'],
-      'How a backlog is sent: new messages first, or at full speed.',
+      'How a backlog is sent: as fast as new messages stay quick, or without a limit.',
       {
         default: 'gentle',
         reload: true,

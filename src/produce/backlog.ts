@@ -1,7 +1,7 @@
 import type { ProduceRequest } from '../native/kafka.ts';
 import { type BatchHeader, SEGMENT_REPLICATED } from '../store/batch-header.ts';
 import type { BatchRead, LaneStore, StoredBatch } from '../store/lane-store.ts';
-import type { DrainPace } from './drain-pace.ts';
+import type { DrainPace, DrainWalk } from './drain-pace.ts';
 import { type LaneStats, stat } from './lane-stats.ts';
 import { SEGMENT_ID_BYTES, writeU48 } from './micro-batch.ts';
 import type { StoredTopics } from './stored-topics.ts';
@@ -16,7 +16,6 @@ export interface BacklogParts {
   readonly topics: StoredTopics;
   /** Eight bytes. */
   readonly originNode: Uint8Array;
-  readonly pace: DrainPace;
   readonly stats: LaneStats;
 }
 
@@ -26,19 +25,22 @@ export interface BacklogParts {
  */
 export class Backlog {
   private readonly parts: BacklogParts;
+  private readonly walk: DrainWalk | undefined;
   private chunk: (BatchRead & { readonly from: number }) | undefined;
 
-  constructor(parts: BacklogParts) {
+  /** @param pace absent for one who reads and sends nothing: it keeps nobody waiting */
+  constructor(parts: BacklogParts, pace?: DrainPace) {
     this.parts = parts;
+    this.walk = pace?.walk();
   }
 
   /** Batches with unconfirmed messages from the one that holds `from`. */
   async read(from: number): Promise<BatchRead> {
-    const { store, topics, pace, stats } = this.parts;
+    const { store, topics, stats } = this.parts;
     const kept = this.chunk;
     if (kept !== undefined && kept.from <= from && from < kept.nextSequence) return kept;
     this.chunk = undefined;
-    await pace.pass();
+    await this.walk?.pass();
     const read = await store.readBatches(from, READ_BYTES);
     stats.add(stat.backlogReads, 1);
     let bytes = 0;
@@ -46,7 +48,7 @@ export class Backlog {
       topics.resolve(batch);
       bytes += batch.payload.length;
     }
-    pace.took(bytes);
+    this.walk?.took(bytes);
     if (read.batches.length > 0) this.chunk = { ...read, from };
     return read;
   }

@@ -18,8 +18,9 @@ const RATE_MIN = 4 * MIB;
 const RATE_MAX = 4096 * MIB;
 /** A backlog shrinks at least by as much as comes in: what is sent is so many times that. */
 const ARRIVALS_MIN = 2;
-/** A turn that came late is made up for, up to so much. */
+/** A chunk that came late is made up for, up to so much. */
 const BEHIND_MS_MAX = 20;
+const STEP_MS_MAX = 100;
 const FASTER = 1.25;
 const SLOWER = 0.7;
 /** Four buckets for each doubling, from 1/16 ms to an hour. */
@@ -33,6 +34,7 @@ const CALM_SHARE = 0.25;
 /** Parts of a {@link DrainPace}. */
 export interface DrainPaceParts {
   readonly clock: Clock;
+  /** Counts the bytes that come in. */
   readonly stats: LaneStats;
   /** false: the backend alone is the limit. */
   isGentle(): boolean;
@@ -42,10 +44,10 @@ export interface DrainPaceParts {
 
 /**
  * How fast a lane sends its backlog while new messages come in. All of it at once would keep disk
- * and processor from them; so the rate follows what they wait: while their 99th percentile stays
- * within {@link SLOWER_MAX} of what it was without a backlog, the rate grows, else it falls
- * (additive steps would take minutes between 4 MiB/s and what a disk gives). Where no new message
- * comes, there is no limit but the backend's own.
+ * and processor from them; so the rate follows what they wait until they are answered `stored`:
+ * while their 99th percentile stays within {@link SLOWER_MAX} of what it was without a backlog, the
+ * rate grows, else it falls (additive steps would take minutes between 4 MiB/s and what a disk
+ * gives). Where no new message comes, there is no limit but the backend's own.
  */
 export class DrainPace {
   private readonly parts: DrainPaceParts;
@@ -56,10 +58,9 @@ export class DrainPace {
   private sentBytes = 0;
   /** The 99th percentiles of the last windows without a backlog, in ms. */
   private readonly calm: number[] = [];
-  private rate = RATE_FIRST;
+  private bytesPerSecond = RATE_FIRST;
   private answeredMs = Number.NEGATIVE_INFINITY;
-  /** When more may be sent. */
-  private nextMs = Number.NEGATIVE_INFINITY;
+  private sentMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: DrainPaceParts) {
     this.parts = parts;
@@ -67,7 +68,26 @@ export class DrainPace {
     this.storedBytes = parts.stats.get(stat.storedBytes);
   }
 
-  /** New messages were answered, the first of which may have waited for `waitedMs`. */
+  /** One walk over the backlog. Each has the whole rate: none stands while another reads. */
+  walk(): DrainWalk {
+    return new DrainWalk(this, this.parts);
+  }
+
+  /** Bytes a second that a walk may send; `undefined` while nothing limits it. */
+  get rate(): number | undefined {
+    return this.isAlone ? undefined : this.bytesPerSecond;
+  }
+
+  /** What is said of it: the rate while a backlog is sent under it, else 0. */
+  get limit(): number {
+    const isSending = this.parts.clock.monotonic() - this.sentMs < ALONE_MS;
+    return isSending ? (this.rate ?? 0) : 0;
+  }
+
+  /**
+   * New messages were answered; the first may have waited in the ring for `waitedMs`, as far as the
+   * lane knows: what comes while its thread is in a turn of something else is not seen before.
+   */
   answered(waitedMs: number, messages: number): void {
     const now = this.parts.clock.monotonic();
     this.answeredMs = now;
@@ -78,26 +98,16 @@ export class DrainPace {
     if (this.messages >= WINDOW_MESSAGES || lastsMs >= WINDOW_MS_MAX) this.endWindow(now, lastsMs);
   }
 
-  /** Resolves when a chunk of backlog may be sent; never in the turn in which it was called. */
-  async pass(): Promise<void> {
-    const { clock, takeTurns } = this.parts;
-    await takeTurns();
-    for (;;) {
-      const now = clock.monotonic();
-      const waitMs = this.isAlone(now) ? 0 : this.nextMs - now;
-      if (waitMs < 1) return;
-      await new Promise<void>((resolve) => {
-        clock.setTimer(resolve, Math.min(waitMs, ALONE_MS));
-      });
-    }
+  /** A walk sends so many bytes. */
+  sent(bytes: number): void {
+    this.sentBytes += bytes;
+    this.sentMs = this.parts.clock.monotonic();
   }
 
-  /** So many bytes of backlog were read, to be sent now. */
-  took(bytes: number): void {
-    const now = this.parts.clock.monotonic();
-    this.sentBytes += bytes;
-    this.nextMs = Math.max(this.nextMs, now - BEHIND_MS_MAX) + (bytes / this.rate) * 1_000;
-    this.parts.stats.set(stat.drainBytesPerSecond, this.isAlone(now) ? 0 : this.rate);
+  /** There is nobody to make way for. */
+  private get isAlone(): boolean {
+    const { clock, isGentle } = this.parts;
+    return !isGentle() || clock.monotonic() - this.answeredMs >= ALONE_MS;
   }
 
   /** Bursts, the last ones before an outage say, make nothing calm that was not. */
@@ -107,33 +117,68 @@ export class DrainPace {
     return Math.max(quiet, CALM_MS_MIN);
   }
 
-  /** There is nobody to make way for. */
-  private isAlone(now: number): boolean {
-    return !this.parts.isGentle() || now - this.answeredMs >= ALONE_MS;
-  }
-
   private endWindow(now: number, lastsMs: number): void {
-    const { stats } = this.parts;
     const p99 = quantile(this.window, this.messages * 0.99);
-    const stored = stats.get(stat.storedBytes);
+    const stored = this.parts.stats.get(stat.storedBytes);
     const seconds = lastsMs / 1_000;
-    if (this.sentBytes === 0) {
-      stats.set(stat.drainBytesPerSecond, 0);
-      this.rate = Math.min(this.rate, RATE_FIRST);
-      this.calm.push(p99);
-      if (this.calm.length > CALM_WINDOWS) this.calm.shift();
-    } else if (p99 > SLOWER_MAX * this.calmMs) {
-      const least = Math.max(RATE_MIN, (ARRIVALS_MIN * (stored - this.storedBytes)) / seconds);
-      const sent = this.sentBytes / seconds;
-      this.rate = Math.max(least, SLOWER * Math.min(this.rate, sent));
-    } else {
-      this.rate = Math.min(RATE_MAX, FASTER * this.rate);
-    }
+    const least = Math.max(RATE_MIN, (ARRIVALS_MIN * (stored - this.storedBytes)) / seconds);
+    this.bytesPerSecond = Math.max(least, this.next(p99, this.sentBytes / seconds));
     this.window.fill(0);
     this.messages = 0;
     this.sentBytes = 0;
     this.storedBytes = stored;
     this.windowMs = now;
+  }
+
+  /** The rate after a window in which so much was sent. */
+  private next(p99: number, sentPerSecond: number): number {
+    const rate = this.bytesPerSecond;
+    if (sentPerSecond === 0) {
+      this.calm.push(p99);
+      if (this.calm.length > CALM_WINDOWS) this.calm.shift();
+      return Math.min(rate, RATE_FIRST);
+    }
+    if (p99 <= SLOWER_MAX * this.calmMs) return Math.min(RATE_MAX, FASTER * rate);
+    return SLOWER * Math.min(rate, sentPerSecond);
+  }
+}
+
+/** A walk over the backlog at a {@link DrainPace}: `pass` before a chunk, `took` after it. */
+export class DrainWalk {
+  private readonly pace: DrainPace;
+  private readonly parts: Pick<DrainPaceParts, 'clock' | 'takeTurns'>;
+  /** When more may be sent. */
+  private nextMs = Number.NEGATIVE_INFINITY;
+
+  constructor(pace: DrainPace, parts: Pick<DrainPaceParts, 'clock' | 'takeTurns'>) {
+    this.pace = pace;
+    this.parts = parts;
+  }
+
+  /** Resolves when a chunk may be sent; never in the turn in which it was called. */
+  async pass(): Promise<void> {
+    const { clock, takeTurns } = this.parts;
+    await takeTurns();
+    for (;;) {
+      const waitMs = this.pace.rate === undefined ? 0 : this.nextMs - clock.monotonic();
+      if (waitMs < 1) return;
+      // In steps: the limit may go meanwhile.
+      await new Promise<void>((resolve) => {
+        clock.setTimer(resolve, Math.min(waitMs, STEP_MS_MAX));
+      });
+    }
+  }
+
+  /** So many bytes were read, to be sent now. */
+  took(bytes: number): void {
+    const now = this.parts.clock.monotonic();
+    const { rate } = this.pace;
+    // What is sent without a limit is no debt for the time when there is one again.
+    this.nextMs =
+      rate === undefined
+        ? now
+        : Math.max(this.nextMs, now - BEHIND_MS_MAX) + (bytes / rate) * 1_000;
+    this.pace.sent(bytes);
   }
 }
 

@@ -80,7 +80,7 @@ export class Forwarder {
     const { store, stats, backup } = parts;
     this.parts = parts;
     this.cursor = store.floor;
-    this.backlog = new Backlog(parts);
+    this.backlog = new Backlog(parts, parts.pace);
     const primary = this.newRoad(0, parts);
     this.roads = new Roads(backup === undefined ? [primary] : [primary, this.newRoad(1, backup)], {
       clock: parts.clock,
@@ -160,7 +160,10 @@ export class Forwarder {
     try {
       this.roads.of(topic).giveBack(lag);
       while (lag.next < this.cursor && !this.isClosed) {
-        const read = await backlog.read(lag.next);
+        const from = lag.next;
+        const read = await backlog.read(from);
+        // What came back meanwhile stands before what was read.
+        if (lag.next < from) continue;
         const end = Math.min(read.nextSequence, this.cursor);
         const refusals: Refusal[] = [];
         for (const batch of read.batches) {
@@ -235,7 +238,7 @@ export class Forwarder {
       openAlone,
       clock,
       log,
-      newBacklog: () => new Backlog(this.parts),
+      newBacklog: () => new Backlog(this.parts, this.parts.pace),
       end: () => this.cursor,
       floor: () => store.floor,
       work: () => this.work(),

@@ -79,5 +79,6 @@ export class HandOver {
   close(): void {
     this.timer?.cancel();
     this.held = [];
+    this.heldBytes = 0;
   }
 }

@@ -336,6 +336,7 @@ export class LaneRoom {
     stats.set(stat.undeliverableBytes, this.store.aside.bytes('undeliverable'));
     stats.set(stat.parkedTopics, this.store.aside.topics('parked').size);
     stats.set(stat.asideFull, this.outbox?.asideFull ?? 0);
+    stats.set(stat.drainBytesPerSecond, this.pace.limit);
     stats.set(stat.producers, this.producers.count);
     stats.set(stat.sessions, this.producers.sessionCount);
     const inFlight = this.kafka.map(({ producer }) => producer.inFlight.messages);

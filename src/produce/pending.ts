@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import type { LaneStore } from '../store/lane-store.ts';
 import type { Acker } from './acker.ts';
-import { type DuplicateRun, type MicroBatch, ROW_COLUMNS, row } from './micro-batch.ts';
+import { type DuplicateRun, type MicroBatch, ownArrays, ROW_COLUMNS, row } from './micro-batch.ts';
 
 /** Segments that are remembered for resends of pending ids; above it they are told to wait. */
 const SEGMENTS_MAX = 500_000;
@@ -88,9 +88,13 @@ export class Pending {
 
   /** Adds a stored batch, in the order of the lane's sequences. */
   add(batch: MicroBatch): void {
-    if (!batch.hasReplicated && this.segments > SEGMENTS_MAX) {
-      this.forgottenUntil = batch.firstSequence + batch.messages;
-      return;
+    if (this.segments > SEGMENTS_MAX) {
+      if (!batch.hasReplicated) {
+        this.forgottenUntil = batch.firstSequence + batch.messages;
+        return;
+      }
+      // One that is kept among many that are not must not keep the block of all of them.
+      ownArrays(batch);
     }
     this.queue.push({ batch, waiters: undefined, open: batch.messages });
     this.segments += batch.segments;

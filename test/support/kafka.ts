@@ -4,9 +4,11 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -202,6 +204,21 @@ export class KafkaBroker {
     };
     const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}`);
     writeFileSync(join(this.#folder, 'server.properties'), `${lines.join('\n')}\n`);
+  }
+
+  /** Bytes of a topic's `.log` files. */
+  logBytes(topic: string): number {
+    const data = join(this.#folder, 'data');
+    let bytes = 0;
+    for (const partition of readdirSync(data)) {
+      if (!partition.startsWith(`${topic}-`)) continue;
+      for (const file of readdirSync(join(data, partition))) {
+        // The cleaner may have removed it meanwhile.
+        const found = statSync(join(data, partition, file), { throwIfNoEntry: false });
+        if (file.endsWith('.log')) bytes += found?.size ?? 0;
+      }
+    }
+    return bytes;
   }
 
   get pid(): number | undefined {

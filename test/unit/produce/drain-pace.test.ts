@@ -21,10 +21,11 @@ class Bench {
   });
   sent = 0;
   isGentle = true;
+  private readonly walk = this.pace.walk();
   private isWaiting = false;
 
   get limit(): number {
-    return this.stats.get(stat.drainBytesPerSecond) / MIB;
+    return this.pace.limit / MIB;
   }
 
   /** Sends what it may, for so many ms; new messages wait for `waitedMs(rate)`. */
@@ -50,9 +51,9 @@ class Bench {
   private async drain(): Promise<void> {
     for (let chunks = 0; !this.isWaiting && chunks < 2; chunks++) {
       this.isWaiting = true;
-      void this.pace.pass().then(() => {
+      void this.walk.pass().then(() => {
         this.isWaiting = false;
-        this.pace.took(CHUNK);
+        this.walk.took(CHUNK);
         this.sent += CHUNK;
       });
       for (let turn = 0; turn < 5; turn++) await Promise.resolve();
@@ -93,6 +94,41 @@ test('a backlog shrinks whatever new messages wait: twice of what comes in is se
   await bench.run(10_000, { waitedMs: () => 500, bytes: 20_000 });
   const rate = (bench.sent - before) / MIB / 10;
   assert(rate > 36 && rate < 42, `${rate} MiB a second, 19 come in`);
+});
+
+test('what was sent without a limit is no debt when messages come again', async () => {
+  const alone = new Bench();
+  await alone.run(5_000);
+  const before = alone.sent;
+  await alone.run(200, { waitedMs: () => 3 });
+  assert(alone.sent - before > 4 * MIB, `${(alone.sent - before) / MIB} MiB in 0.2 s`);
+  const full = new Bench();
+  full.isGentle = false;
+  await full.run(5_000, { waitedMs: () => 3 });
+  full.isGentle = true;
+  const then = full.sent;
+  await full.run(200, { waitedMs: () => 3 });
+  assert(full.sent - then > 4 * MIB, `${(full.sent - then) / MIB} MiB in 0.2 s`);
+});
+
+test('two walks at once have the rate each', async () => {
+  const bench = new Bench();
+  const other = bench.pace.walk();
+  let others = 0;
+  const readOther = async () => {
+    for (;;) {
+      await other.pass();
+      other.took(CHUNK);
+      others += CHUNK;
+    }
+  };
+  bench.pace.answered(3, 1);
+  void readOther();
+  await bench.run(10_000, { waitedMs: () => 500, bytes: 20_000 });
+  const before = bench.sent;
+  await bench.run(10_000, { waitedMs: () => 500, bytes: 20_000 });
+  const rate = (bench.sent - before) / MIB / 10;
+  assert(rate > 36 && others > 0, `${rate} MiB a second, 19 come in`);
 });
 
 test('who wants the backlog gone has no limit set', async () => {

@@ -194,6 +194,20 @@ test('what is on its way of a topic that is given up keeps its verdict', async (
   assert.deepEqual([...bench.store.refused.keys()], [1]);
 });
 
+test('what comes back while a topic is being given up is given up with it', async () => {
+  const bench = new ForwarderBench().know(1);
+  for (let i = 0; i < 3; i++) bench.produce([1]);
+  const comesBack = (sequence: number) =>
+    bench.forwarder.verdicts(Float64Array.of(1, sequence, 1, 3, -1, -1, 1), 1);
+  comesBack(3);
+  const dropped = bench.forwarder.drop(1);
+  // The outbox is being read, from the third on.
+  comesBack(1);
+  comesBack(2);
+  assert.equal(await dropped, 3);
+  assert.deepEqual([...bench.store.refused.keys()].toSorted(), [1, 2, 3]);
+});
+
 test('messages of a topic that the producer does not know go out under their stored name', async () => {
   const names = new Map([
     [1, 'orders'],

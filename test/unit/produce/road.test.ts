@@ -30,7 +30,7 @@ class RoadBench {
     const stats = new LaneStats();
     const clock = new ManualClock();
     const pace = new DrainPace({ clock, stats, isGentle: () => true, takeTurns: async () => {} });
-    const backlog = { store: store as unknown as LaneStore, topics, originNode, pace, stats };
+    const backlog = { store: store as unknown as LaneStore, topics, originNode, stats };
     this.road = new Road({
       cluster: 0,
       producer: this.producer,
@@ -40,7 +40,7 @@ class RoadBench {
       },
       clock,
       log,
-      newBacklog: () => new Backlog(backlog),
+      newBacklog: () => new Backlog(backlog, pace),
       end: () => 5,
       floor: () => 1,
       isParked: () => this.isParked,

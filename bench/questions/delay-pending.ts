@@ -1,0 +1,220 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as pause } from 'node:timers/promises';
+import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { coded } from '../../src/base/errors.ts';
+import { cpuSecondsOf } from '../../src/cli/load/machine-load.ts';
+import { delayTopic } from '../../src/delay/delay-cluster.ts';
+import { Meter } from '../meter.ts';
+import { type BenchNode, withNode } from '../node.ts';
+import type { Question } from '../question.ts';
+import { bareResult } from '../result.ts';
+import type { Rig } from '../rig.ts';
+
+/** Delayed messages that wait, far from due. */
+const pending = Number(process.env['MQP_DELAYS'] ?? 10_000_000);
+const size = 100;
+const batch = 1_000;
+const batchesOpen = 16;
+const dayMs = 24 * 3600 * 1000;
+/** Their due times are spread over so many days, from the tenth on. */
+const days = 20;
+const pages = 100;
+const cancelsPerSecond = 10_000;
+const turnMs = 10;
+const pollMs = 100;
+const patienceMs = 15 * 60_000;
+
+type Extra = Record<string, number>;
+
+interface Place {
+  readonly node: BenchNode;
+  readonly rig: Rig;
+  readonly topic: string;
+}
+
+const secondsSince = (began: number): number => (performance.now() - began) / 1000;
+
+async function connect(node: BenchNode): Promise<MqpClient> {
+  return MqpClient.connect({ servers: [node.address] });
+}
+
+/** Waits until the index has so many; the seconds it took. @throws BENCH_FAILED */
+async function untilPending(node: BenchNode, wanted: number): Promise<number> {
+  const began = performance.now();
+  while (performance.now() - began < patienceMs) {
+    const client = await connect(node);
+    try {
+      if (client.node?.features.includes('delay') === true) {
+        if ((await client.delayed.stats()).pending === wanted) return secondsSince(began);
+      }
+    } finally {
+      await client.close();
+    }
+    await pause(pollMs);
+  }
+  throw coded('BENCH_FAILED', `there are not ${wanted} pending after ${patienceMs / 1000} s`);
+}
+
+/** Schedules them all and gives their delay ids, 16 bytes each would be less than strings. */
+async function schedule({ node, topic }: Place, ids: string[]): Promise<number> {
+  const client = await connect(node);
+  const began = performance.now();
+  const from = Date.now() + 10 * dayMs;
+  const value = 'x'.repeat(size);
+  const open = new Set<Promise<void>>();
+  for (let first = 0; first < pending; first += batch) {
+    const count = Math.min(batch, pending - first);
+    const messages = Array.from({ length: count }, (_, i) => ({
+      value,
+      dueAtMs: from + Math.floor(((first + i) * days * dayMs) / pending),
+    }));
+    const sent = new Promise<void>((resolve, reject) => {
+      client.produceBatch(topic, messages, {}, (error, results) => {
+        if (error !== null) return reject(error);
+        for (const result of results)
+          if (!(result instanceof Error)) ids.push(result.delayId ?? '');
+        resolve();
+      });
+    }).finally(() => open.delete(sent));
+    open.add(sent);
+    if (open.size >= batchesOpen) await Promise.race(open);
+  }
+  await Promise.all(open);
+  const rate = pending / secondsSince(began);
+  await client.close();
+  return rate;
+}
+
+/** The 99th percentile of the first page of `delay list`, in ms. */
+async function firstPageP99({ node, topic }: Place): Promise<number> {
+  const client = await connect(node);
+  const times: number[] = [];
+  for (let i = 0; i < pages; i++) {
+    const began = performance.now();
+    await client.delayed.list({ topic, limit: 100 });
+    times.push(performance.now() - began);
+  }
+  await client.close();
+  return times.toSorted((a, b) => a - b)[Math.floor(pages * 0.99)] as number;
+}
+
+/** A message that becomes due while the node is down; from the start until it is in its topic. */
+async function restartToFirstFire({ node, rig, topic }: Place): Promise<number> {
+  const client = await connect(node);
+  await client.produce(topic, { value: 'first', delayMs: 1_000 });
+  await client.close();
+  const before = await rig.records(topic);
+  await node.stop('SIGKILL');
+  await pause(1_500);
+  const began = performance.now();
+  await node.start();
+  while ((await rig.records(topic)) === before) {
+    if (performance.now() - began > patienceMs) throw coded('BENCH_FAILED', 'nothing fires');
+    await pause(pollMs);
+  }
+  return secondsSince(began);
+}
+
+/** Cancels all at a rate, and what Kafka's broker needed for the tombstones. */
+async function cancelAll({ node, rig }: Place, ids: readonly string[]): Promise<Extra> {
+  const client = await connect(node);
+  const logBefore = rig.logBytes(delayTopic);
+  const cpu = { kafka: cpuSecondsOf(rig.kafkaPid) ?? 0, node: cpuSecondsOf(node.pid) ?? 0 };
+  const began = performance.now();
+  let logMax = logBefore;
+  let cancelled = 0;
+  let open = 0;
+  let refused = 0;
+  for (let next = 0; next < ids.length || open > 0; ) {
+    const until = Math.min(ids.length, Math.floor(secondsSince(began) * cancelsPerSecond));
+    for (; next < until && open < 4 * batch; next++, open++) {
+      client.delayed
+        .cancel({ id: ids[next] as string })
+        .then((outcome) => {
+          if (outcome === 'cancelled') cancelled++;
+          else refused++;
+        })
+        .catch(() => refused++)
+        .finally(() => open--);
+    }
+    if (next % cancelsPerSecond < batch) logMax = Math.max(logMax, rig.logBytes(delayTopic));
+    await pause(turnMs);
+  }
+  const seconds = secondsSince(began);
+  await client.close();
+  return {
+    cancelledPerSecond: cancelled / seconds,
+    cancelsRefused: refused,
+    kafkaCores: ((cpuSecondsOf(rig.kafkaPid) ?? 0) - cpu.kafka) / seconds,
+    nodeCores: ((cpuSecondsOf(node.pid) ?? 0) - cpu.node) / seconds,
+    logMiBBefore: logBefore / 2 ** 20,
+    logMiBMax: logMax / 2 ** 20,
+    logMiBAfter: rig.logBytes(delayTopic) / 2 ** 20,
+  };
+}
+
+const say = (what: string, value: number): void => {
+  process.stderr.write(`    ${what} ${Math.round(value * 10) / 10}\n`);
+};
+
+export const delayPending: Question = {
+  name: 'delay-pending',
+  title: `${pending} pending delayed messages of ${size} B: memory, restart, rebuild, tombstones`,
+  pairsMax: 1,
+  onlyByName: true,
+  sides: [
+    {
+      name: 'pending',
+      run: (rig) =>
+        rig.withTopic((topic) =>
+          withNode(rig, {}, async (node) => {
+            const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
+            const place = { node, rig, topic };
+            const ids: string[] = [];
+            await untilPending(node, 0);
+            const acceptedPerSecond = await schedule(place, ids);
+            say('accepted a second', acceptedPerSecond);
+            say('seconds more until all are in the index', await untilPending(node, pending));
+            const rssMiB = (await node.status()).rssBytes / 2 ** 20;
+            say('MiB of the node', rssMiB);
+            const pageP99 = await firstPageP99(place);
+            const firstFireSeconds = await restartToFirstFire(place);
+            say('seconds from a start to the first fire', firstFireSeconds);
+            await untilPending(node, pending);
+            const rssRestartedMiB = (await node.status()).rssBytes / 2 ** 20;
+            await node.stop('SIGTERM');
+            rmSync(join(node.dataDir, 'delay'), { recursive: true });
+            await node.start();
+            const rebuildSeconds = await untilPending(node, pending);
+            say('seconds to make a lost index anew', rebuildSeconds);
+            const extra = {
+              acceptedPerSecond,
+              rssMiB,
+              rssRestartedMiB,
+              pageP99,
+              firstFireSeconds,
+              rebuiltPerSecond: pending / rebuildSeconds,
+              ...(await cancelAll(place, ids)),
+            };
+            return bareResult(extra, meter.stealPercent);
+          }),
+        ),
+    },
+  ],
+  figures: [
+    { measure: 'acceptedPerSecond', of: 'pending' },
+    { measure: 'rssMiB', of: 'pending', atMost: 600 },
+    { measure: 'rssRestartedMiB', of: 'pending', atMost: 600 },
+    { measure: 'pageP99', of: 'pending', atMost: 100 },
+    { measure: 'firstFireSeconds', of: 'pending', atMost: 10 },
+    { measure: 'rebuiltPerSecond', of: 'pending' },
+    { measure: 'cancelledPerSecond', of: 'pending' },
+    { measure: 'cancelsRefused', of: 'pending', atMost: 0 },
+    { measure: 'kafkaCores', of: 'pending' },
+    { measure: 'nodeCores', of: 'pending' },
+    { measure: 'logMiBMax', of: 'pending' },
+    { measure: 'logMiBAfter', of: 'pending' },
+  ],
+};
