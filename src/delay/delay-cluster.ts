@@ -23,6 +23,7 @@ import { DelayStats } from './delay-stats.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop } from './due-loop.ts';
 import { isAlone, LogApplier, type LogEffect } from './log-applier.ts';
+import { PendingCount } from './pending-count.ts';
 import { isSeriesId } from './series-record.ts';
 
 /** Where delayed messages wait, on each cluster. */
@@ -89,6 +90,7 @@ export class DelayCluster {
   readonly loop: DueLoop;
   readonly owners: DelayOwners;
   readonly #parts: DelayClusterParts;
+  readonly #count: PendingCount;
   readonly #applier: LogApplier;
   readonly #own = new Map<number, Own>();
   #member: GroupMember | undefined;
@@ -108,7 +110,9 @@ export class DelayCluster {
     this.writes = new DelayWrites(publisher);
     const { consumers } = parts;
     this.owners = new DelayOwners({ consumers, clock, group: delayGroup, topic: delayTopic });
-    this.#applier = new LogApplier(index);
+    const work = (task: () => Promise<void>): Promise<void> => this.work(task);
+    this.#count = new PendingCount({ index, clock, work });
+    this.#applier = new LogApplier(index, this.#count);
     this.loop = new DueLoop({
       topic: delayTopic,
       index,
@@ -116,7 +120,7 @@ export class DelayCluster {
       clock,
       log,
       stats,
-      work: (task) => void this.work(task),
+      work: (task) => void work(task),
       isReady: (partition) => this.isReady(partition),
     });
   }
@@ -127,7 +131,7 @@ export class DelayCluster {
 
   /** Messages that wait in this node's partitions. */
   get pending(): number {
-    return this.#applier.pending;
+    return this.#count.total;
   }
 
   /** Partitions of this node, and how many of them are applied up to where they began. */

@@ -143,6 +143,16 @@ export class DelayIndex {
     }
   }
 
+  /** The ids of what is pending of a partition, as it is when the first is asked for. */
+  async *idsOf(partition: number): AsyncGenerator<Buffer, undefined> {
+    const range = {
+      from: Buffer.of(0x69, ID_VERSION, partition),
+      to: Buffer.of(0x69, ID_VERSION, partition + 1),
+    };
+    for await (const { key } of this.#kv.iterate(range, { keysOnly: true })) yield key.subarray(1);
+    return undefined;
+  }
+
   /** Forgets a partition: its log is another one than was applied. */
   async forget(partition: number): Promise<void> {
     const changes = new IndexChanges();

@@ -10,6 +10,7 @@ import {
   readDelayRecord,
   timestampOf,
 } from './delay-record.ts';
+import type { PendingCount } from './pending-count.ts';
 
 /** What a batch of the delay log means for what is held in memory; in the order of the log. */
 export type LogEffect =
@@ -34,43 +35,40 @@ export interface Applied {
  */
 export class LogApplier {
   readonly #index: DelayIndex;
-  readonly #pending = new Map<number, number>();
+  readonly #count: PendingCount;
 
-  constructor(index: DelayIndex) {
+  constructor(index: DelayIndex, count: PendingCount) {
     this.#index = index;
-  }
-
-  /** Messages that wait in the partitions that were begun. */
-  get pending(): number {
-    let sum = 0;
-    for (const count of this.#pending.values()) sum += count;
-    return sum;
+    this.#count = count;
   }
 
   /** Where a partition goes on: the offset after the last applied. */
   async begin(partition: number): Promise<number> {
     const { applied, pending } = await this.#index.progress(partition);
-    this.#pending.set(partition, pending);
+    this.#count.begin(partition, pending);
     return applied;
   }
 
   /** The partition is another node's. */
   end(partition: number): void {
-    this.#pending.delete(partition);
+    this.#count.end(partition);
   }
 
   async apply(batch: FetchedRecords): Promise<Applied> {
-    const round = new Round(this.#index);
+    const { partition } = batch;
+    const round = new Round(this.#index, (record) =>
+      this.#count.applied(partition, timestampOf(record)),
+    );
     for (let i = 0; i < batch.count; i++) {
       const bytes = batch.records.subarray(batch.starts[i], batch.starts[i + 1]);
       const record = readDelayRecord(bytes);
-      if (record === undefined || record.id[1] !== batch.partition) round.foreign++;
+      if (record === undefined || record.id[1] !== partition) round.foreign++;
       else if (record.target === undefined) await round.end(record);
       else await round.schedule(record, record.target);
     }
-    const pending = (this.#pending.get(batch.partition) ?? 0) + round.added;
-    this.#pending.set(batch.partition, Math.max(0, pending));
-    round.changes.progress(batch.partition, { applied: batch.nextOffset, pending });
+    this.#count.add(partition, round.added);
+    const pending = this.#count.get(partition);
+    round.changes.progress(partition, { applied: batch.nextOffset, pending });
     await this.#index.write(round.changes);
     return { effects: round.effects, foreign: round.foreign };
   }
@@ -81,6 +79,8 @@ class Round {
   readonly changes = new IndexChanges();
   readonly effects: LogEffect[] = [];
   readonly #index: DelayIndex;
+  /** A message was taken without a look at what stands. */
+  readonly #onUnseen: (record: DelayRecord) => void;
   /** What this batch changed already; null: gone. */
   readonly #changed = new Map<string, DelayPlace | null>();
   /** Series that this batch ended, by the offset of their end. */
@@ -88,14 +88,16 @@ class Round {
   foreign = 0;
   added = 0;
 
-  constructor(index: DelayIndex) {
+  constructor(index: DelayIndex, onUnseen: (record: DelayRecord) => void) {
     this.#index = index;
+    this.#onUnseen = onUnseen;
   }
 
   async schedule(record: DelayRecord, target: Buffer): Promise<void> {
     const { id, offset } = record;
     const dueMs = dueOf(target);
     const alone = isAlone(id) && !isMoved(target);
+    if (alone) this.#onUnseen(record);
     const standing = alone ? this.#changedPlace(id) : await this.#find(id);
     if (standing !== undefined && isIfAbsent(target)) {
       this.effects.push({ kind: 'restate', id });

@@ -110,6 +110,7 @@ export class DelayWorld {
   readonly refusing = new Set<string>();
   #running = false;
   #sequence = 0;
+  #last: PublishRecord | undefined;
 
   async start(): Promise<void> {
     const { clock, log } = this;
@@ -180,14 +181,20 @@ export class DelayWorld {
     const key = unique === undefined ? undefined : Buffer.from(unique);
     const id = key === undefined ? delayIdOfMessage(message) : delayIdOfKey(topic, key);
     const target = { topic, partition: undefined, key, nullValue: false, ifAbsent, mq };
-    this.take({
+    this.#last = {
       topic: delayTopic,
       partition: id[1] as number,
       key: id,
       value: Buffer.from(value),
       headers: tailHeader('mq-to', encodeDelayTarget(target)),
-    });
+    };
+    this.take(this.#last);
     return id;
+  }
+
+  /** What was scheduled last comes again, as a node sends it after a crash. */
+  resend(): void {
+    if (this.#last !== undefined) this.take(this.#last);
   }
 
   /** Lets everything happen that can at this moment. */
