@@ -12,6 +12,8 @@ import { formatAddress, isLoopback, parseAddress } from './config/address.ts';
 import type { Config } from './config/schema.ts';
 import { AdminServer } from './http/admin-server.ts';
 import { NodeMetrics } from './http/node-metrics.ts';
+import { MemoryKeeper } from './memory-keeper.ts';
+import { giveBackMemory } from './native/addon.ts';
 import { type NodeBackend, openNodeBackend } from './node-backend.ts';
 import { type NodeConsume, openNodeConsume } from './node-consume.ts';
 import { NodeDelay } from './node-delay.ts';
@@ -88,6 +90,11 @@ class Node implements RunningNode {
   private delays: readonly NodeDelay[] = [];
   private readonly delayLog = (cluster: number): string | undefined =>
     this.delays.find((delay) => delay.number === cluster)?.log;
+  private readonly memory = new MemoryKeeper({
+    clock: systemClock,
+    rss: () => process.memoryUsage.rss(),
+    giveBack: giveBackMemory,
+  });
   private closing = false;
   private readonly rates: TokenRates;
 
@@ -220,6 +227,7 @@ class Node implements RunningNode {
   /** Ends what was started, without waiting for clients. */
   async abandon(): Promise<void> {
     this.closing = true;
+    this.memory.close();
     await this.adminServer?.close();
     await this.consume?.close();
     await Promise.all(this.delays.map((delay) => delay.close()));

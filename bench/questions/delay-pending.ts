@@ -26,6 +26,7 @@ const duePerSecond = 10_000;
 const dueAfterMs = Number(process.env['MQP_DUE_AFTER_MS'] ?? 480_000);
 const pages = 100;
 const pollMs = 100;
+const restMs = 40_000;
 const patienceMs = 15 * 60_000;
 
 type Extra = Record<string, number>;
@@ -176,12 +177,15 @@ export const delayPending: Question = {
             const acceptedPerSecond = await schedule(place, firstDueMs);
             say('accepted a second', acceptedPerSecond);
             say('seconds more until all are in the index', await untilPending(node, pending));
+            // What was freed is given back within half a minute.
+            await pause(restMs);
             const rssMiB = (await node.status()).rssBytes / 2 ** 20;
             say('MiB of the node', rssMiB);
             const pageP99 = await firstPageP99(place);
             const firstFireSeconds = await restartToFirstFire(place);
             say('seconds from a start to the first fire', firstFireSeconds);
             await untilPending(node, pending);
+            await pause(restMs);
             const rssRestartedMiB = (await node.status()).rssBytes / 2 ** 20;
             await node.stop('SIGTERM');
             rmSync(join(node.dataDir, 'delay'), { recursive: true });

@@ -22,6 +22,7 @@ interface CoreAddon {
   partitionOf(key: Uint8Array, partitions: number): number;
   readonly Doorbell: new (callback: () => void) => Doorbell;
   ringDoorbell(id: number): void;
+  giveBackMemory(): Promise<void>;
   readonly BatchBuilder: BatchBuilderConstructor;
 }
 
@@ -43,6 +44,12 @@ export const Doorbell: CoreAddon['Doorbell'] = addon.Doorbell;
 
 /** Rings a {@link Doorbell} by its id, from any thread; an id that is unknown does nothing. */
 export const ringDoorbell: CoreAddon['ringDoorbell'] = addon.ringDoorbell;
+
+/**
+ * Gives back to the system what the allocator keeps of freed memory (glibc's `malloc_trim`; nothing
+ * elsewhere), on a thread of the pool.
+ */
+export const giveBackMemory: CoreAddon['giveBackMemory'] = addon.giveBackMemory;
 
 export const BatchBuilder: BatchBuilderConstructor = addon.BatchBuilder;
 
