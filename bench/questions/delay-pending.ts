@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { coded } from '../../src/base/errors.ts';
 import { cpuSecondsOf } from '../../src/cli/load/machine-load.ts';
-import { delayTopic } from '../../src/delay/delay-cluster.ts';
+import { delayTopic } from '../../src/delay/delay-topic.ts';
 import { Meter } from '../meter.ts';
 import { type BenchNode, withNode } from '../node.ts';
 import type { Question } from '../question.ts';
@@ -20,10 +20,10 @@ const batchesOpen = 16;
 const dayMs = 24 * 3600 * 1000;
 /** Most are due over so many days, from the tenth on. */
 const days = 20;
-/** Three in ten become due one after the other, so many a second, from so long after the start. */
-const dueShare = 0.3;
+/** Six in ten become due one after the other, so many a second, from so long after the start. */
+const dueShare = 0.6;
 const duePerSecond = 10_000;
-const dueAfterMs = Number(process.env['MQP_DUE_AFTER_MS'] ?? 480_000);
+const dueAfterMs = Number(process.env['MQP_DUE_AFTER_MS'] ?? 400_000);
 const pages = 100;
 const pollMs = 100;
 const restMs = 40_000;
@@ -126,7 +126,7 @@ async function restartToFirstFire({ node, rig, topic }: Place): Promise<number> 
   return secondsSince(began);
 }
 
-/** Three in ten fire and are ended by tombstones: what that costs node and broker. */
+/** Six in ten fire and are ended by tombstones: what that costs node and broker. */
 async function fireSome({ node, rig }: Place, firstDueMs: number): Promise<Extra> {
   await pause(Math.max(0, firstDueMs - Date.now()));
   const logBefore = rig.logBytes(delayTopic);

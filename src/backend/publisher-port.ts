@@ -64,6 +64,11 @@ export interface InternalTopicSpec {
   /** By Kafka's names. A topic that has other values than these is refused. */
   readonly config: Readonly<Record<string, string>>;
   /**
+   * Given to a topic that is made, on Kafka, and not compared afterwards: how it is kept small,
+   * which an operator may set otherwise.
+   */
+  readonly madeWith?: Readonly<Record<string, string>>;
+  /**
    * The topic is one that people see and may set up themselves: other settings than those of
    * `config` are theirs, and retention and size may be larger.
    */

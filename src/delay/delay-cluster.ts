@@ -1,11 +1,11 @@
-import { DELAY_ID_BYTES, DELAY_PARTITIONS } from '../../protocol/src/delay-id.ts';
+import { DELAY_ID_BYTES } from '../../protocol/src/delay-id.ts';
 import type {
   ConsumerBackend,
   FetchedRecords,
   GroupMember,
   TopicPartition,
 } from '../backend/consumer-port.ts';
-import type { InternalTopicSpec, Publisher, PublishRecord } from '../backend/publisher-port.ts';
+import type { Publisher, PublishRecord } from '../backend/publisher-port.ts';
 import { type Clock, sleep, type Timer } from '../base/clock.ts';
 import { coded, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -20,33 +20,12 @@ import {
   tombstone,
 } from './delay-record.ts';
 import { DelayStats } from './delay-stats.ts';
+import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop } from './due-loop.ts';
 import { isAlone, LogApplier, type LogEffect } from './log-applier.ts';
 import { PendingCount } from './pending-count.ts';
 import { isSeriesId } from './series-record.ts';
-
-/** Where delayed messages wait, on each cluster. */
-export const delayTopic = '__mqproxy.delay';
-/** The group whose membership shares the partitions among nodes; it commits nothing. */
-export const delayGroup = '__mqproxy.delay';
-
-/** How the delay log must be: all of it is kept that no tombstone ended. */
-export function delayTopicSpec(messageBytesMax: number): InternalTopicSpec {
-  return {
-    name: delayTopic,
-    partitions: DELAY_PARTITIONS,
-    replicationFactor: 'auto',
-    config: {
-      'cleanup.policy': 'compact',
-      // A node that takes over reads tombstones that came while it read; a day is plenty.
-      'delete.retention.ms': '86400000',
-      // What fired while it was replaced is written again; until then the cleaner must wait.
-      'min.compaction.lag.ms': '60000',
-      'max.message.bytes': String(messageBytesMax + SIDE_BYTES),
-    },
-  };
-}
 
 /** What a {@link DelayCluster} is made of. */
 export interface DelayClusterParts {
@@ -63,8 +42,6 @@ export interface DelayClusterParts {
   readonly stats?: DelayStats;
 }
 
-/** Most that `mq-to` and the envelope add to a message, in bytes. */
-const SIDE_BYTES = 128 * 1024;
 const CREDIT_BYTES = 2 * 1024 * 1024;
 const RESTATE_AGAIN_MS = 1_000;
 const NUDGE_MS = 3_000;

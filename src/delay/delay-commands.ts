@@ -5,7 +5,7 @@ import { formatMessageId } from '../../protocol/src/message-id.ts';
 import type { Clock } from '../base/clock.ts';
 import { coded } from '../base/errors.ts';
 import { DelayChanges } from './delay-changes.ts';
-import { type DelayCluster, delayTopic } from './delay-cluster.ts';
+import type { DelayCluster } from './delay-cluster.ts';
 import { dueKey } from './delay-index.ts';
 import {
   type DelayRecord,
@@ -16,6 +16,7 @@ import {
   tombstone,
   topicOf,
 } from './delay-record.ts';
+import { delayTopic } from './delay-topic.ts';
 import type { NearDelay } from './due-window.ts';
 import { isSeriesId, ruleOf } from './series-record.ts';
 

@@ -134,6 +134,7 @@ describe('internal topics on Kafka', { skip }, () => {
       partitions: 2,
       replicationFactor: 'auto',
       config: { 'cleanup.policy': 'compact', 'retention.ms': '-1' },
+      madeWith: { 'segment.bytes': '16777216' },
     } as const;
     await internalTopics.ensure(spec);
     await internalTopics.ensure(spec);
@@ -146,19 +147,22 @@ describe('internal topics on Kafka', { skip }, () => {
     });
     const admin = kafkaClient(brokers).admin();
     await admin.connect();
-    await admin.alterConfigs({
-      validateOnly: false,
-      resources: [
-        {
-          type: kafkajs.ConfigResourceTypes.TOPIC,
-          name,
-          configEntries: [
-            { name: 'cleanup.policy', value: 'delete' },
-            { name: 'retention.ms', value: '-1' },
-          ],
-        },
-      ],
+    const type = kafkajs.ConfigResourceTypes.TOPIC;
+    const { resources } = await admin.describeConfigs({
+      includeSynonyms: false,
+      resources: [{ type, name, configNames: ['segment.bytes'] }],
     });
+    assert.equal(resources[0]?.configEntries[0]?.configValue, '16777216', 'it was made with that');
+    const alter = (settings: Record<string, string>) => {
+      const configEntries = Object.entries(settings).map(([key, value]) => ({ name: key, value }));
+      return admin.alterConfigs({
+        validateOnly: false,
+        resources: [{ type, name, configEntries }],
+      });
+    };
+    await alter({ ...spec.config, 'segment.bytes': '33554432' });
+    await internalTopics.ensure(spec);
+    await alter({ 'cleanup.policy': 'delete', 'retention.ms': '-1' });
     await admin.disconnect();
     await assert.rejects(internalTopics.ensure(spec), {
       code: 'ROLE_REFUSED',

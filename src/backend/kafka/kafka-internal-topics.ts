@@ -42,12 +42,12 @@ export class KafkaInternalTopics implements InternalTopics {
 
   /** Undefined: it was made as asked. */
   async #create(spec: InternalTopicSpec): Promise<KafkaTopic | undefined> {
-    const { name, partitions, config, replicationFactor } = spec;
+    const { name, partitions, config, madeWith, replicationFactor } = spec;
     try {
       await this.#topics.create({
         name,
         partitions,
-        config,
+        config: { ...madeWith, ...config },
         ...(replicationFactor === 'auto' ? {} : { replicationFactor }),
       });
       return undefined;

@@ -7,7 +7,7 @@ import type {
 } from '../../../src/backend/consumer-port.ts';
 import type { PartitionOffsets } from '../../../src/backend/port.ts';
 import type { PublishRecord } from '../../../src/backend/publisher-port.ts';
-import { delayTopic } from '../../../src/delay/delay-cluster.ts';
+import { delayTopic } from '../../../src/delay/delay-topic.ts';
 
 const BATCH = 50;
 

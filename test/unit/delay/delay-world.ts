@@ -11,10 +11,11 @@ import type {
 import type { Clock, Timer } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { systemRandom } from '../../../src/base/random.ts';
-import { DelayCluster, delayTopic } from '../../../src/delay/delay-cluster.ts';
+import { DelayCluster } from '../../../src/delay/delay-cluster.ts';
 import { DelayCommands } from '../../../src/delay/delay-commands.ts';
 import { DelayIndex } from '../../../src/delay/delay-index.ts';
 import { tailHeader } from '../../../src/delay/delay-record.ts';
+import { delayTopic } from '../../../src/delay/delay-topic.ts';
 import { SeriesCommands } from '../../../src/delay/series-commands.ts';
 import { DelayLog } from './delay-log.ts';
 import { MemoryStore } from './memory-store.ts';

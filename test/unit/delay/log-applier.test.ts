@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delayIdOfKey, delayIdOfSeries } from '../../../protocol/src/delay-id.ts';
-import { delayTopic } from '../../../src/delay/delay-cluster.ts';
 import { type DelayRecord, readDelayRecord } from '../../../src/delay/delay-record.ts';
+import { delayTopic } from '../../../src/delay/delay-topic.ts';
 import { seriesFollower, seriesOf } from '../../../src/delay/series-record.ts';
 import { DelayWorld } from './delay-world.ts';
 import { MemoryStore } from './memory-store.ts';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delayIdOfSeries } from '../../../protocol/src/delay-id.ts';
 import type { MissedFirings } from '../../../protocol/src/series.ts';
-import { delayTopic } from '../../../src/delay/delay-cluster.ts';
 import { type DelayRecord, delayRecord, readDelayRecord } from '../../../src/delay/delay-record.ts';
+import { delayTopic } from '../../../src/delay/delay-topic.ts';
 import type { SeriesRequest } from '../../../src/delay/series-commands.ts';
 import { DelayWorld } from './delay-world.ts';
 
