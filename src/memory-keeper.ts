@@ -45,8 +45,9 @@ export class MemoryKeeper {
 
   async #look(): Promise<void> {
     const { clock, rss, giveBack } = this.#parts;
-    this.#leastBytes = Math.min(this.#leastBytes, rss());
-    const hasGrown = rss() - this.#leastBytes >= GROWN_BYTES;
+    const bytes = rss();
+    this.#leastBytes = Math.min(this.#leastBytes, bytes);
+    const hasGrown = bytes - this.#leastBytes >= GROWN_BYTES;
     if (hasGrown || clock.monotonic() - this.#givenMs >= ANYWAY_MS) {
       await giveBack();
       this.#leastBytes = rss();

@@ -4,6 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { coded } from '../../src/base/errors.ts';
+import { percentiles, schedule } from '../../src/cli/load/delay-bench.ts';
 import { cpuSecondsOf } from '../../src/cli/load/machine-load.ts';
 import { delayTopic } from '../../src/delay/delay-topic.ts';
 import { Meter } from '../meter.ts';
@@ -12,15 +13,13 @@ import type { Question } from '../question.ts';
 import { bareResult } from '../result.ts';
 import type { Rig } from '../rig.ts';
 
-/** Delayed messages that wait, far from due. */
+/** Delayed messages that wait. */
 const pending = Number(process.env['MQP_DELAYS'] ?? 10_000_000);
 const size = 100;
-const batch = 1_000;
-const batchesOpen = 16;
 const dayMs = 24 * 3600 * 1000;
-/** Most are due over so many days, from the tenth on. */
+/** Four in ten are due over so many days, from the tenth on. */
 const days = 20;
-/** Six in ten become due one after the other, so many a second, from so long after the start. */
+/** The others become due one after the other, so many a second, from so long after the start. */
 const dueShare = 0.6;
 const duePerSecond = 10_000;
 const dueAfterMs = Number(process.env['MQP_DUE_AFTER_MS'] ?? 400_000);
@@ -65,32 +64,15 @@ async function untilPending(node: BenchNode, wanted: number): Promise<number> {
 }
 
 /** Schedules them all; how many a second were answered. */
-async function schedule({ node, topic }: Place, firstDueMs: number): Promise<number> {
+async function scheduleAll({ node, topic }: Place, firstDueMs: number): Promise<number> {
   const client = await connect(node);
   const began = performance.now();
-  const value = 'x'.repeat(size);
   const soon = Math.floor(pending * dueShare);
-  const dueOf = (i: number): number =>
+  await schedule(client, { topic, count: pending, size }, (i) =>
     i < soon
       ? firstDueMs + Math.floor((i * 1000) / duePerSecond)
-      : firstDueMs + 10 * dayMs + Math.floor((i * days * dayMs) / pending);
-  const open = new Set<Promise<void>>();
-  for (let first = 0; first < pending; first += batch) {
-    const count = Math.min(batch, pending - first);
-    const messages = Array.from({ length: count }, (_, i) => ({
-      value,
-      dueAtMs: dueOf(first + i),
-    }));
-    const sent = new Promise<void>((resolve, reject) => {
-      client.produceBatch(topic, messages, {}, (error) => {
-        if (error === null) resolve();
-        else reject(error);
-      });
-    }).finally(() => open.delete(sent));
-    open.add(sent);
-    if (open.size >= batchesOpen) await Promise.race(open);
-  }
-  await Promise.all(open);
+      : firstDueMs + 10 * dayMs + Math.floor((i * days * dayMs) / pending),
+  );
   const rate = pending / secondsSince(began);
   await client.close();
   return rate;
@@ -106,7 +88,7 @@ async function firstPageP99({ node, topic }: Place): Promise<number> {
     times.push(performance.now() - began);
   }
   await client.close();
-  return times.toSorted((a, b) => a - b)[Math.floor(pages * 0.99)] as number;
+  return percentiles(times).p99;
 }
 
 /** A message that becomes due while the node is down; from the start until it is in its topic. */
@@ -174,7 +156,7 @@ export const delayPending: Question = {
             const place = { node, rig, topic };
             const firstDueMs = Date.now() + dueAfterMs;
             await untilPending(node, 0);
-            const acceptedPerSecond = await schedule(place, firstDueMs);
+            const acceptedPerSecond = await scheduleAll(place, firstDueMs);
             say('accepted a second', acceptedPerSecond);
             say('seconds more until all are in the index', await untilPending(node, pending));
             // What was freed is given back within half a minute.

@@ -91,7 +91,8 @@ export class DrainPace {
   answered(waitedMs: number, messages: number): void {
     const now = this.parts.clock.monotonic();
     this.answeredMs = now;
-    this.window[bucketOf(waitedMs)] = (this.window[bucketOf(waitedMs)] as number) + messages;
+    const bucket = bucketOf(waitedMs);
+    this.window[bucket] = (this.window[bucket] as number) + messages;
     this.messages += messages;
     const lastsMs = now - this.windowMs;
     if (lastsMs < WINDOW_MS) return;

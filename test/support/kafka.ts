@@ -213,9 +213,9 @@ export class KafkaBroker {
     for (const partition of readdirSync(data)) {
       if (!partition.startsWith(`${topic}-`)) continue;
       for (const file of readdirSync(join(data, partition))) {
+        if (!file.endsWith('.log')) continue;
         // The cleaner may have removed it meanwhile.
-        const found = statSync(join(data, partition, file), { throwIfNoEntry: false });
-        if (file.endsWith('.log')) bytes += found?.size ?? 0;
+        bytes += statSync(join(data, partition, file), { throwIfNoEntry: false })?.size ?? 0;
       }
     }
     return bytes;

@@ -75,9 +75,10 @@ async function openTopic(client: MqpClient, topic: string): Promise<readonly Fro
   return partitions.map(({ partition, endOffset }) => ({ partition, offset: endOffset }));
 }
 
-async function schedule(
+/** Schedules them in batches, 16 at once, and resolves when all were answered. */
+export async function schedule(
   client: MqpClient,
-  { topic, count, size }: DelayBenchOptions,
+  { topic, count, size }: Pick<DelayBenchOptions, 'topic' | 'count' | 'size'>,
   dueOf: (i: number) => number,
 ): Promise<void> {
   const rest = 'x'.repeat(Math.max(0, size - 32));
@@ -158,7 +159,8 @@ class Receiver {
   }
 }
 
-function percentiles(values: number[]): Record<'p50' | 'p99' | 'p999' | 'max', number> {
+/** Percentiles of what was measured, in its unit. */
+export function percentiles(values: number[]): Record<'p50' | 'p99' | 'p999' | 'max', number> {
   const sorted = Float64Array.from(values).sort();
   const at = (share: number) =>
     sorted[Math.min(sorted.length - 1, (sorted.length * share) | 0)] ?? 0;
