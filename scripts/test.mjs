@@ -180,11 +180,26 @@ async function otherNode(major) {
   await files(lane('fault'), { node, one: true, timeoutMs: 600_000 });
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { only: { type: 'string', multiple: true }, fresh: { type: 'boolean', default: false } },
-});
+const { values, positionals } = readArgs();
 const [laneName = 'default', ...filters] = positionals;
+
+function readArgs() {
+  const options = {
+    only: { type: 'string', multiple: true },
+    fresh: { type: 'boolean', default: false },
+  };
+  try {
+    return parseArgs({ allowPositionals: true, options });
+  } catch (error) {
+    process.stderr.write(`${error.message}\n${usageOf()}\n`);
+    process.exit(2);
+  }
+}
+
+function usageOf(chosen = lanes.default) {
+  const steps = chosen.map(({ name }) => name).join('|');
+  return `usage: node scripts/test.mjs ${Object.keys(lanes).join('|')} [--only ${steps}] [--fresh] [PART OF A FILE NAME …]`;
+}
 
 /**
  * What the long lane did on this very tree, so that an interrupted run goes on where it stopped.
@@ -272,9 +287,7 @@ async function main() {
   const chosen = lanes[laneName];
   const steps = chosen?.filter(({ name }) => !values.only || values.only.includes(name));
   if (!steps?.length) {
-    say(
-      `usage: node scripts/test.mjs ${Object.keys(lanes).join('|')} [--only ${(chosen ?? lanes.default).map(({ name }) => name).join('|')}]`,
-    );
+    say(usageOf(chosen));
     process.exitCode = 2;
     return;
   }

@@ -143,7 +143,7 @@ function rubbish(random: Seeded): Buffer {
   return frames;
 }
 
-test('bytes that trickle in make a session, and never more than one frame of memory', async () => {
+test('bytes that trickle in, one at a time, make a session whose messages are answered', async () => {
   const server = await startServer();
   const good = await GoodClient.start(server);
   const peer = await RawClient.connect(server.mqp);

@@ -139,7 +139,7 @@ test('errors of the disk under load: nothing answered is lost', { skip }, async 
   console.log(`answered=${crew.answered.length} failures=${failures} lost=0 duplicates=0`);
 });
 
-test('a second failure soon after takes the lane out, and only it', { skip }, async () => {
+test('a second failure soon after takes the lane out, and says so', { skip }, async () => {
   const { server, disk } = await startFailing();
   const client = await RawClient.connect(server.mqp, { producerId: 5n });
   const { topicId: topic } = await client.open(uniqueTopic('out'));

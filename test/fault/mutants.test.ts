@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { truncateSync } from 'node:fs';
 import { test } from 'node:test';
+import { codeOf, messageOf } from '../../src/base/errors.ts';
 import { logRecordEnds, newestLog } from '../support/data-dir.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { skipWithoutPreload } from '../support/preload.ts';
@@ -40,7 +41,9 @@ test(`a build that ${answersBeforeSync.does} is caught by a loss of power`, {
     for (let cycle = 0; cycle < 3; cycle++) await run.losePower();
   } catch (error) {
     // The mark outside of the store may tell before the checker does.
-    assert.match(String(error), /STORE_CORRUPT|high-water mark|expected .* found/s);
+    assert.equal(codeOf(error), 'SERVE_FAILED');
+    const refusal = /^mqproxy serve ended with 70 .*^mqproxy: lane 0: expected .+ found .+$/ms;
+    assert.match(messageOf(error), refusal);
     console.log('refused to open');
     return;
   }
