@@ -18,6 +18,7 @@ import {
 import type { LaneOptions } from './produce/lane-options.ts';
 import { createLaneService } from './produce/lane-service.ts';
 import { LaneStats, stat } from './produce/lane-stats.ts';
+import { dropStaleResendLock } from './produce/resend-log.ts';
 
 type Pressure = Extract<LaneEvent, { kind: 'pressure' }>['pressure'];
 
@@ -57,6 +58,7 @@ export class NodeLanes {
   /** Opens and proves the stores. Lanes take messages from now on; see {@link startSending}. */
   async start(): Promise<void> {
     const { config, manifest, hooks } = this;
+    dropStaleResendLock(config.dataDir);
     const worker = fileURLToPath(new URL('./produce/lane-worker.js', import.meta.url));
     for (let lane = 0; lane < manifest.lanes; lane++) {
       const stats = new LaneStats();

@@ -18,6 +18,16 @@ export interface Resend {
   readonly header: ResentBatch;
 }
 
+const lockPathIn = (dataDir: string): string => join(dataDir, 'resends.jsonl.lock');
+
+/**
+ * Removes the lock that a crash has left: once in the life of a node, before its first lane opens.
+ * A lane that opens its store again meanwhile may not, since another one may hold it.
+ */
+export function dropStaleResendLock(dataDir: string): void {
+  rmSync(lockPathIn(dataDir), { force: true });
+}
+
 /**
  * Notes in `<dataDir>/resends.jsonl` what is sent again, before it is sent, so that each duplicate
  * in the backend has its cause there. A line for each batch: cause, lane, cluster (0 primary, 1
@@ -30,9 +40,7 @@ export class ResendLog {
 
   constructor(dataDir: string) {
     this.path = join(dataDir, 'resends.jsonl');
-    this.lockPath = `${this.path}.lock`;
-    // One that a crash has left.
-    rmSync(this.lockPath, { force: true });
+    this.lockPath = lockPathIn(dataDir);
   }
 
   write({ cause, lane, cluster = 0, timeMs, header }: Resend): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ResendLog } from '../../../src/produce/resend-log.ts';
+import { dropStaleResendLock, ResendLog } from '../../../src/produce/resend-log.ts';
 import type { BatchHeader } from '../../../src/store/batch-header.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
@@ -68,12 +68,14 @@ test('while one lane begins the log anew, another does not', () => {
   const path = join(folder, 'resends.jsonl');
   writeFileSync(path, Buffer.alloc(16 * 1024 * 1024 - 10, 'x'));
   writeFileSync(`${path}.1`, 'kept');
-  const log = new ResendLog(folder);
   writeFileSync(`${path}.lock`, '');
+  // Also one that opens, or opens its store again, while the first is at it.
+  const log = new ResendLog(folder);
   log.write({ cause: 'start', lane: 1, timeMs: 1, header });
   assert.equal(readFileSync(`${path}.1`, 'utf8'), 'kept');
   assert(statSync(path).size > 16 * 1024 * 1024 - 10, 'the line is in the old one');
-  // A lock that a crash has left is gone with the next start.
-  new ResendLog(folder).write({ cause: 'start', lane: 1, timeMs: 2, header });
+  // A lock that a crash has left is gone with the next start of the node.
+  dropStaleResendLock(folder);
+  log.write({ cause: 'start', lane: 1, timeMs: 2, header });
   assert.equal(readFileSync(path, 'utf8').trim().split('\n').length, 1);
 });
