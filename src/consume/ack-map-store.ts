@@ -39,6 +39,8 @@ interface MapState {
   /** What the last commit names, and what was written since. */
   committed: Map<number, Stored>;
   written: Map<number, Stored>;
+  /** Chunks that the head written last names by their records. */
+  readonly named: Set<number>;
   readonly dirty: Set<number>;
   /** Of the head that the last commit names, and of the one written last. */
   committedSlot: number;
@@ -80,7 +82,7 @@ export class AckMapStore implements MapStore {
     return this.#ready;
   }
 
-  async write(group: string, partition: ConsumePartition): Promise<MapPlace> {
+  async write(group: string, partition: ConsumePartition, atHead: () => void): Promise<MapPlace> {
     await this.ensure();
     const place = placeOf(group, partition);
     const state = this.#stateOf(partition);
@@ -105,8 +107,10 @@ export class AckMapStore implements MapStore {
     for (const chunk of changed) state.dirty.delete(chunk);
     state.headSlot = 1 - state.committedSlot;
     const key = keyOf(place, partition.epoch, HEAD_CHUNK, state.headSlot);
-    const head = this.#record(place, key, encodeHead(merger, state.written));
-    const [at] = await this.#publish([head]);
+    // Acks came while the chunks went out: the head begins at the floor of now.
+    atHead();
+    const head = encodeHead(merger, state.written, state.named);
+    const [at] = await this.#publish([this.#record(place, key, head)]);
     return at as MapPlace;
   }
 
@@ -116,7 +120,9 @@ export class AckMapStore implements MapStore {
     const place = placeOf(group, partition);
     const floorChunk = Math.floor(partition.committedFloor / CHUNK_SEQUENCES);
     for (const [chunk, { slot }] of state.written) {
-      if (chunk >= floorChunk && !partition.window.merger.isFull(chunk)) continue;
+      // One that has become full since is still read from its record, as the head says.
+      const isNamed = state.named.has(chunk) || !partition.window.merger.isFull(chunk);
+      if (chunk >= floorChunk && isNamed) continue;
       state.garbage.push(keyOf(place, partition.epoch, chunk, slot));
       state.garbage.push(keyOf(place, partition.epoch, chunk, 1 - slot));
       state.written.delete(chunk);
@@ -166,6 +172,7 @@ export class AckMapStore implements MapStore {
     const state: MapState = {
       committed: new Map(),
       written: new Map(),
+      named: new Set(),
       dirty: new Set(),
       committedSlot: 1,
       headSlot: 1,
@@ -211,7 +218,12 @@ export class AckMapStore implements MapStore {
   }
 }
 
-function encodeHead(merger: OffsetMerger, written: ReadonlyMap<number, Stored>): Buffer {
+function encodeHead(
+  merger: OffsetMerger,
+  written: ReadonlyMap<number, Stored>,
+  named: Set<number>,
+): Buffer {
+  named.clear();
   const chunks: number[] = [];
   for (let from = merger.nextConfirmed(merger.floor); from >= 0; ) {
     const chunk = Math.floor(from / CHUNK_SEQUENCES);
@@ -230,6 +242,7 @@ function encodeHead(merger: OffsetMerger, written: ReadonlyMap<number, Stored>):
       at = writeVarint(bytes, at, 0);
       continue;
     }
+    named.add(chunk);
     at = writeVarint(bytes, at, 1);
     at = writeVarint(bytes, at, stored.place.partition);
     at = writeVarint(bytes, at, stored.place.offset);

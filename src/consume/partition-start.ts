@@ -118,12 +118,16 @@ export class PartitionStart {
   ): OffsetCommit | Promise<OffsetCommit> {
     const { merger } = partition.window;
     const map = merger.confirmedAbove === 0 ? Buffer.alloc(0) : encodeInline(merger, INLINE_BYTES);
-    const floor = merger.floor;
-    const leases = this.#leases(partition, failures);
+    let { floor } = merger;
+    let leases = this.#leases(partition, failures);
     if (map !== undefined) return this.#entry(partition, floor, map, leases);
     const { maps, group } = this.#options;
+    const atHead = (): void => {
+      floor = merger.floor;
+      leases = this.#leases(partition, failures);
+    };
     return maps
-      .write(group, partition)
+      .write(group, partition, atHead)
       .then((place) => this.#entry(partition, floor, place, leases));
   }
 

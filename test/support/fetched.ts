@@ -6,7 +6,7 @@ export interface MadeRecord {
   /** Hash of its key, 0 for none. */
   readonly key?: number;
   readonly timestampMs?: number;
-  readonly value?: string;
+  readonly value?: string | Uint8Array;
   /** 16 bytes. */
   readonly id?: Buffer;
 }
@@ -39,7 +39,10 @@ export function fetched(
 // record := length:u32 offset:u64 timestamp:u64 flags:u8 [id:16] value     [P-7.3]
 function recordBytes({ offset, timestampMs = 0, value = '', id }: MadeRecord): Buffer {
   const head = Buffer.alloc(21);
-  const body = Buffer.concat([id ?? Buffer.alloc(0), Buffer.from(value)]);
+  const body = Buffer.concat([
+    id ?? Buffer.alloc(0),
+    typeof value === 'string' ? Buffer.from(value) : value,
+  ]);
   head.writeUInt32BE(17 + body.length, 0);
   head.writeBigUInt64BE(BigInt(offset), 4);
   head.writeBigUInt64BE(BigInt(timestampMs), 12);

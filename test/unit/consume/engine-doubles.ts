@@ -10,7 +10,7 @@ import { beginNack, type NackHead } from '../../../protocol/src/nack.ts';
 import { writeSettleEntry } from '../../../protocol/src/settle-entries.ts';
 import { SettleFailures } from '../../../protocol/src/settled.ts';
 import type { Subscribe, Subscribed } from '../../../protocol/src/subscribe.ts';
-import { silentLogger } from '../../../src/base/log.ts';
+import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { ConsumeEngine } from '../../../src/consume/engine.ts';
 import type { MapStore } from '../../../src/consume/map-store.ts';
 import { PauseBook } from '../../../src/consume/pause-book.ts';
@@ -119,6 +119,15 @@ export interface Outcome {
   owners?: string[];
 }
 
+/** What a test wants otherwise. */
+export interface UnderTestOptions {
+  readonly secret?: string;
+  readonly nodeId?: string;
+  readonly maps?: MapStore;
+  readonly commitAcks?: number;
+  readonly log?: Logger;
+}
+
 /** An engine on a clock and a cluster of a test's own. */
 export class EngineUnderTest {
   readonly clock = new FakeClock();
@@ -129,8 +138,8 @@ export class EngineUnderTest {
   readonly #writer = new FrameWriter();
   #receivers = 0;
 
-  constructor(cluster: MemoryCluster, options: { secret?: string; nodeId?: string } = {}) {
-    this.maps = {
+  constructor(cluster: MemoryCluster, options: UnderTestOptions = {}) {
+    this.maps = options.maps ?? {
       committed: () => {},
       ensure: async () => {},
       write: () => Promise.reject(new RangeError('no map store here')),
@@ -138,13 +147,13 @@ export class EngineUnderTest {
     };
     this.engine = new ConsumeEngine({
       clock: this.clock,
-      log: silentLogger(),
+      log: options.log ?? silentLogger(),
       nodeId: options.nodeId ?? 'node-1',
       secret: Buffer.from(options.secret ?? 'a secret of the cluster'),
       clusters: [{ backend: cluster, maps: this.maps }],
       settler: { policyOf: () => this.policy },
       commitMs: 100,
-      commitAcks: 10_000,
+      commitAcks: options.commitAcks ?? 10_000,
       pauses: this.pauses,
       defer: (fn) => queueMicrotask(fn),
     });

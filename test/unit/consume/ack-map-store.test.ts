@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PublishRecord } from '../../../src/backend/publisher-port.ts';
+import { ACKS_PARTITIONS, ACKS_TOPIC, AckMapStore } from '../../../src/consume/ack-map-store.ts';
+import { decodeMetadata } from '../../../src/offsets/commit-metadata.ts';
+import { MemoryCluster } from '../../support/memory-cluster.ts';
+import { EngineUnderTest, quiet } from './engine-doubles.ts';
+
+const MESSAGES = 2_000;
+
+/** A cluster whose maps' records wait, when `hold` is set. */
+class MapCluster extends MemoryCluster {
+  mapHold: Promise<void> = Promise.resolve();
+
+  store(): AckMapStore {
+    const publish = async (records: readonly PublishRecord[]) => {
+      await this.mapHold;
+      return records.map(({ partition = 0, value }) => {
+        this.append(ACKS_TOPIC, partition, { value: value ?? '' });
+        return { partition, offset: this.logOf(ACKS_TOPIC, partition).records.length - 1 };
+      });
+    };
+    return new AckMapStore({
+      backend: this,
+      publisher: { cluster: 0, inFlightBytes: 0, publish, close: async () => {} },
+      topics: { cluster: 0, ensure: async () => {} },
+    });
+  }
+}
+
+function mapCluster(): MapCluster {
+  const cluster = new MapCluster();
+  cluster.addTopic('t', 1);
+  cluster.addTopic(ACKS_TOPIC, ACKS_PARTITIONS);
+  cluster.append('t', 0, ...Array.from({ length: MESSAGES }, (_, i) => ({ value: `m${i}` })));
+  return cluster;
+}
+
+/** What a node reads that takes over after a kill. */
+async function afterKill(cluster: MapCluster): Promise<number[]> {
+  cluster.members.clear();
+  const next = new EngineUnderTest(cluster, { maps: cluster.store(), nodeId: 'node-2' });
+  const client = await next.subscribe({ creditMessages: MESSAGES });
+  await next.pass(100);
+  return client.take().map(({ offset }) => offset);
+}
+
+test('acks that come while a large map is written take nothing from what its commit says', async () => {
+  const cluster = mapCluster();
+  const under = new EngineUnderTest(cluster, { maps: cluster.store() });
+  const client = await under.subscribe({ creditMessages: MESSAGES });
+  await under.pass(100);
+  const got = client.take();
+  assert.equal(got.length, MESSAGES);
+  let go = (): void => {};
+  cluster.mapHold = new Promise((resolve) => {
+    go = resolve;
+  });
+  const before = cluster.commitCount;
+  const isOdd = ({ offset }: { offset: number }): boolean => offset % 2 === 1;
+  const answered = under.ack(got.filter(isOdd), true);
+  await under.pass(120);
+  assert.equal(answered.failed, undefined);
+  // The floor passes everything that the chunk on its way says.
+  under.ack(got.filter((message) => !isOdd(message)));
+  await quiet();
+  go();
+  await quiet();
+  assert.equal(cluster.commitCount, before + 1);
+  assert.deepEqual(answered.failed, []);
+  const again = await afterKill(cluster);
+  assert.deepEqual(again.filter((offset) => offset % 2 === 1).slice(0, 3), []);
+});
+
+test('a map is read back as it was committed, its head and its chunks', async () => {
+  const cluster = mapCluster();
+  const under = new EngineUnderTest(cluster, { maps: cluster.store() });
+  const client = await under.subscribe({ creditMessages: MESSAGES });
+  await under.pass(100);
+  const got = client.take();
+  const isOpen = (offset: number): boolean => (offset * 7_919) % 10 < 3;
+  under.ack(got.filter(({ offset }) => !isOpen(offset)));
+  await under.pass(150);
+  const found = decodeMetadata(cluster.commits.get('g/t/0')?.metadata ?? '');
+  assert(found !== undefined && 'offset' in found.map);
+  const open = got.map(({ offset }) => offset).filter(isOpen);
+  assert.deepEqual(await afterKill(cluster), open);
+});
