@@ -39,6 +39,8 @@ export class Committer {
   #timer: Timer | undefined;
   #acks = 0;
   #running: Promise<void> | undefined;
+  /** Flushes that wait for their turn or are under way: nothing else is begun before them. */
+  #flushes = 0;
   #closed = false;
 
   constructor(options: CommitterOptions) {
@@ -50,7 +52,7 @@ export class Committer {
     partition.isDirty = true;
     partition.uncommitted += acks;
     this.#acks += acks;
-    if (this.#running !== undefined || this.#closed) return;
+    if (this.#isBusy || this.#closed) return;
     if (this.#acks >= this.#options.commitAcks) this.#begin();
     else this.#schedule(this.#options.commitMs);
   }
@@ -71,8 +73,16 @@ export class Committer {
 
   /** Commits what there is now; rejects when that failed. */
   async flush(partitions: readonly ConsumePartition[]): Promise<void> {
+    this.#flushes++;
+    const failed: unknown[] = [];
     while (this.#running !== undefined) await this.#running;
-    await this.#commit(partitions.filter((partition) => !partition.isClosed));
+    await this.#run(
+      partitions.filter((partition) => !partition.isClosed),
+      (error) => failed.push(error),
+    );
+    this.#flushes--;
+    if (!this.#isBusy) this.#after(failed.length === 0 ? this.#options.commitMs : RETRY_MS);
+    if (failed.length > 0) throw failed[0];
   }
 
   close(): void {
@@ -91,19 +101,31 @@ export class Committer {
   #begin(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#running !== undefined || this.#closed) return;
+    if (this.#isBusy || this.#closed) return;
     const dirty = [...this.#options.partitions()].filter((p) => p.isDirty && !p.isClosed);
     if (dirty.length === 0) return;
     let next = this.#options.commitMs;
-    this.#running = this.#commit(dirty)
-      .catch((error: unknown) => {
-        this.#options.onError(error);
-        next = codeOf(error) === 'FENCED' ? this.#options.commitMs : RETRY_MS;
-      })
+    const onError = (error: unknown): void => {
+      this.#options.onError(error);
+      next = codeOf(error) === 'FENCED' ? this.#options.commitMs : RETRY_MS;
+    };
+    void this.#run(dirty, onError).then(() => {
+      if (!this.#isBusy) this.#after(next);
+    });
+  }
+
+  get #isBusy(): boolean {
+    return this.#running !== undefined || this.#flushes > 0;
+  }
+
+  /** Commits, one at a time: what was read of a partition earlier must not land later. */
+  #run(partitions: readonly ConsumePartition[], onError: (error: unknown) => void): Promise<void> {
+    this.#running = this.#commit(partitions)
+      .catch(onError)
       .finally(() => {
         this.#running = undefined;
-        this.#after(next);
       });
+    return this.#running;
   }
 
   #after(delayMs: number): void {
@@ -126,7 +148,7 @@ export class Committer {
     const { clock, stats, member, encode } = this.#options;
     const taken: CommitWaiter[] = [];
     const owners: ConsumePartition[] = [];
-    const entries: OffsetCommit[] = [];
+    const entries = new Map<ConsumePartition, OffsetCommit>();
     const began = clock.monotonic();
     this.#acks = 0;
     try {
@@ -138,9 +160,12 @@ export class Committer {
         partition.isDirty = false;
         partition.uncommitted = 0;
         const entry = encode(partition);
-        entries.push(entry instanceof Promise ? await entry : entry);
+        const made = entry instanceof Promise ? await entry : entry;
+        entries.set(partition, made);
       }
-      await member.commit(entries);
+      // One that was lost while others were encoded would make the whole request FENCED.
+      for (const partition of partitions) if (partition.isClosed) entries.delete(partition);
+      if (entries.size > 0) await member.commit([...entries.values()]);
     } catch (error) {
       stats.commitFailures++;
       for (const partition of partitions) partition.isDirty = true;
@@ -150,15 +175,16 @@ export class Committer {
       throw error;
     }
     const now = clock.monotonic();
-    stats.commits++;
+    if (entries.size > 0) stats.commits++;
     stats.commitMs += now - began;
-    partitions.forEach((partition, i) => {
-      const { offset } = entries[i] as OffsetCommit;
+    for (const [partition, { offset }] of entries) {
       if (offset > partition.committedFloor) partition.floorSinceMs = now;
       partition.committedFloor = offset;
       this.#options.onCommitted(partition);
-    });
-    for (const waiter of taken) settleWaiter(waiter, false);
+    }
+    for (const [i, waiter] of taken.entries()) {
+      settleWaiter(waiter, !entries.has(owners[i] as ConsumePartition));
+    }
   }
 
   #take(partition: ConsumePartition): CommitWaiter[] {

@@ -30,6 +30,8 @@ const RETRY_MS = 500;
  * names the open leases, would be that of a stranger.
  */
 const DRAIN_MS = 4_000;
+/** Commits of partitions that go, as long as acks come while one is under way. */
+const LAST_COMMITS_MAX = 4;
 /** The window is asked for offsets so far apart before the reader jumps. */
 const JUMP_OFFSETS = 16_384;
 
@@ -251,7 +253,11 @@ export class Membership {
       !p.isClosed && (p.window.leased > 0 || (this.failures.get(p)?.moving ?? 0) > 0);
     while (leaving.some(isBusy) && clock.monotonic() < until) await sleep(clock, 20);
     try {
-      await this.committer.flush(leaving);
+      // Acks are taken until the end: those that came while a commit was on its way are in the next.
+      for (let i = 0; i < LAST_COMMITS_MAX && leaving.some((p) => !p.isClosed); i++) {
+        if (i > 0 && !leaving.some((p) => p.isDirty)) break;
+        await this.committer.flush(leaving);
+      }
     } catch (error) {
       this.#say(error, 'the last commit of partitions that go failed');
     }

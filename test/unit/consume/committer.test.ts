@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { GroupMember, OffsetCommit } from '../../../src/backend/consumer-port.ts';
+import { BlockTimers } from '../../../src/consume/block-timers.ts';
+import { Committer, type CommitWaiter } from '../../../src/consume/committer.ts';
+import { ConsumeStats } from '../../../src/consume/consume-stats.ts';
+import { LeaseWindow } from '../../../src/consume/lease-window.ts';
+import { ConsumePartition } from '../../../src/consume/partition.ts';
+import type { WindowState } from '../../../src/consume/window-state.ts';
+import { FakeClock } from '../backend/embedded/doubles.ts';
+import { quiet, ScriptedPolicy } from './engine-doubles.ts';
+
+function partitionOf(partition: number): ConsumePartition {
+  const timers = new BlockTimers<WindowState>(0);
+  return new ConsumePartition({
+    cluster: 0,
+    topic: 't',
+    partition,
+    window: new LeaseWindow({ mode: 'shared', floor: 0, heldMax: 1, timers }),
+    policy: new ScriptedPolicy(),
+    owner: Buffer.alloc(8),
+    epoch: 1,
+  });
+}
+
+/** A committer whose commits wait for `go`, and whose maps wait for `write`. */
+class CommitterUnderTest {
+  readonly clock = new FakeClock();
+  readonly stats = new ConsumeStats();
+  readonly partitions = [partitionOf(0), partitionOf(1)] as const;
+  /** Floors as they reached the cluster: `partition:offset`. */
+  readonly landed: string[] = [];
+  readonly errors: unknown[] = [];
+  /** Set: the map of the next commit is a large one, which is written when this is called. */
+  writes: (() => void)[] = [];
+  isLarge = false;
+  refusal: Error | undefined;
+  readonly committer: Committer;
+
+  constructor(commitAcks = 10_000) {
+    const commit = async (entries: readonly OffsetCommit[]): Promise<void> => {
+      await Promise.resolve();
+      if (this.refusal !== undefined) throw this.refusal;
+      this.landed.push(entries.map(({ partition, offset }) => `${partition}:${offset}`).join(' '));
+    };
+    this.committer = new Committer({
+      clock: this.clock,
+      member: { commit } as unknown as GroupMember,
+      stats: this.stats,
+      commitMs: 100,
+      commitAcks,
+      partitions: () => this.partitions,
+      encode: ({ topic, partition, window }) => {
+        const entry = { topic, partition, offset: window.merger.floor, metadata: '' };
+        if (!this.isLarge) return entry;
+        this.isLarge = false;
+        return new Promise((resolve) => this.writes.push(() => resolve(entry)));
+      },
+      onCommitted: () => {},
+      onError: (error) => this.errors.push(error),
+    });
+  }
+
+  /** The floor of a partition rises by acks. */
+  ack(index: 0 | 1, count: number): void {
+    const { merger } = this.partitions[index].window;
+    merger.confirm(merger.floor, count);
+    this.committer.note(this.partitions[index], count);
+  }
+
+  async pass(ms: number): Promise<void> {
+    this.clock.advance(ms);
+    await quiet();
+  }
+}
+
+function waiterOf(): CommitWaiter & { told: boolean[] } {
+  const told: boolean[] = [];
+  return { left: 0, failed: false, told, done: (failed) => told.push(failed) };
+}
+
+test('all acks of an interval share one commit, which begins when it is over', async () => {
+  const under = new CommitterUnderTest();
+  for (let i = 0; i < 50; i++) {
+    under.ack(0, 3);
+    under.ack(1, 2);
+    if (i % 5 === 0) await under.pass(9);
+  }
+  assert.deepEqual(under.landed, []);
+  await under.pass(9);
+  assert.deepEqual(under.landed, []);
+  await under.pass(1);
+  assert.deepEqual(under.landed, ['0:150 1:100']);
+  assert.equal(under.stats.commits, 1);
+  await under.pass(1_000);
+  assert.equal(under.stats.commits, 1, 'nothing changed, nothing is committed');
+});
+
+test('ten thousand acks are committed at once, whatever is left of the interval', async () => {
+  const under = new CommitterUnderTest();
+  under.ack(0, 9_999);
+  await under.pass(99);
+  assert.deepEqual(under.landed, []);
+  const early = new CommitterUnderTest();
+  early.ack(0, 9_999);
+  await quiet();
+  assert.deepEqual(early.landed, []);
+  early.ack(1, 1);
+  await quiet();
+  assert.deepEqual(early.landed, ['0:9999 1:1']);
+});
+
+test('a commit that would begin while a flush waits for a large map comes after it', async () => {
+  const under = new CommitterUnderTest();
+  under.ack(0, 5);
+  under.isLarge = true;
+  const flushed = under.committer.flush([under.partitions[0]]);
+  await quiet();
+  under.ack(0, 5);
+  under.ack(1, 1);
+  await under.pass(300);
+  assert.deepEqual(under.landed, [], 'the older floor would come last');
+  for (const write of under.writes.splice(0)) write();
+  await flushed;
+  await under.pass(100);
+  assert.deepEqual(under.landed, ['0:5', '0:10 1:1']);
+});
+
+test('flushes wait for each other and for a commit under way, and one that failed says so', async () => {
+  const under = new CommitterUnderTest();
+  under.ack(0, 1);
+  under.isLarge = true;
+  await under.pass(100);
+  under.ack(0, 1);
+  const one = under.committer.flush([under.partitions[0]]);
+  const two = under.committer.flush([under.partitions[1]]);
+  await quiet();
+  assert.deepEqual(under.landed, []);
+  for (const write of under.writes.splice(0)) write();
+  await Promise.all([one, two]);
+  assert.deepEqual(under.landed, ['0:1', '0:2', '1:0']);
+  under.refusal = new RangeError('refused');
+  await assert.rejects(under.committer.flush([under.partitions[0]]), under.refusal);
+  under.refusal = undefined;
+  await under.pass(500);
+  assert.deepEqual(under.landed.at(-1), '0:2', 'what was not taken is tried again');
+  assert.deepEqual(under.errors, []);
+});
+
+test('a partition that was lost while another was encoded is left out, and its waiter told', async () => {
+  const under = new CommitterUnderTest();
+  const [lost, kept] = under.partitions;
+  const waiters = { lost: waiterOf(), kept: waiterOf() };
+  under.ack(0, 4);
+  under.ack(1, 4);
+  under.committer.wait(lost, waiters.lost);
+  under.committer.wait(kept, waiters.kept);
+  under.isLarge = true;
+  await under.pass(100);
+  lost.isClosed = true;
+  under.committer.forget(lost);
+  for (const write of under.writes.splice(0)) write();
+  await quiet();
+  assert.deepEqual(under.landed, ['1:4']);
+  assert.deepEqual([waiters.lost.told, waiters.kept.told], [[true], [false]]);
+});
