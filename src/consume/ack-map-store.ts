@@ -214,6 +214,9 @@ export class AckMapStore implements MapStore {
       if (cursor.offset === offset && cursor.value !== null) return Buffer.from(cursor.value);
       if (cursor.offset > offset) break;
     }
+    if (read.nextOffset <= offset && read.endOffset > offset) {
+      throw coded('BACKEND_UNAVAILABLE', `record ${offset} of ${ACKS_TOPIC} did not come in time`);
+    }
     throw mapFault(`record ${offset} of partition ${partition} is not there`);
   }
 }

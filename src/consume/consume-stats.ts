@@ -15,8 +15,8 @@ export class ConsumeStats {
   leaseLost = 0;
   notOwner = 0;
   duplicates = 0;
-  /** Messages that retention took before they were finished. */
-  lostToRetention = 0;
+  /** Messages that were gone from the log before they were finished, by cause. */
+  readonly lost = { retention: 0, compaction: 0, cut: 0 };
   commits = 0;
   commitFailures = 0;
   /** Sum of the times of commits, in ms. */

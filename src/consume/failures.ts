@@ -50,7 +50,6 @@ export class Failures {
   #queue: { readonly failure: Failure; readonly to: Leaving }[] = [];
   #head = 0;
   #moving = 0;
-  moved = 0;
   stuck = 0;
 
   constructor(partition: ConsumePartition, hooks: FailureHooks) {
@@ -199,7 +198,7 @@ export class Failures {
     const { policy } = partition;
     try {
       const record = await this.#hooks.read(partition, failure.offset);
-      // Without a record there is nothing left to move: retention was faster.
+      // Without a record there is nothing left to move: that is counted where it was looked for.
       if (record !== undefined && to.kind === 'move') await policy.move(failure, record);
       else if (record !== undefined && to.kind === 'putOff') {
         await policy.putOff(failure, record, failure.nowMs + to.delayMs);
@@ -211,7 +210,6 @@ export class Failures {
       return;
     }
     if (partition.isClosed) return;
-    this.moved++;
     partition.window.land(failure.offset);
     this.forget(failure.offset);
   }

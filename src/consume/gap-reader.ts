@@ -1,6 +1,8 @@
 import type { ConsumerBackend } from '../backend/consumer-port.ts';
-import { tailFrom } from '../backend/port.ts';
+import { type TailResult, tailFrom } from '../backend/port.ts';
+import { coded } from '../base/errors.ts';
 import { type Block, messageState } from './block.ts';
+import type { Losses } from './losses.ts';
 import type { ConsumePartition } from './partition.ts';
 
 const READ_BYTES = 1024 * 1024;
@@ -12,11 +14,11 @@ const TWO_32 = 0x1_0000_0000;
  */
 export class GapReader {
   readonly #backend: ConsumerBackend;
-  /** Messages that retention took before they were given out again. */
-  lost = 0;
+  readonly #losses: Losses;
 
-  constructor(backend: ConsumerBackend) {
+  constructor(backend: ConsumerBackend, losses: Losses) {
     this.#backend = backend;
+    this.#losses = losses;
   }
 
   /** Brings the payload of what is ready in a block. Rejects as `tail` does. */
@@ -28,43 +30,60 @@ export class GapReader {
     if (partition.isClosed) return;
     if (block.records !== undefined) keepWhatIsThere(block, read.records, read.count, window);
     else place(block, read.records, read.count, window);
+    let freed = 0;
+    let dropped = 0;
     for (let i = first; i < block.count; i++) {
       const offset = block.offsetOf(i);
       if (offset >= read.nextOffset && offset >= read.startOffset) break;
       if (block.stateOf(i) !== messageState.ready || (block.ends[i] as number) > 0) continue;
       window.forgetReady(block, i);
-      this.lost++;
+      if (offset < read.startOffset) freed++;
+      else dropped++;
     }
+    if (freed > 0) this.#losses.note(partition, 'retention', freed);
+    if (dropped > 0) this.#losses.note(partition, 'compaction', dropped);
   }
 
-  /** The whole record of one message, owned; undefined when it is no longer in the log. */
+  /**
+   * The whole record of one message, owned; undefined when it is no longer in the log, which is
+   * counted. @throws BACKEND_UNAVAILABLE when it did not come in time; as `tail` does
+   */
   async record(partition: ConsumePartition, offset: number): Promise<Buffer | undefined> {
-    const { records, count } = await this.#read(partition, offset, 1);
-    if (count === 0 || offsetAt(records, 0) !== offset) return undefined;
-    return records.subarray(0, 4 + records.readUInt32BE(0));
+    const read = await this.#read(partition, offset, 1);
+    const { records, count, startOffset, nextOffset } = read;
+    if (count > 0 && offsetAt(records, 0) === offset) {
+      return records.subarray(0, 4 + records.readUInt32BE(0));
+    }
+    // Behind the end as well: after an election it may lie too low for a while.
+    if (offset >= startOffset && offset >= nextOffset) {
+      throw coded('BACKEND_UNAVAILABLE', `offset ${offset} of ${partition.topic} did not come`);
+    }
+    this.#losses.note(partition, offset < startOffset ? 'retention' : 'compaction', 1);
+    return undefined;
   }
 
   async #read(
     { topic, partition }: ConsumePartition,
     position: number,
     bytesMax: number,
-  ): Promise<{ records: Buffer; count: number; nextOffset: number; startOffset: number }> {
+  ): Promise<Omit<TailResult, 'records' | 'partition'> & { records: Buffer }> {
     const at = { topic, partition, bytesMax, waitMs: 0 };
     try {
       const read = await this.#backend.tail({ ...at, from: tailFrom.offset, position });
       const { buffer, byteOffset, byteLength } = read.records;
-      const records = Buffer.from(buffer, byteOffset, byteLength);
-      return {
-        records,
-        count: read.count,
-        nextOffset: read.nextOffset,
-        startOffset: read.startOffset,
-      };
+      return { ...read, records: Buffer.from(buffer, byteOffset, byteLength) };
     } catch (error) {
       if ((error as { code?: string }).code !== 'OFFSET_OUT_OF_RANGE') throw error;
       const [span] = (await this.#backend.offsets(topic)).filter((o) => o.partition === partition);
       const startOffset = span?.startOffset ?? position + 1;
-      return { records: Buffer.alloc(0), count: 0, nextOffset: startOffset, startOffset };
+      const endOffset = span?.endOffset ?? startOffset;
+      return {
+        records: Buffer.alloc(0),
+        count: 0,
+        nextOffset: startOffset,
+        startOffset,
+        endOffset,
+      };
     }
   }
 }

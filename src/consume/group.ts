@@ -82,6 +82,7 @@ export class ConsumeGroup {
             shared,
             start: () => options.start,
             dedupe: (topic, partition) => this.#idsOf(topic, partition),
+            forgetIds: (topic, partition) => void this.#ids.delete(`${topic}/${partition}`),
             onPartitions: () => this.#changed(),
             onStock: () => options.onStock(this),
             onPutOff: (topic) => this.#expectRetries(i, topic),

@@ -15,7 +15,9 @@ import { Failures } from './failures.ts';
 import { GapReader } from './gap-reader.ts';
 import { IdReader } from './id-reader.ts';
 import { LeaseWindow } from './lease-window.ts';
+import { Losses } from './losses.ts';
 import type { MapStore } from './map-store.ts';
+import { Overtaken } from './overtaken.ts';
 import { ConsumePartition } from './partition.ts';
 import { PartitionStart, type Started } from './partition-start.ts';
 import { isRetryTopic, retriesOf } from './retry-record.ts';
@@ -44,6 +46,8 @@ export interface MembershipOptions {
   readonly shared: ConsumeShared;
   start(): Place;
   dedupe(topic: string, partition: number): DedupeWindow | undefined;
+  /** What was seen of a partition says nothing about what is in it now. */
+  forgetIds(topic: string, partition: number): void;
   /** Partitions came or went. */
   onPartitions(): void;
   /** There is something to give out, or room to fetch more. */
@@ -63,6 +67,7 @@ export class Membership {
   readonly gaps: GapReader;
   readonly #options: MembershipOptions;
   readonly #ids: IdReader;
+  readonly #overtaken: Overtaken;
   readonly #member: GroupMember;
   readonly #start: PartitionStart;
   /** Partitions that are being taken over: only who finds his own mark goes on. */
@@ -74,7 +79,16 @@ export class Membership {
     const { shared, backend, group } = options;
     this.#options = options;
     this.backend = backend;
-    this.gaps = new GapReader(backend);
+    const losses = new Losses(group, shared);
+    this.gaps = new GapReader(backend, losses);
+    this.#overtaken = new Overtaken({
+      backend,
+      losses,
+      partitionOf: ({ topic, partition }) => this.partitions.get(keyOf(topic, partition)),
+      forgetIds: options.forgetIds,
+      reset: (topic, partition, offset) => this.reset(topic, partition, offset),
+      goOn: (partition) => this.#goOn(partition),
+    });
     this.#ids = new IdReader(backend, shared.clock);
     this.#member = backend.join({
       group,
@@ -357,33 +371,18 @@ export class Membership {
 
   #failed(error: CodedError, place: TopicPartition | undefined): void {
     if (error.code === 'OFFSET_OUT_OF_RANGE' && place !== undefined) {
-      void this.#overtaken(place).catch((cause: unknown) => this.#say(cause, 'no new position'));
+      void this.#overtaken
+        .look(place)
+        .catch((cause: unknown) => this.#say(cause, 'no new position'));
     } else this.#say(error, 'the consumer reports');
   }
 
-  /** Retention has freed what was not read yet: it is counted, said, and passed over. */
-  async #overtaken({ topic, partition: number }: TopicPartition): Promise<void> {
-    const { shared, backend, onStock } = this.#options;
-    const spans = await backend.offsets(topic);
-    const span = spans.find(({ partition }) => partition === number);
-    const partition = this.partitions.get(keyOf(topic, number));
-    if (span === undefined || partition === undefined) return;
-    const { window } = partition;
-    if (window.nextOffset > span.endOffset) {
-      // The topic was made anew, or cut: what was counted on is not there any more.
-      await this.reset(topic, number, span.endOffset);
-      return;
-    }
-    const gone = Math.max(0, span.startOffset - window.nextOffset);
-    const known = gone === 0 ? 0 : window.merger.confirm(window.nextOffset, gone);
-    shared.stats.lostToRetention += known;
-    const said = { group: this.#options.group, topic, partition: number, messages: known };
-    shared.log.warn(said, 'retention freed messages that the group had not read');
-    window.jump(span.startOffset);
+  #goOn(partition: ConsumePartition): void {
+    const { window, topic, partition: number } = partition;
     partition.wanted = 0;
     this.committer.note(partition, 0);
     this.#member.start(topic, number, window.merger.nextOpen(window.nextOffset));
-    onStock();
+    this.#options.onStock();
   }
 
   #say(error: unknown, what: string): void {

@@ -23,7 +23,7 @@ type MeasuredPartition = Pick<
   ConsumePartition,
   'cluster' | 'topic' | 'lag' | 'floorSinceMs' | 'window'
 >;
-type Count = Exclude<keyof ConsumeStats, 'commitMs'>;
+type Count = Exclude<keyof ConsumeStats, 'commitMs' | 'lost'>;
 
 /** Name, help and where the engine counts it. */
 const COUNTERS: readonly (readonly [name: string, help: string, count: Count])[] = [
@@ -39,7 +39,6 @@ const COUNTERS: readonly (readonly [name: string, help: string, count: Count])[]
   ['consume_bad_tokens_total', 'Tokens that no node made.', 'badTokens'],
   ['consume_foreign_tokens_total', 'Tokens of partitions that others own.', 'notOwner'],
   ['consume_duplicate_messages_total', 'Copies by id, not delivered.', 'duplicates'],
-  ['consume_retention_lost_total', 'Freed by retention, unread.', 'lostToRetention'],
   ['consume_commits_total', 'Commits of groups.', 'commits'],
   ['consume_commit_failures_total', 'Commits that were not taken.', 'commitFailures'],
   ['consume_rebalances_total', 'Partitions came or went.', 'rebalances'],
@@ -90,6 +89,16 @@ export function consumeMetrics(registry: Registry, numbers: () => ConsumeNumbers
     collect() {
       this.reset();
       this.inc(numbers().stats.commitMs / 1000);
+    },
+  });
+  new Counter({
+    name: `${PREFIX}consume_lost_messages_total`,
+    help: 'Unfinished messages that were gone from the log.',
+    labelNames: ['cause'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [cause, count] of Object.entries(numbers().stats.lost)) this.inc({ cause }, count);
     },
   });
   partitionMetrics(registry, numbers);

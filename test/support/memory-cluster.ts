@@ -191,7 +191,7 @@ export class MemoryMember implements GroupMember {
     const reader = this.#readers.get(`${topic}/${partition}`);
     const { records, start } = this.#cluster.logOf(topic, partition);
     if (reader === undefined || reader.credit <= 0) return;
-    if (reader.next < start) {
+    if (reader.next < start || reader.next > records.length) {
       const error = coded('OFFSET_OUT_OF_RANGE', 'freed');
       queueMicrotask(() => this.options.onError(error, { topic, partition }));
       return;

@@ -344,7 +344,7 @@ test('retention that overtook the floor is counted and passed over', async () =>
     client.take().map(({ offset }) => offset),
     [12, 13, 14, 15, 16, 17, 18, 19],
   );
-  assert.equal(under.engine.stats.lostToRetention, 8);
+  assert.equal(under.engine.stats.lost.retention, 8);
 });
 
 test('a group keeps its mode, and a secret that differs is refused with both fingerprints', async () => {

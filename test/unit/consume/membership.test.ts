@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
-import { EngineUnderTest, quiet } from './engine-doubles.ts';
+import { EngineUnderTest, keptLog, quiet } from './engine-doubles.ts';
 
 const place = { topic: 't', partition: 0 };
 
@@ -37,4 +37,86 @@ test('acks that come while the last commit of a hand-over is on its way are in t
   await quiet();
   await revoked;
   assert.equal(cluster.commits.get('g/t/0')?.offset, 3);
+});
+
+test('a topic made anew is read from its start, and what is gone is counted and said', async () => {
+  const cluster = clusterWith(10);
+  const { log, lines } = keptLog();
+  const under = new EngineUnderTest(cluster, { log });
+  const client = await under.subscribe();
+  const got = client.take();
+  under.ack(got.slice(0, 6));
+  await under.pass(150);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 6);
+  cluster.logOf('t', 0).records.splice(0);
+  cluster.append('t', 0, { value: 'new 0' }, { value: 'new 1' }, { value: 'new 2' });
+  await under.pass(100);
+  const values = client.take().map(({ offset, value }) => `${offset}:${value}`);
+  assert.deepEqual(values, ['0:new 0', '1:new 1', '2:new 2']);
+  assert.equal(under.engine.stats.lost.cut, 4);
+  const said = lines.filter(({ cause }) => cause === 'cut');
+  assert.deepEqual(
+    said.map(({ group, topic, partition, messages }) => [group, topic, partition, messages]),
+    [['g', 't', 0, 4]],
+  );
+  await under.pass(150);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 0);
+});
+
+test('what is written after a cut is delivered, also when its id is known from before', async () => {
+  const id = (n: number): Buffer => Buffer.alloc(16, n + 1);
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  const records = Array.from({ length: 8 }, (_, i) => ({ value: `m${i}`, id: id(i) }));
+  cluster.append('t', 0, ...records);
+  const { under, client } = await nextOwner(cluster, 'a');
+  const got = client.take();
+  under.ack(got.slice(0, 6));
+  await under.pass(150);
+  // 5 to 7 are gone; 7, which nobody had finished, was sent again and lies below the floor.
+  cluster.logOf('t', 0).records.splice(5);
+  cluster.append('t', 0, { value: 'm7', id: id(7) }, { value: 'later' });
+  await under.pass(100);
+  const values = client.take().map(({ value }) => value);
+  assert.deepEqual(values.slice(-2), ['m7', 'later']);
+  assert.deepEqual(values.slice(0, -2), ['m0', 'm1', 'm2', 'm3', 'm4']);
+  assert.equal(under.engine.stats.lost.cut, 1);
+});
+
+test('a message that retention frees before it is moved is counted and said, not moved', async () => {
+  const cluster = clusterWith(3);
+  const { log, lines } = keptLog();
+  const under = new EngineUnderTest(cluster, { log });
+  const client = await under.subscribe();
+  const got = client.take();
+  cluster.logOf('t', 0).start = 1;
+  under.policy.next = () => ({ kind: 'move' });
+  under.nack(got, { dead: true });
+  await under.pass(150);
+  assert.deepEqual(under.policy.moved, ['1:m1', '2:m2']);
+  assert.deepEqual(under.engine.stats.lost, { retention: 1, compaction: 0, cut: 0 });
+  assert.deepEqual(
+    lines.filter(({ cause }) => cause !== undefined).map((l) => [l['cause'], l['messages']]),
+    [['retention', 1]],
+  );
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 3);
+});
+
+test('a record that does not come in time stays unfinished, and is moved when it comes', async () => {
+  const cluster = clusterWith(1);
+  const { under, client } = await nextOwner(cluster, 'a');
+  const { tail } = cluster;
+  cluster.tail = async (request) => {
+    const { records, start } = cluster.logOf('t', 0);
+    const nothing = { nextOffset: request.position, count: 0, records: Buffer.alloc(0) };
+    return { partition: 0, startOffset: start, endOffset: records.length, ...nothing };
+  };
+  under.policy.next = () => ({ kind: 'move' });
+  under.nack(client.take(), { dead: true });
+  await under.pass(500);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 0);
+  cluster.tail = tail;
+  await under.pass(1_500);
+  assert.deepEqual(under.policy.moved, ['0:m0']);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 1);
 });
