@@ -267,7 +267,7 @@ export class Membership {
       !p.isClosed && (p.window.leased > 0 || (this.failures.get(p)?.moving ?? 0) > 0);
     while (leaving.some(isBusy) && clock.monotonic() < until) await sleep(clock, 20);
     try {
-      // Acks are taken until the end: those that came while a commit was on its way are in the next.
+      // Acks are taken until the end: what came while a commit was on its way is in the next.
       for (let i = 0; i < LAST_COMMITS_MAX && leaving.some((p) => !p.isClosed); i++) {
         if (i > 0 && !leaving.some((p) => p.isDirty)) break;
         await this.committer.flush(leaving);
