@@ -5,6 +5,7 @@ import { coded } from '../src/base/errors.ts';
 import { packageRoot } from '../src/base/package-root.ts';
 import type { ReceiveReport } from '../src/cli/load/generator.ts';
 import { runProgram } from '../src/cli/load/run-program.ts';
+import { kafkaLibs } from '../test/support/kafka.ts';
 import type { LoadReport } from './result.ts';
 
 /** A flag and its value, for a generator. */
@@ -32,6 +33,24 @@ export async function runReceiver(flags: Flags): Promise<LoadReport> {
 export function runClient(name: string, flags: Flags): Promise<LoadReport> {
   const file = fileURLToPath(new URL(`./clients/${name}.js`, import.meta.url));
   return run(process.execPath, [file, ...wordsOf(flags)], name);
+}
+
+/** Runs a Java program of bench/clients beside Kafka's jars. @throws CodedError BENCH_FAILED */
+export function runJava(name: string, flags: Flags): Promise<LoadReport> {
+  const file = join(packageRoot(), 'bench', 'clients', `${name}.java`);
+  const java = ['-Xmx1g', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error'];
+  const words = [...java, '-cp', join(kafkaLibs, '*'), file, ...wordsOf(flags)];
+  return run('java', words, name);
+}
+
+/** Runs a command of `mqproxy` that prints one JSON object. @throws CodedError BENCH_FAILED */
+export async function runCommand<T>(words: readonly string[], flags: Flags): Promise<T> {
+  const program = join(packageRoot(), 'bin', 'mqproxy.js');
+  const args = [program, ...words, ...wordsOf(flags)];
+  const { line, said, code } = await runProgram(process.execPath, args);
+  // What it measured is there also where it calls it a failure.
+  if (line.startsWith('{')) return JSON.parse(line) as T;
+  throw coded('BENCH_FAILED', `mqproxy ${words.join(' ')} ended with ${code}: ${said}`);
 }
 
 function wordsOf(flags: Flags): string[] {

@@ -11,6 +11,14 @@ export const partitions = 4;
 
 const heapMaxMib = 1024;
 
+/** What a topic of a run is to be. */
+export interface TopicShape {
+  /** Default {@link partitions}. */
+  readonly partitions?: number;
+  /** Its settings in Kafka. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
 /** The one Kafka of a run, and topics that come and go. */
 export class Rig {
   /** `HOST:PORT`. */
@@ -53,10 +61,12 @@ export class Rig {
   }
 
   /** A topic for one run; its files go a second after it. */
-  async withTopic<T>(use: (topic: string) => Promise<T>): Promise<T> {
+  async withTopic<T>(use: (topic: string) => Promise<T>, shape: TopicShape = {}): Promise<T> {
     const topic = `bench-${randomBytes(5).toString('hex')}`;
-    const configEntries = [{ name: 'file.delete.delay.ms', value: '1000' }];
-    const one = { topic, numPartitions: partitions, replicationFactor: 1, configEntries };
+    const config = { 'file.delete.delay.ms': '1000', ...shape.config };
+    const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
+    const numPartitions = shape.partitions ?? partitions;
+    const one = { topic, numPartitions, replicationFactor: 1, configEntries };
     // kafkajs gives up waiting for leaders where a busy broker does not know the topic at once.
     await this.#admin.createTopics({ topics: [one], waitForLeaders: false });
     await until(() => this.#hasLeaders(topic), { timeoutMs: 60_000, what: `leaders of ${topic}` });
@@ -65,6 +75,12 @@ export class Rig {
     } finally {
       await this.#admin.deleteTopics({ topics: [topic] });
     }
+  }
+
+  /** Removes a topic that a node made, if it is there. */
+  async dropTopic(topic: string): Promise<void> {
+    if (!(await this.#admin.listTopics()).includes(topic)) return;
+    await this.#admin.deleteTopics({ topics: [topic] });
   }
 
   async #hasLeaders(topic: string): Promise<boolean> {

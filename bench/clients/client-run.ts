@@ -10,14 +10,18 @@ export interface ClientFlags {
   readonly size: number;
   readonly duration: number;
   readonly warmup: number;
+  /** Of a group, where it consumes. */
+  readonly consumers: number;
+  /** Messages to take in all, where it consumes. */
+  readonly count: number;
 }
 
 /** Reads `--name value` flags. */
 export function clientFlags(): ClientFlags {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({
-    options: { brokers: text, topic: text, mode: text, size: text, duration: text, warmup: text },
-  });
+  const span = { duration: text, warmup: text };
+  const shape = { topic: text, mode: text, size: text, consumers: text, count: text };
+  const { values } = parseArgs({ options: { brokers: text, ...shape, ...span } });
   return {
     brokers: values.brokers ?? '127.0.0.1:9092',
     topic: values.topic ?? 'bench',
@@ -25,6 +29,8 @@ export function clientFlags(): ClientFlags {
     size: Number(values.size ?? 100),
     duration: Number(values.duration ?? 5),
     warmup: Number(values.warmup ?? 1),
+    consumers: Number(values.consumers ?? 1),
+    count: Number(values.count ?? 0),
   };
 }
 

@@ -9,6 +9,9 @@ export interface Micro {
   call(): void | Promise<void>;
   /** `call` gives a promise; tinybench would otherwise try it once without awaiting. */
   readonly isAsync?: true;
+  /** What is wanted of it, and of one call in ms, at the median. */
+  readonly perSecondAtLeast?: number;
+  readonly callMsAtMost?: number;
   close?(): void | Promise<void>;
 }
 
@@ -20,6 +23,9 @@ export interface MicroResult {
   readonly nanosEach: number;
   /** One call, in µs. */
   readonly callMicros: { readonly p50: number; readonly p99: number };
+  /** What is wanted, in words, and whether it is so; absent when nothing is wanted. */
+  readonly wanted?: string;
+  readonly reached?: boolean;
 }
 
 /** Times them one after the other, each for `seconds`. */
@@ -41,9 +47,23 @@ export async function timed(micros: readonly Micro[], seconds: number): Promise<
       perSecond: Math.round(perSecond),
       nanosEach: round((p50 * 1e6) / micro.perCall),
       callMicros: { p50: round(p50 * 1000), p99: round(p99 * 1000) },
+      ...judged(micro, perSecond, p50),
     });
   }
   return results;
+}
+
+function judged(
+  { perSecondAtLeast, callMsAtMost, unit }: Micro,
+  perSecond: number,
+  callMs: number,
+): Pick<MicroResult, 'wanted' | 'reached'> {
+  if (perSecondAtLeast !== undefined) {
+    const wanted = `>= ${perSecondAtLeast.toLocaleString('en')} ${unit}/s`;
+    return { wanted, reached: perSecond >= perSecondAtLeast };
+  }
+  if (callMsAtMost === undefined) return {};
+  return { wanted: `a call <= ${callMsAtMost} ms`, reached: callMs <= callMsAtMost };
 }
 
 function round(value: number): number {

@@ -4,7 +4,7 @@ import { runNative, runReceiver } from '../programs.ts';
 import type { Question, Side, Span } from '../question.ts';
 import { loadFlags } from '../sides.ts';
 
-interface ConsumeLoad {
+export interface ConsumeLoad {
   readonly name: string;
   readonly size: number;
   readonly consumers: number;
@@ -19,7 +19,7 @@ const waitSeconds = 120;
 const joinSeconds = 5;
 
 /** A topic that was filled, read and acked message by message, in random order. */
-function consume({ name, size, consumers, wait, perSecond }: ConsumeLoad): Side {
+export function consume({ name, size, consumers, wait, perSecond }: ConsumeLoad): Side {
   return {
     name,
     run: (rig, span) =>
@@ -105,6 +105,16 @@ export const consume100: Question = {
     consume({ name: 'recorded', size: 100, consumers: 16, wait: 'recorded', perSecond: 300_000 }),
   ],
   figures: [{ measure: 'rate', of: 'recorded', atLeast: 800_000 }],
+};
+
+export const pipe1: Question = {
+  name: 'pipe-1',
+  title: 'producer to consumer, stored, one message a second, 1 KiB',
+  sides: [pipe(1)],
+  figures: [
+    { measure: 'p50', of: 'pipe', atMost: 5 },
+    { measure: 'p99', of: 'pipe' },
+  ],
 };
 
 export const pipe20k: Question = {

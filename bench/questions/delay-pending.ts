@@ -2,14 +2,23 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { coded } from '../../src/base/errors.ts';
 import { percentiles, schedule } from '../../src/cli/load/delay-bench.ts';
 import { cpuSecondsOf } from '../../src/cli/load/machine-load.ts';
 import { delayTopic } from '../../src/delay/delay-topic.ts';
+import {
+  connectTo,
+  type DelayBackend,
+  patienceMs,
+  pendingOf,
+  secondsSince,
+  untilPending,
+  withDelayedTopic,
+  withDelayNode,
+} from '../delays.ts';
 import { Meter } from '../meter.ts';
-import { type BenchNode, withNode } from '../node.ts';
-import type { Question } from '../question.ts';
+import type { BenchNode } from '../node.ts';
+import type { Figure, Question, Side } from '../question.ts';
 import { bareResult } from '../result.ts';
 import type { Rig } from '../rig.ts';
 
@@ -25,8 +34,9 @@ const duePerSecond = 10_000;
 const dueAfterMs = Number(process.env['MQP_DUE_AFTER_MS'] ?? 400_000);
 const pages = 100;
 const pollMs = 100;
-const restMs = 40_000;
-const patienceMs = 15 * 60_000;
+const restMs = Number(process.env['MQP_REST_MS'] ?? 40_000);
+/** The cleaner takes nothing that is younger than a minute. */
+const cleanMs = Number(process.env['MQP_CLEAN_MS'] ?? 90_000);
 
 type Extra = Record<string, number>;
 
@@ -34,38 +44,17 @@ interface Place {
   readonly node: BenchNode;
   readonly rig: Rig;
   readonly topic: string;
+  readonly backend: DelayBackend;
 }
 
-const secondsSince = (began: number): number => (performance.now() - began) / 1000;
-
-async function connect(node: BenchNode): Promise<MqpClient> {
-  return MqpClient.connect({ servers: [node.address] });
-}
-
-/** -1 while the node does not say. */
-async function pendingOf(node: BenchNode): Promise<number> {
-  const client = await connect(node);
-  try {
-    if (client.node?.features.includes('delay') !== true) return -1;
-    return (await client.delayed.stats()).pending;
-  } finally {
-    await client.close();
-  }
-}
-
-/** Waits until the index has so many; the seconds it took. @throws BENCH_FAILED */
-async function untilPending(node: BenchNode, wanted: number): Promise<number> {
-  const began = performance.now();
-  while (performance.now() - began < patienceMs) {
-    if ((await pendingOf(node)) === wanted) return secondsSince(began);
-    await pause(pollMs);
-  }
-  throw coded('BENCH_FAILED', `there are not ${wanted} pending after ${patienceMs / 1000} s`);
+/** Records in the topic, by who has it. */
+function recordsOf({ node, rig, topic, backend }: Place): Promise<number> {
+  return backend === 'kafka' ? rig.records(topic) : node.records(topic);
 }
 
 /** Schedules them all; how many a second were answered. */
 async function scheduleAll({ node, topic }: Place, firstDueMs: number): Promise<number> {
-  const client = await connect(node);
+  const client = await connectTo(node);
   const began = performance.now();
   const soon = Math.floor(pending * dueShare);
   await schedule(client, { topic, count: pending, size }, (i) =>
@@ -80,7 +69,7 @@ async function scheduleAll({ node, topic }: Place, firstDueMs: number): Promise<
 
 /** The 99th percentile of the first page of `delay list`, in ms. */
 async function firstPageP99({ node, topic }: Place): Promise<number> {
-  const client = await connect(node);
+  const client = await connectTo(node);
   const times: number[] = [];
   for (let i = 0; i < pages; i++) {
     const began = performance.now();
@@ -92,16 +81,17 @@ async function firstPageP99({ node, topic }: Place): Promise<number> {
 }
 
 /** A message that becomes due while the node is down; from the start until it is in its topic. */
-async function restartToFirstFire({ node, rig, topic }: Place): Promise<number> {
-  const client = await connect(node);
+async function restartToFirstFire(place: Place): Promise<number> {
+  const { node, topic } = place;
+  const client = await connectTo(node);
   await client.produce(topic, { value: 'first', delayMs: 1_000 });
   await client.close();
-  const before = await rig.records(topic);
+  const before = await recordsOf(place);
   await node.stop('SIGKILL');
   await pause(1_500);
   const began = performance.now();
   await node.start();
-  while ((await rig.records(topic)) === before) {
+  while ((await recordsOf(place)) === before) {
     if (performance.now() - began > patienceMs) throw coded('BENCH_FAILED', 'nothing fires');
     await pause(pollMs);
   }
@@ -126,8 +116,7 @@ async function fireSome({ node, rig }: Place, firstDueMs: number): Promise<Extra
     kafkaCores: ((cpuSecondsOf(rig.kafkaPid) ?? 0) - cpu.kafka) / seconds,
     nodeCores: ((cpuSecondsOf(node.pid) ?? 0) - cpu.node) / seconds,
   };
-  // The cleaner takes nothing that is younger than a minute.
-  await pause(90_000);
+  await pause(cleanMs);
   return {
     firedPerSecond: (pending - left) / seconds,
     ...cores,
@@ -141,64 +130,83 @@ const say = (what: string, value: number): void => {
   process.stderr.write(`    ${what} ${Math.round(value * 10) / 10}\n`);
 };
 
+async function measured(place: Place): Promise<Extra> {
+  const { node } = place;
+  const firstDueMs = Date.now() + dueAfterMs;
+  const acceptedPerSecond = await scheduleAll(place, firstDueMs);
+  say('accepted a second', acceptedPerSecond);
+  say('seconds more until all are in the index', await untilPending(node, pending));
+  // What was freed is given back within half a minute.
+  await pause(restMs);
+  const rssMiB = (await node.status()).rssBytes / 2 ** 20;
+  say('MiB of the node', rssMiB);
+  const pageP99 = await firstPageP99(place);
+  const firstFireSeconds = await restartToFirstFire(place);
+  say('seconds from a start to the first fire', firstFireSeconds);
+  await untilPending(node, pending);
+  await pause(restMs);
+  const rssRestartedMiB = (await node.status()).rssBytes / 2 ** 20;
+  await node.stop('SIGTERM');
+  rmSync(join(node.dataDir, 'delay'), { recursive: true });
+  await node.start();
+  const rebuildSeconds = await untilPending(node, pending);
+  say('seconds to make a lost index anew', rebuildSeconds);
+  return {
+    acceptedPerSecond,
+    rssMiB,
+    rssRestartedMiB,
+    pageP99,
+    firstFireSeconds,
+    rebuiltPerSecond: pending / rebuildSeconds,
+    ...(await fireSome(place, firstDueMs)),
+  };
+}
+
+function side(backend: DelayBackend): Side {
+  return {
+    name: backend,
+    run: (rig) =>
+      withDelayedTopic(rig, backend, (topic) =>
+        withDelayNode(rig, backend, async (node) => {
+          const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
+          const extra = await measured({ node, rig, topic, backend });
+          return bareResult(extra, meter.stealPercent);
+        }),
+      ),
+  };
+}
+
+const shared = { pairsMax: 1, onlyByName: true } as const;
+const what = `${pending} pending delayed messages of ${size} B`;
+
+const figuresOf = (of: DelayBackend): Figure[] => [
+  { measure: 'acceptedPerSecond', of },
+  { measure: 'rssMiB', of, atMost: 600 },
+  { measure: 'rssRestartedMiB', of, atMost: 600 },
+  { measure: 'pageP99', of, atMost: 100 },
+  { measure: 'firstFireSeconds', of, atMost: 10 },
+  { measure: 'rebuiltPerSecond', of },
+  { measure: 'firedPerSecond', of },
+  { measure: 'nodeCores', of },
+];
+
 export const delayPending: Question = {
+  ...shared,
   name: 'delay-pending',
-  title: `${pending} pending delayed messages of ${size} B: memory, restart, rebuild, tombstones`,
-  pairsMax: 1,
-  onlyByName: true,
-  sides: [
-    {
-      name: 'pending',
-      run: (rig) =>
-        rig.withTopic((topic) =>
-          withNode(rig, {}, async (node) => {
-            const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
-            const place = { node, rig, topic };
-            const firstDueMs = Date.now() + dueAfterMs;
-            await untilPending(node, 0);
-            const acceptedPerSecond = await scheduleAll(place, firstDueMs);
-            say('accepted a second', acceptedPerSecond);
-            say('seconds more until all are in the index', await untilPending(node, pending));
-            // What was freed is given back within half a minute.
-            await pause(restMs);
-            const rssMiB = (await node.status()).rssBytes / 2 ** 20;
-            say('MiB of the node', rssMiB);
-            const pageP99 = await firstPageP99(place);
-            const firstFireSeconds = await restartToFirstFire(place);
-            say('seconds from a start to the first fire', firstFireSeconds);
-            await untilPending(node, pending);
-            await pause(restMs);
-            const rssRestartedMiB = (await node.status()).rssBytes / 2 ** 20;
-            await node.stop('SIGTERM');
-            rmSync(join(node.dataDir, 'delay'), { recursive: true });
-            await node.start();
-            const rebuildSeconds = await untilPending(node, pending);
-            say('seconds to make a lost index anew', rebuildSeconds);
-            const extra = {
-              acceptedPerSecond,
-              rssMiB,
-              rssRestartedMiB,
-              pageP99,
-              firstFireSeconds,
-              rebuiltPerSecond: pending / rebuildSeconds,
-              ...(await fireSome(place, firstDueMs)),
-            };
-            return bareResult(extra, meter.stealPercent);
-          }),
-        ),
-    },
-  ],
+  title: `${what}: memory, restart, rebuild, tombstones`,
+  sides: [side('kafka')],
   figures: [
-    { measure: 'acceptedPerSecond', of: 'pending' },
-    { measure: 'rssMiB', of: 'pending', atMost: 600 },
-    { measure: 'rssRestartedMiB', of: 'pending', atMost: 600 },
-    { measure: 'pageP99', of: 'pending', atMost: 100 },
-    { measure: 'firstFireSeconds', of: 'pending', atMost: 10 },
-    { measure: 'rebuiltPerSecond', of: 'pending' },
-    { measure: 'firedPerSecond', of: 'pending' },
-    { measure: 'kafkaCores', of: 'pending' },
-    { measure: 'nodeCores', of: 'pending' },
-    { measure: 'logMiBMax', of: 'pending' },
-    { measure: 'logMiBAfter', of: 'pending' },
+    ...figuresOf('kafka'),
+    { measure: 'kafkaCores', of: 'kafka' },
+    { measure: 'logMiBMax', of: 'kafka' },
+    { measure: 'logMiBAfter', of: 'kafka' },
   ],
+};
+
+export const delayPendingEmbedded: Question = {
+  ...shared,
+  name: 'delay-pending-embedded',
+  title: `${what} on the embedded log: memory, restart, rebuild`,
+  sides: [side('embedded')],
+  figures: figuresOf('embedded'),
 };

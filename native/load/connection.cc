@@ -29,24 +29,30 @@ Connection::Connection(const Options& options, Totals* totals, uint64_t seed)
   in_.resize(kReadBytes);
 }
 
-// The key, if any, stands at the same place of every message.
+// The delay and the key, if any, stand at the same place of every message.
 void Connection::BuildMessage() {
   std::vector<uint8_t> body;
+  if (options_.delay > 0) {
+    body.push_back(kAfter);
+    Put64(&body, static_cast<uint64_t>(options_.delay));
+  }
+  const size_t key_in_body = body.size() + 2;
   if (maker_.keyed()) {
     Put16(&body, MessageMaker::kKeyBytes);
     body.resize(body.size() + MessageMaker::kKeyBytes);
   }
   body.insert(body.end(), maker_.value().begin(), maker_.value().end());
-  const uint8_t key_flag = maker_.keyed() ? wire::kKey : 0;
+  const uint8_t due_flag = options_.delay > 0 ? wire::kDue : 0;
+  const uint8_t own_flags = (maker_.keyed() ? wire::kKey : 0) | due_flag;
   const uint8_t level = options_.replicated ? wire::kReplicated : 0;
   if (options_.batch == 1) {
-    PutHeader(&message_, kSequenceBytes + body.size(), wire::kProduce, key_flag | level, topic_, 0);
+    PutHeader(&message_, kSequenceBytes + body.size(), wire::kProduce, own_flags | level, topic_, 0);
     message_.resize(message_.size() + kSequenceBytes);
   } else {
     Put32(&message_, static_cast<uint32_t>(1 + body.size()));
-    message_.push_back(key_flag);
+    message_.push_back(own_flags);
   }
-  key_at_ = message_.size() + 2;
+  key_at_ = message_.size() + key_in_body;
   message_.insert(message_.end(), body.begin(), body.end());
 }
 
@@ -184,7 +190,7 @@ bool Connection::OnFrame(const uint8_t* frame, size_t length, std::string* error
   const size_t entry = form == kPlain ? 8 : form == kPlaced ? 24 : 16;
   for (size_t at = wire::kFrameHead; at + entry <= length; at += entry) {
     const uint32_t count = load_be16(frame + at + 4);
-    const bool good = form == kPlain || form == kPlaced;
+    const bool good = form == kPlain || form == kPlaced || form == kScheduled;
     if (!Settle(load_be32(frame + at), count, good)) {
       *error = "an answer to a message that was not sent, or was answered before";
       return false;

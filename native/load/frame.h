@@ -12,7 +12,9 @@ namespace mq::loadgen {
 
 inline constexpr uint8_t kError = 0x80, kHello = 0x01, kGoaway = 0x03, kOpenTopic = 0x10;
 inline constexpr uint8_t kProduced = 0xa0, kFailed = 0x80;
-inline constexpr uint8_t kPlain = 0, kPlaced = 1;  // forms of PRODUCED; the third is REFUSED
+// Forms of PRODUCED; the one that is not here is REFUSED.
+inline constexpr uint8_t kPlain = 0, kPlaced = 1, kScheduled = 3;
+inline constexpr uint8_t kAfter = 0;  // DueKind DELAY
 inline constexpr int kTopicUnconfirmed = 22, kOutOfSequence = 31, kRetryLater = 33,
                      kBackendUnavailable = 41;
 

@@ -22,6 +22,7 @@ Options ParseOptions(int argc, char** argv) {
   flags.Count("--count", &o.count, 0, 2000000000, "messages to send in all; 0 is by time");
   flags.Real("--window", &o.window, "seconds of a stretch reported by itself; 0 is none");
   flags.Real("--drain", &o.drain, "seconds to wait for answers at the end");
+  flags.Count("--delay", &o.delay, 0, 2000000000, "ms until a message is due; 0 is no delay");
   flags.Choice("--stamp", &o.stamp, "off", "on", "values begin with their time of sending");
   flags.Parse(argc, argv);
   if (o.stamp && o.size < 8) flags.Refuse("--stamp takes at least 8 bytes of", "--size");

@@ -20,6 +20,7 @@ struct Options {
   int count = 0;            // stop after so many messages; 0 = by time
   double window = 0;        // seconds of a stretch that is reported by itself; 0 = none
   double drain = 30;        // seconds to wait for answers at the end
+  int delay = 0;            // ms from acceptance until a message is due; 0 = now
   bool stamp = false;       // values begin with the time at which they were to be sent
 };
 

@@ -7,6 +7,7 @@ import { runNative } from '../../bench/programs.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { repoRoot } from '../support/repo.ts';
 import { startServer } from '../support/start-server.ts';
+import { until } from '../support/wait.ts';
 
 const program = join(repoRoot, 'build', 'Release', 'mq_load');
 const skip = existsSync(program) ? false : 'mq_load is not built';
@@ -35,6 +36,26 @@ test('mq_load sends exactly as many messages as asked, and each arrives once', {
     assert.equal(report.failed, 0);
     assert.equal(await recordsOf(mqp.port, topic), 5000);
   }
+});
+
+test('mq_load delays what it was told to delay, alone and in batches', { skip }, async () => {
+  const { mqp } = await startServer();
+  const client = await MqpClient.connect({ servers: [`127.0.0.1:${mqp.port}`] });
+  for (const [batch, pending] of [
+    [1, 500],
+    [7, 1000],
+  ] as const) {
+    const shape = { port: mqp.port, topic: 'later', connections: 3, size: 30, batch };
+    const run = { ...shape, count: 500, duration: 60, warmup: 0, delay: 3_600_000 };
+    const report = await runNative('mq_load', run);
+    assert.deepEqual([report.acked, report.failed], [500, 0]);
+    await until(async () => (await client.delayed.stats()).pending === pending);
+  }
+  const { delays } = await client.delayed.list({ topic: 'later', limit: 1 });
+  const [first] = delays;
+  assert.equal(first === undefined ? 0 : first.dueMs - first.acceptedMs, 3_600_000);
+  await client.close();
+  assert.equal(await recordsOf(mqp.port, 'later'), 0);
 });
 
 test('mq_load offers the rate it was told, and counts every stretch', { skip }, async () => {

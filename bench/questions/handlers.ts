@@ -1,0 +1,67 @@
+import { Meter } from '../meter.ts';
+import { withNode } from '../node.ts';
+import { runClient, runNative } from '../programs.ts';
+import type { Question, Side } from '../question.ts';
+import { loadFlags } from '../sides.ts';
+
+const size = 100;
+const fillSeconds = 120;
+const consumers = 64;
+/** What 64 handlers of 5 ms can do at most. */
+const handledPerSecond = 12_800;
+/** What consumers hold ahead of their handlers when the time is over. */
+const ahead = 64 * 256;
+
+/** A topic filled with as many as a run can handle, and a client that reads it by sdk/ts. */
+function fromNode(client: string, partitions: number, perSecond: number, more: number): Side {
+  return {
+    name: 'node',
+    run: (rig, { seconds, warmupSeconds }) =>
+      rig.withTopic(
+        (topic) =>
+          withNode(rig, {}, async (node) => {
+            const span = { seconds: fillSeconds, warmupSeconds: 0 };
+            const count = Math.round(perSecond * (seconds + warmupSeconds)) + more;
+            const load = { size, connections: 16, inFlight: 256 };
+            await runNative('mq_load', { ...loadFlags(node.port, topic, load, span), count });
+            await node.drained();
+            const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
+            const shape = { brokers: node.address, topic, consumers, count, mode: 'node' };
+            const times = { duration: seconds, warmup: warmupSeconds };
+            const report = await runClient(client, { ...shape, ...times });
+            return meter.result(report, report.acked);
+          }),
+        { partitions },
+      ),
+  };
+}
+
+const fromMemory: Side = {
+  name: 'memory',
+  run: async (_rig, { seconds, warmupSeconds }) => {
+    const meter = new Meter({});
+    const times = { duration: seconds, warmup: warmupSeconds };
+    const report = await runClient('handlers', { consumers, mode: 'memory', ...times });
+    return meter.result(report, report.acked);
+  },
+};
+
+function handlers(partitions: number): Question {
+  const where = partitions === 1 ? 'one partition' : `${partitions} partitions`;
+  return {
+    name: `handlers-${partitions}`,
+    title: `64 consumers of sdk/ts with 5 ms of work each, ${where}, beside the work alone`,
+    sides: [fromNode('handlers', partitions, handledPerSecond, ahead), fromMemory],
+    figures: [{ measure: 'rate', of: 'node', to: 'memory', atLeast: 0.9 }],
+  };
+}
+
+export const handlers1: Question = handlers(1);
+export const handlers4: Question = handlers(4);
+
+export const sdkConsume: Question = {
+  name: 'sdk-consume',
+  title: 'sdk/ts, one process, one consumer of a shared group, each message acked, 100 B',
+  sides: [fromNode('consume', 4, 100_000, 0)],
+  figures: [{ measure: 'rate', of: 'node', atLeast: 80_000 }],
+};
