@@ -11,14 +11,7 @@ import { coded, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { DelayIndex } from './delay-index.ts';
 import { DelayOwners } from './delay-owners.ts';
-import {
-  delayRecord,
-  dueOf,
-  movedTarget,
-  type RecordEnd,
-  readDelayRecord,
-  tombstone,
-} from './delay-record.ts';
+import { delayRecord, dueOf, movedTarget, readDelayRecord, tombstone } from './delay-record.ts';
 import { DelayStats } from './delay-stats.ts';
 import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
@@ -49,6 +42,8 @@ const NUDGE_MS = 3_000;
 const GATHER_MS = 1_000;
 /** About how long an index that failed takes to be opened again. */
 const RETRY_AFTER_MS = 2_000;
+
+type RestateEffect = Extract<LogEffect, { kind: 'restate' }>;
 
 /** A partition that is ours. */
 interface Own {
@@ -287,7 +282,7 @@ export class DelayCluster {
   #effect(effect: LogEffect, own: Own): void {
     const { loop } = this;
     if (effect.kind === 'restate') {
-      this.#restate(effect.id, effect.over).catch((error: unknown) => this.#fail(error));
+      this.#restate(effect).catch((error: unknown) => this.#fail(error));
       return;
     }
     if (effect.kind === 'ended') {
@@ -312,29 +307,34 @@ export class DelayCluster {
   }
 
   /** Writes what stands again, so that it is the newest of its key. */
-  async #restate(id: Buffer, over: RecordEnd | undefined): Promise<void> {
+  async #restate(effect: RestateEffect): Promise<void> {
     while (!this.#closed) {
-      const again = await this.#restated(id, over);
-      if (again === undefined) return;
+      const again = await this.#restated(effect);
+      if (again === undefined) break;
       try {
-        await this.writes.write(again);
-        return;
+        const { partition, offset } = await this.writes.write(again);
+        await this.untilApplied(partition, offset + 1);
+        break;
       } catch (error) {
         this.#parts.log.warn({ message: messageOf(error) }, 'a delayed message is written again');
         await sleep(this.#parts.clock, RESTATE_AGAIN_MS);
       }
     }
+    this.#applier.restated(effect.id);
   }
 
-  async #restated(id: Buffer, over: RecordEnd | undefined): Promise<PublishRecord | undefined> {
+  async #restated({ id, upTo, over }: RestateEffect): Promise<PublishRecord | undefined> {
     const place = await this.index.find(id);
     if (place === undefined) return over && tombstone(delayTopic, id, over);
     const bytes = await this.index.record(id, place.dueMs);
     const record = bytes === undefined ? undefined : readDelayRecord(bytes);
     if (record?.target === undefined) return undefined;
-    // A series goes on meanwhile, and must not go back.
-    if (isSeriesId(id)) return delayRecord(delayTopic, record, record.target, place);
-    return delayRecord(delayTopic, record, movedTarget(record.target, dueOf(record.target)));
+    // It may be replaced or end meanwhile, and must not come back.
+    const target = isSeriesId(id)
+      ? record.target
+      : movedTarget(record.target, dueOf(record.target));
+    const ends = { offset: Math.max(place.offset, upTo), dueMs: place.dueMs };
+    return delayRecord(delayTopic, record, target, ends);
   }
 
   /**

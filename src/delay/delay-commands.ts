@@ -124,7 +124,7 @@ export class DelayCommands {
     if (typeof found === 'string') return found;
     const record = readDelayRecord(found.bytes) as DelayRecord;
     const target = movedTarget(record.target as Buffer, Math.floor(dueMs));
-    await this.#changes.write(delayRecord(delayTopic, record, target), found);
+    await this.#changes.write(delayRecord(delayTopic, record, target, found), found);
     this.#cluster.stats.moved++;
     return 'moved';
   }

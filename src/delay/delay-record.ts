@@ -11,8 +11,8 @@ import type { PublishRecord } from '../backend/publisher-port.ts';
 import { coded } from '../base/errors.ts';
 
 /**
- * The header of what takes the place of one record alone: the tombstone of a fired message, and the
- * next record of a series ([P-8.5]).
+ * The header of what takes the place of one record alone: the tombstone of a fired message, a
+ * message that was moved or written again ([P-8.2]), and the next record of a series ([P-8.5]).
  * mq-end := offset:u64 dueMs:u64
  */
 export const MQ_END_NAME = 'mq-end';
@@ -233,14 +233,14 @@ export function tombstone(topic: string, id: Buffer, ends?: RecordEnd): PublishR
 }
 
 /**
- * The same message or series again in the delay log, with another `mq-to`; with `ends` in the place
- * of that one record alone, which only those of series heed.
+ * The same message or series again in the delay log, with another `mq-to`, in the place of that one
+ * record alone: whatever replaced it meanwhile stays.
  */
 export function delayRecord(
   topic: string,
   record: DelayRecord,
   target: Buffer,
-  ends?: RecordEnd,
+  ends: RecordEnd | undefined,
 ): PublishRecord {
   const { id, value, rule, userHeaders } = record;
   const headers = Buffer.concat([

@@ -17,10 +17,15 @@ export type LogEffect =
   | { readonly kind: 'scheduled'; readonly record: DelayRecord; readonly dueMs: number }
   | { readonly kind: 'ended'; readonly id: Buffer; readonly endsOffset: number | undefined }
   /**
-   * What stands must be written again: a later record of the same key would outlive it. Where
-   * nothing stands, that record, `over`, must be ended.
+   * What stands must be written again, in the place of all up to an offset: a later record of the
+   * same key would outlive it. Where nothing stands, that record, `over`, must be ended.
    */
-  | { readonly kind: 'restate'; readonly id: Buffer; readonly over?: RecordEnd };
+  | {
+      readonly kind: 'restate';
+      readonly id: Buffer;
+      readonly upTo: number;
+      readonly over?: RecordEnd;
+    };
 
 /** What became of a batch. */
 export interface Applied {
@@ -36,6 +41,8 @@ export interface Applied {
 export class LogApplier {
   readonly #index: DelayIndex;
   readonly #count: PendingCount;
+  /** By their names: what is being written again. */
+  readonly #restating = new Set<string>();
 
   constructor(index: DelayIndex, count: PendingCount) {
     this.#index = index;
@@ -52,18 +59,34 @@ export class LogApplier {
   /** The partition is another node's. */
   end(partition: number): void {
     this.#count.end(partition);
+    for (const name of this.#restating) {
+      if (name.charCodeAt(1) === partition) this.#restating.delete(name);
+    }
+  }
+
+  /** What stood was written again, and that was applied; or nothing stands any more. */
+  restated(id: Buffer): void {
+    this.#restating.delete(nameOf(id));
   }
 
   async apply(batch: FetchedRecords): Promise<Applied> {
     const { partition } = batch;
-    const round = new Round(this.#index, (record) =>
-      this.#count.applied(partition, timestampOf(record)),
-    );
+    const records: (DelayRecord | undefined)[] = [];
     for (let i = 0; i < batch.count; i++) {
       const bytes = batch.records.subarray(batch.starts[i], batch.starts[i + 1]);
       const record = readDelayRecord(bytes);
-      if (record === undefined || record.id[1] !== partition) round.foreign++;
-      else if (record.target === undefined) await round.end(record);
+      records.push(record?.id[1] === partition ? record : undefined);
+    }
+    const standing = await this.#standing(records);
+    const round = new Round({
+      index: this.#index,
+      standing,
+      restating: this.#restating,
+      onUnseen: (record) => this.#count.applied(partition, timestampOf(record)),
+    });
+    for (const record of records) {
+      if (record === undefined) round.foreign++;
+      else if (record.target === undefined) round.end(record);
       else await round.schedule(record, record.target);
     }
     this.#count.add(partition, round.added);
@@ -72,64 +95,82 @@ export class LogApplier {
     await this.#index.write(round.changes);
     return { effects: round.effects, foreign: round.foreign };
   }
+
+  /** What stands of all that must be looked at: asked together, since one by one takes its time. */
+  async #standing(records: readonly (DelayRecord | undefined)[]): Promise<Standing> {
+    const ids = new Map<string, Buffer>();
+    for (const record of records) {
+      if (record !== undefined && !isBlind(record)) ids.set(nameOf(record.id), record.id);
+    }
+    const places = await this.#index.findAll([...ids.values()]);
+    return new Map([...ids.keys()].map((name, i) => [name, places[i] ?? null]));
+  }
+}
+
+/** Where messages stand, by the names of their ids; null: nowhere. */
+type Standing = Map<string, DelayPlace | null>;
+
+/** What a {@link Round} is made of. */
+interface RoundParts {
+  readonly index: DelayIndex;
+  /** Where they stand after what was applied so far; absent: it was not asked for. */
+  readonly standing: Standing;
+  /** By their names: what is being written again, also by this round. */
+  readonly restating: Set<string>;
+  /** A message was taken without a look at what stands. */
+  onUnseen(record: DelayRecord): void;
 }
 
 /** One batch while it is applied. */
 class Round {
   readonly changes = new IndexChanges();
   readonly effects: LogEffect[] = [];
-  readonly #index: DelayIndex;
-  /** A message was taken without a look at what stands. */
-  readonly #onUnseen: (record: DelayRecord) => void;
-  /** What this batch changed already; null: gone. */
-  readonly #changed = new Map<string, DelayPlace | null>();
-  /** Series that this batch ended, by the offset of their end. */
+  readonly #parts: RoundParts;
+  /** What this batch ended and remembers, by the offset of its end. */
   readonly #ended = new Map<string, number>();
   foreign = 0;
   added = 0;
 
-  constructor(index: DelayIndex, onUnseen: (record: DelayRecord) => void) {
-    this.#index = index;
-    this.#onUnseen = onUnseen;
+  constructor(parts: RoundParts) {
+    this.#parts = parts;
   }
 
   async schedule(record: DelayRecord, target: Buffer): Promise<void> {
     const { id, offset } = record;
     const dueMs = dueOf(target);
-    const alone = isAlone(id) && !isMoved(target);
-    if (alone) this.#onUnseen(record);
-    const standing = alone ? this.#changedPlace(id) : await this.#find(id);
+    if (isBlind(record)) this.#parts.onUnseen(record);
+    const standing = this.#find(id);
     if (standing !== undefined && isIfAbsent(target)) {
-      this.effects.push({ kind: 'restate', id });
+      this.#restate(record);
       return;
     }
     if (await this.#isOutdated(record, standing)) {
-      this.effects.push({ kind: 'restate', id, over: { offset, dueMs } });
+      this.#restate(record, { offset, dueMs });
       return;
     }
     if (standing === undefined) this.added++;
     else if (standing.dueMs !== dueMs) this.changes.remove(id, standing.dueMs, false);
     this.changes.put(id, dueMs, offset, record.bytes);
-    this.#changed.set(nameOf(id), { dueMs, offset });
+    this.#parts.standing.set(nameOf(id), { dueMs, offset });
     this.effects.push({ kind: 'scheduled', record, dueMs });
   }
 
-  async end(record: DelayRecord): Promise<void> {
+  end(record: DelayRecord): void {
     const { id, ends } = record;
-    if (ends !== undefined && isAlone(id)) {
+    if (ends !== undefined && isBlind(record)) {
       // A message id has one message, so what fired is what stood: no need to ask.
       this.#remove(id, ends.dueMs);
       this.effects.push({ kind: 'ended', id, endsOffset: undefined });
       return;
     }
-    const standing = await this.#find(id);
+    const standing = this.#find(id);
     if (standing !== undefined && ends !== undefined && ends.offset < standing.offset) {
       // It fired while a later one took its place: that one waits on.
       this.effects.push({ kind: 'ended', id, endsOffset: ends.offset });
-      this.effects.push({ kind: 'restate', id });
+      this.#restate(record);
       return;
     }
-    if (id[2] === DelayIdKind.SERIES) {
+    if (id[2] === DelayIdKind.SERIES || this.#parts.restating.has(nameOf(id))) {
       this.#ended.set(nameOf(id), record.offset);
       this.changes.ended(id, record.offset, timestampOf(record));
     }
@@ -138,31 +179,41 @@ class Round {
   }
 
   /**
-   * The next record of a series whose last one does not stand any more: the series was replaced,
-   * or ended, while it fired. Where nothing stands it may also be that the cleaner took what it
-   * follows: what ended is remembered.
+   * A record that stands for another, which is not the one that stands any more: a message was
+   * replaced or ended while it was moved or written again, a series while it fired. Where nothing
+   * stands it may also be that the cleaner took what it follows: what ended is remembered.
    */
   async #isOutdated({ id, ends }: DelayRecord, standing: DelayPlace | undefined): Promise<boolean> {
-    if (ends === undefined || id[2] !== DelayIdKind.SERIES) return false;
+    if (ends === undefined) return false;
     if (standing !== undefined) return ends.offset < standing.offset;
-    const ended = this.#ended.get(nameOf(id)) ?? (await this.#index.endedAt(id));
+    const ended = this.#ended.get(nameOf(id)) ?? (await this.#parts.index.endedAt(id));
     return ended !== undefined && ends.offset < ended;
+  }
+
+  /** @param after the record that would outlive what stands */
+  #restate(after: DelayRecord, over?: RecordEnd): void {
+    const { id, offset: upTo } = after;
+    this.#parts.restating.add(nameOf(id));
+    this.effects.push({ kind: 'restate', id, upTo, ...(over === undefined ? {} : { over }) });
   }
 
   #remove(id: Buffer, dueMs: number): void {
     this.changes.remove(id, dueMs, true);
-    this.#changed.set(nameOf(id), null);
+    this.#parts.standing.set(nameOf(id), null);
     this.added--;
   }
 
-  async #find(id: Buffer): Promise<DelayPlace | undefined> {
-    const changed = this.#changed.get(nameOf(id));
-    return changed === undefined ? this.#index.find(id) : (changed ?? undefined);
+  #find(id: Buffer): DelayPlace | undefined {
+    return this.#parts.standing.get(nameOf(id)) ?? undefined;
   }
+}
 
-  #changedPlace(id: Buffer): DelayPlace | undefined {
-    return this.#changed.get(nameOf(id)) ?? undefined;
-  }
+/**
+ * A message that only its message id names, scheduled or fired: nothing else has its id, so that
+ * what stands need not be asked for.
+ */
+function isBlind({ id, target, ends }: DelayRecord): boolean {
+  return isAlone(id) && (target === undefined ? ends !== undefined : !isMoved(target));
 }
 
 /** A delay id as a key of a map. */

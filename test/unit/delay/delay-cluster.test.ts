@@ -164,6 +164,35 @@ test('years of schedules, cancels, moves, restarts and lost indexes agree with a
   }
 });
 
+test('what is written again does not come back over what replaced or ended it meanwhile', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const dueMs = world.clock.nowMs + 3_600_000;
+  for (const unique of ['replaced', 'cancelled', 'moved']) {
+    world.schedule({ topic: 't', value: `first ${unique}`, dueMs, unique });
+  }
+  await world.settle();
+  // It stays, since it was the first, and so must become the newest record of its key again.
+  const second = (unique: string) =>
+    world.schedule({ topic: 't', value: 'second', dueMs, unique, ifAbsent: true });
+  second('replaced');
+  world.schedule({ topic: 't', value: 'third', dueMs: dueMs + 1_000, unique: 'replaced' });
+  const cancelled = world.commands.cancel(second('cancelled'));
+  const moved = world.commands.move(second('moved'), dueMs + 2_000);
+  assert.equal(await world.does(cancelled), 'cancelled');
+  assert.equal(await world.does(moved), 'moved');
+  await world.stop();
+  world.log.compact();
+  world.store = new MemoryStore();
+  await world.start();
+  await world.jump(dueMs - world.clock.nowMs);
+  assert.deepEqual(values(world), []);
+  await world.jump(2_000);
+  assert.deepEqual(values(world), ['third', 'first moved']);
+  assert.equal(world.cluster.pending, 0);
+  await world.stop();
+});
+
 test('a topic that refuses holds back no other, and gets its own when it takes again', async () => {
   const world = new DelayWorld();
   await world.start();

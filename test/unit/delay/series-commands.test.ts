@@ -273,7 +273,7 @@ test('a series of a newer node stays, is shown, and can be cancelled or replaced
   const bytes = Buffer.from(log.at(-1) as Buffer);
   bytes[bytes.indexOf('version') + 'version'.length] = 2;
   const record = readDelayRecord(bytes) as DelayRecord;
-  world.take(delayRecord(delayTopic, record, record.target as Buffer));
+  world.take(delayRecord(delayTopic, record, record.target as Buffer, undefined));
   await world.settle();
   await world.jump(5_000);
   assert.deepEqual(numbersOf(world), []);
