@@ -38,8 +38,8 @@ export class LeaseBook {
 
   opened(partition: ConsumePartition): void {
     this.#byOwner.set(placeOf(partition, partition), partition);
-    if (partition.before.epoch >= 0) {
-      this.#byOwner.set(placeOf(partition.before, partition), partition);
+    for (const before of partition.before) {
+      this.#byOwner.set(placeOf(before, partition), partition);
     }
     this.#owners.add(ownerOf(partition));
     if (this.#owners.size > OWNERS_MAX) {
@@ -51,7 +51,7 @@ export class LeaseBook {
   }
 
   closed(partition: ConsumePartition): void {
-    for (const owner of [partition, partition.before]) {
+    for (const owner of [partition, ...partition.before]) {
       const key = placeOf(owner, partition);
       if (this.#byOwner.get(key) === partition) this.#byOwner.delete(key);
     }
@@ -88,10 +88,12 @@ export class LeaseBook {
       this.code = wasHere ? ErrorCode.LEASE_LOST : ErrorCode.NOT_OWNER;
       return undefined;
     }
-    const { ownerEpoch } = fields;
-    const { epoch, before } = partition;
-    if (ownerEpoch === epoch) return partition;
-    if (ownerEpoch === before.epoch && before.runs.has(this.run)) return partition;
+    const { ownerEpoch, ownerHigh, ownerLow } = fields;
+    if (ownerEpoch === partition.epoch) return partition;
+    for (const before of partition.before) {
+      if (before.ownerHigh !== ownerHigh || before.ownerLow !== ownerLow) continue;
+      if (before.epoch === ownerEpoch && before.runs.has(this.run)) return partition;
+    }
     this.code = ErrorCode.LEASE_LOST;
     return undefined;
   }

@@ -214,8 +214,7 @@ export class Membership {
       owner: this.#start.ownerOf(topic),
       epoch: started.epoch,
     });
-    const runs = started.leases.filter(({ run }) => run !== 0).map(({ run }) => run >>> 0);
-    partition.before = { ...started.before, runs: new Set(runs) };
+    partition.inherit(started.before, started.leases);
     partition.floorSinceMs = nowMs;
     const failures = new Failures(partition, {
       clock,
@@ -235,7 +234,7 @@ export class Membership {
     shared.onOpened(window, partition, failures);
     window.jump(window.merger.nextOpen(floor));
     // A group that begins somewhere, or was set back, has seen nothing that counts.
-    const ids = started.before.epoch < 0 ? undefined : this.#options.dedupe(topic, number);
+    const ids = started.before === undefined ? undefined : this.#options.dedupe(topic, number);
     if (ids === undefined) this.#fetch(partition);
     else {
       const attemptsOf = (part: NotedRecords) => retriesOf(part, group).attempts;

@@ -12,6 +12,7 @@ import {
   type CommitMetadata,
   decodeMetadata,
   encodeMetadata,
+  type LeaseOwner,
   type OpenLease,
 } from '../offsets/commit-metadata.ts';
 import { OffsetMerger } from '../offsets/offset-merger.ts';
@@ -33,7 +34,7 @@ export interface Started extends TopicPartition {
   readonly floor: number;
   readonly epoch: number;
   readonly leases: readonly OpenLease[];
-  readonly before: { ownerHigh: number; ownerLow: number; epoch: number };
+  readonly before: LeaseOwner | undefined;
   /** Puts what is acked above the floor into a merger. */
   load(merger: OffsetMerger): void;
 }
@@ -107,8 +108,7 @@ export class PartitionStart {
   /** A partition with nothing acked above `floor`. */
   fresh({ topic, partition }: TopicPartition, floor: number): Started {
     const epoch = Math.round(this.#options.shared.clock.now());
-    const before = { ownerHigh: 0, ownerLow: 0, epoch: -1 };
-    return { topic, partition, floor, epoch, leases: [], before, load: () => {} };
+    return { topic, partition, floor, epoch, leases: [], before: undefined, load: () => {} };
   }
 
   /** What is committed of a partition now; `failures` are its own. */
@@ -134,17 +134,18 @@ export class PartitionStart {
   /** What the next owner must know beside the map: what is out, when it goes, and what failed. */
   #leases(p: ConsumePartition, failures: Failures | undefined): OpenLease[] {
     const now = this.#options.shared.clock.monotonic();
-    const leases: OpenLease[] = !p.isLeaving
-      ? []
-      : p.window.openLeases(LEASES_MAX).map((lease) => ({
-          offset: lease.offset,
-          run: lease.run,
-          attempt: lease.attempt,
-          leftMs: Math.max(0, (lease.dueMs - now) | 0),
-        }));
-    const failed = failures?.unfinished(FAILED_MAX) ?? [];
-    if (failed.length === 0) return leases;
+    const left = (dueMs: number): number => Math.max(0, (dueMs - now) | 0);
+    const leases = handedOver(p, left);
     const out = new Set(leases.map(({ offset }) => offset));
+    if (p.isLeaving) {
+      for (const { offset, run, attempt, dueMs } of p.window.openLeases(LEASES_MAX)) {
+        if (leases.length === LEASES_MAX) break;
+        if (out.has(offset)) continue;
+        out.add(offset);
+        leases.push({ offset, run, attempt, leftMs: left(dueMs) });
+      }
+    }
+    const failed = failures?.unfinished(FAILED_MAX) ?? [];
     for (const row of failed) if (!out.has(row.offset)) leases.push({ ...row, run: 0 });
     return leases.sort((a, b) => a.offset - b.offset);
   }
@@ -181,12 +182,10 @@ export class PartitionStart {
       );
     }
     const epoch = Math.max(found.epoch + 1, empty.epoch);
-    const before = {
-      ownerHigh: found.owner.readUInt32BE(0),
-      ownerLow: found.owner.readUInt32BE(4),
-      epoch: found.epoch,
-    };
-    const { map, leases } = found;
+    const before = { owner: found.owner, epoch: found.epoch };
+    const { map } = found;
+    // They go on under the tokens of who granted them, whoever commits them next.
+    const leases = found.leases.map((row) => (row.run === 0 ? row : { by: before, ...row }));
     const started = { ...empty, epoch, before, leases };
     try {
       if (Buffer.isBuffer(map)) {
@@ -221,14 +220,28 @@ export class PartitionStart {
   /** The first commit of an owner: floor and map as they were, its own epoch. */
   #claim(one: Started, metadata: string): OffsetCommit {
     const { shared } = this.#options;
-    const found = one.before.epoch < 0 ? undefined : decodeMetadata(metadata);
+    const found = one.before === undefined ? undefined : decodeMetadata(metadata);
     const claimed = encodeMetadata({
       epoch: one.epoch,
       fingerprint: shared.fingerprint,
-      owner: found?.owner ?? this.ownerOf(one.topic),
+      owner: this.ownerOf(one.topic),
       map: found?.map ?? Buffer.alloc(0),
       leases: one.leases,
     });
     return { topic: one.topic, partition: one.partition, offset: one.floor, metadata: claimed };
   }
+}
+
+/**
+ * Leases of owners before that are still open: each of its commits names them, since after a kill
+ * their holders know no more of it than after a planned stop. What is over is forgotten.
+ */
+function handedOver(p: ConsumePartition, left: (dueMs: number) => number): OpenLease[] {
+  const leases: OpenLease[] = [];
+  for (const [offset, { run, by }] of p.handedOver) {
+    const lease = p.window.leaseOf(offset, run);
+    if (lease === undefined) p.handedOver.delete(offset);
+    else leases.push({ offset, run, attempt: lease.attempt, leftMs: left(lease.dueMs), by });
+  }
+  return leases;
 }

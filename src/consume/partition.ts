@@ -1,4 +1,5 @@
 import type { Cluster } from '../backend/consumer-port.ts';
+import type { LeaseOwner, OpenLease } from '../offsets/commit-metadata.ts';
 import type { LeaseWindow } from './lease-window.ts';
 import type { SettlePolicy } from './settle.ts';
 import type { Subscription } from './subscription.ts';
@@ -15,13 +16,13 @@ export interface PartitionOptions {
   readonly epoch: number;
 }
 
-/** The owner before, as far as its leases hold on. */
+/** An owner before, as far as its leases hold on. */
 export interface Before {
   readonly ownerHigh: number;
   readonly ownerLow: number;
   readonly epoch: number;
   /** Modulo 2^32. Only these are honoured: others have the numbers of runs of this owner. */
-  readonly runs: ReadonlySet<number>;
+  readonly runs: Set<number>;
 }
 
 /** A partition that this node owns for a group. */
@@ -35,8 +36,10 @@ export class ConsumePartition {
   readonly ownerHigh: number;
   readonly ownerLow: number;
   readonly epoch: number;
-  /** Owner and epoch in the tokens that the owner before granted (-1: none), and runs it left. */
-  before: Before = { ownerHigh: 0, ownerLow: 0, epoch: -1, runs: new Set() };
+  /** The owner before, and earlier ones whose leases it had taken over. */
+  readonly before: Before[] = [];
+  /** Leases of these by offset, as far as they are known to be open: its next owner takes them. */
+  readonly handedOver = new Map<number, { readonly run: number; readonly by: LeaseOwner }>();
   /** Nothing is leased any more: it goes to another member. */
   isLeaving = false;
   isClosed = false;
@@ -70,6 +73,29 @@ export class ConsumePartition {
     this.ownerLow = options.owner.readUInt32BE(4);
     this.epoch = options.epoch;
     this.committedFloor = options.window.merger.floor;
+  }
+
+  /** The owner before was this one, and left these leases; those without a run are none. */
+  inherit(previous: LeaseOwner | undefined, leases: readonly OpenLease[]): void {
+    if (previous === undefined) return;
+    this.#beforeOf(previous);
+    for (const { offset, run, by = previous } of leases) {
+      if (run === 0) continue;
+      this.#beforeOf(by).runs.add(run >>> 0);
+      this.handedOver.set(offset, { run: run >>> 0, by });
+    }
+  }
+
+  #beforeOf({ owner, epoch }: LeaseOwner): Before {
+    const ownerHigh = owner.readUInt32BE(0);
+    const ownerLow = owner.readUInt32BE(4);
+    const known = this.before.find(
+      (one) => one.epoch === epoch && one.ownerHigh === ownerHigh && one.ownerLow === ownerLow,
+    );
+    if (known !== undefined) return known;
+    const made = { ownerHigh, ownerLow, epoch, runs: new Set<number>() };
+    this.before.push(made);
+    return made;
   }
 
   /** Messages that could be given out, as far as their order lets them. */

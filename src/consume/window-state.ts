@@ -132,6 +132,17 @@ export class WindowState {
     return { attempt, dueMs: state === waiting ? (block.due[index] as number) : NO_WAIT };
   }
 
+  /** A lease that an owner before granted, as long as it is open. */
+  leaseOf(offset: number, run: number): { attempt: number; dueMs: number } | undefined {
+    const lease = this.inherited.get(offset);
+    if (lease !== undefined) return lease.run === run ? lease : undefined;
+    const block = this.find(offset);
+    if (block === undefined) return undefined;
+    const { index } = this;
+    if (block.stateOf(index) !== leased || block.run[index] !== run) return undefined;
+    return { attempt: block.attemptOf(index), dueMs: block.due[index] as number };
+  }
+
   /** Drops payload that was given out, the oldest first, until `bytesMax` are left. */
   shed(bytesMax: number): void {
     for (let i = 0; i < this.list.length && this.bytes > bytesMax; i++) {

@@ -8,11 +8,22 @@ export const METADATA_BYTES_MAX = 2_248;
 
 const MARK = 'mq1:';
 const VERSION = 1;
+const VERSION_OWNERS = 2;
+/** Owners before whose leases are named; those of further ones are left out. */
+const OWNERS_MAX = 16;
+const OWNER_BYTES = 14;
 const HEAD_BYTES = 24;
 const KIND_INLINE = 0;
 const KIND_HEAD = 1;
 /** The most that one row of leases takes. */
-const ROW_BYTES_MAX = 24;
+const ROW_BYTES_MAX = 25;
+
+/** Who granted a lease, as its token says it. */
+export interface LeaseOwner {
+  /** Owner hash: 8 bytes. */
+  readonly owner: Buffer;
+  readonly epoch: number;
+}
 
 /** Where a record lies in the topic of ack maps. */
 export interface MapPlace {
@@ -32,6 +43,8 @@ export interface OpenLease {
   readonly attempt: number;
   /** What is left of it, or of its wait, at the time of the commit, in ms. */
   readonly leftMs: number;
+  /** Absent: the owner of the commit, in its epoch. */
+  readonly by?: LeaseOwner;
 }
 
 /** What stands beside a committed floor. */
@@ -39,7 +52,7 @@ export interface CommitMetadata {
   readonly epoch: number;
   /** First 8 bytes of the SHA-256 of the cluster secret. */
   readonly fingerprint: Buffer;
-  /** Owner hash in the tokens of the open leases: 8 bytes. */
+  /** Owner hash in the tokens of the open leases that say nothing else: 8 bytes. */
   readonly owner: Buffer;
   /** The ack map itself, by `encodeInline`, or the place of its head record. */
   readonly map: Buffer | MapPlace;
@@ -50,6 +63,8 @@ export interface CommitMetadata {
 // metadata := "mq1:" base64(version:u8=1 kind:u8 epoch:u48 fingerprint:8 owner:8
 //               (kind 0: mapBytes:varint map | kind 1: partition:varint offset:varint)
 //               (offset-before:varint run-before:varint attempt:varint left:varint)* )
+//           | the same with version:u8=2, owners:varint (owner:8 epoch:u48)* before the rows, and
+//               by:varint behind each: 0 the commit's owner, n the n-th of these owners
 // offsets and runs of leases are differences to the one before; runs are zigzag; run 0: it failed
 
 /** What does not fit is left out: what failed before leases, the last ones first. */
@@ -70,19 +85,45 @@ export function encodeMetadata(metadata: CommitMetadata): string {
     at = writeVarint(bytes, at, map.partition);
     at = writeVarint(bytes, at, map.offset);
   }
+  const owners = ownersOf(metadata.leases);
+  if (owners.length > 0) {
+    bytes[0] = VERSION_OWNERS;
+    at = writeVarint(bytes, at, owners.length);
+    for (const { owner, epoch } of owners) {
+      owner.copy(bytes, at, 0, 8);
+      at = bytes.writeUIntBE(epoch, at + 8, 6);
+    }
+  }
   let offset = 0;
   let run = 0;
   for (const lease of fitting(metadata.leases, METADATA_BYTES_MAX - at)) {
+    const by = lease.by === undefined ? 0 : 1 + indexOf(owners, lease.by);
+    if (by === 0 && lease.by !== undefined) continue;
     if (at > METADATA_BYTES_MAX - 32) break;
     at = writeVarint(bytes, at, lease.offset - offset);
     const step = lease.run - run;
     at = writeVarint(bytes, at, step < 0 ? -step * 2 - 1 : step * 2);
     at = writeVarint(bytes, at, lease.attempt);
     at = writeVarint(bytes, at, Math.max(0, Math.round(lease.leftMs)));
+    if (owners.length > 0) at = writeVarint(bytes, at, by);
     offset = lease.offset;
     run = lease.run;
   }
   return MARK + bytes.toString('base64', 0, at);
+}
+
+/** Others that granted leases: the first of them, since one lease holds back a hand-over too. */
+function ownersOf(leases: readonly OpenLease[]): LeaseOwner[] {
+  const owners: LeaseOwner[] = [];
+  for (const { by } of leases) {
+    if (owners.length === OWNERS_MAX) break;
+    if (by !== undefined && indexOf(owners, by) < 0) owners.push(by);
+  }
+  return owners;
+}
+
+function indexOf(owners: readonly LeaseOwner[], { owner, epoch }: LeaseOwner): number {
+  return owners.findIndex((one) => one.epoch === epoch && one.owner.equals(owner));
 }
 
 function fitting(rows: readonly OpenLease[], bytes: number): readonly OpenLease[] {
@@ -100,10 +141,13 @@ function fitting(rows: readonly OpenLease[], bytes: number): readonly OpenLease[
 export function decodeMetadata(text: string): CommitMetadata | undefined {
   if (!text.startsWith(MARK)) return undefined;
   const bytes = Buffer.from(text.slice(MARK.length), 'base64');
-  if (bytes[0] !== VERSION) throw mapFault(`version ${bytes[0]} of a commit's metadata`);
+  const hasOwners = bytes[0] === VERSION_OWNERS;
+  if (bytes[0] !== VERSION && !hasOwners)
+    throw mapFault(`version ${bytes[0]} of a commit's metadata`);
   if (bytes.length < HEAD_BYTES) throw mapFault("a commit's metadata ends too early");
   const reader = new VarintReader(bytes, HEAD_BYTES);
   const map = readMap(bytes, reader);
+  const owners = hasOwners ? readOwners(bytes, reader) : [];
   const leases: OpenLease[] = [];
   let offset = 0;
   let run = 0;
@@ -111,7 +155,10 @@ export function decodeMetadata(text: string): CommitMetadata | undefined {
     offset += reader.next();
     const step = reader.next();
     run += step % 2 === 1 ? -(step + 1) / 2 : step / 2;
-    leases.push({ offset, run, attempt: reader.next(), leftMs: reader.next() });
+    const lease = { offset, run, attempt: reader.next(), leftMs: reader.next() };
+    const by = hasOwners ? reader.next() : 0;
+    if (by > owners.length) throw mapFault(`owner ${by} of a lease`);
+    leases.push(by === 0 ? lease : { ...lease, by: owners[by - 1] as LeaseOwner });
   }
   return {
     epoch: bytes.readUIntBE(2, 6),
@@ -120,6 +167,16 @@ export function decodeMetadata(text: string): CommitMetadata | undefined {
     map,
     leases,
   };
+}
+
+function readOwners(bytes: Buffer, reader: VarintReader): LeaseOwner[] {
+  const count = reader.next();
+  if (count * OWNER_BYTES > reader.end - reader.at) throw mapFault('the owners end too early');
+  return Array.from({ length: count }, () => {
+    const { at } = reader;
+    reader.at += OWNER_BYTES;
+    return { owner: bytes.subarray(at, at + 8), epoch: bytes.readUIntBE(at + 8, 6) };
+  });
 }
 
 function readMap(bytes: Buffer, reader: VarintReader): Buffer | MapPlace {

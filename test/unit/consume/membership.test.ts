@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ErrorCode } from '../../../protocol/src/generated.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
-import { EngineUnderTest, keptLog, quiet } from './engine-doubles.ts';
+import { EngineUnderTest, FakeReceiver, keptLog, quiet } from './engine-doubles.ts';
 
 const place = { topic: 't', partition: 0 };
 
@@ -119,4 +120,74 @@ test('a record that does not come in time stays unfinished, and is moved when it
   await under.pass(1_500);
   assert.deepEqual(under.policy.moved, ['0:m0']);
   assert.equal(cluster.commits.get('g/t/0')?.offset, 1);
+});
+
+/** A planned stop of the only member, with what is out left to the next owner. */
+async function stop(under: EngineUnderTest, cluster: MemoryCluster): Promise<void> {
+  const [member] = cluster.members;
+  const revoked = member?.revoke([place]);
+  await under.pass(4_200);
+  await revoked;
+}
+
+test('leases outlive two planned stops within one handler, and what is acked does not come again', async () => {
+  const cluster = clusterWith(5);
+  const a = await nextOwner(cluster, 'a');
+  const got = a.client.take();
+  await stop(a.under, cluster);
+  const b = await nextOwner(cluster, 'b');
+  cluster.append('t', 0, { value: 'of b' });
+  await b.under.pass(50);
+  const ofB = b.client.take();
+  assert.deepEqual(
+    ofB.map(({ value }) => value),
+    ['of b'],
+  );
+  assert.deepEqual(b.under.ack(got.slice(0, 1)).failed, []);
+  await b.under.pass(150);
+  await stop(b.under, cluster);
+  const c = await nextOwner(cluster, 'c');
+  await c.under.pass(200);
+  assert.deepEqual(c.client.take(), []);
+  assert.deepEqual(c.under.ack([...got.slice(1, 4), ...ofB], true).failed, undefined);
+  await c.under.pass(150);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 4);
+  // The lease of the last one ends here as anywhere.
+  await c.under.pass(60_000);
+  assert.deepEqual(
+    c.client.take().map(({ offset, attempt }) => [offset, attempt]),
+    [[4, 2]],
+  );
+  assert.deepEqual(c.under.ack(got.slice(4)).failed, [`0/4/${ErrorCode.LEASE_LOST}`]);
+});
+
+test('an owner that has not read what it was left hands it on, and so does one that is killed', async () => {
+  const cluster = clusterWith(3);
+  const a = await nextOwner(cluster, 'a');
+  const got = a.client.take();
+  await stop(a.under, cluster);
+  // One that is gone before it has committed anything but its claim.
+  await nextOwner(cluster, 'x');
+  cluster.members.clear();
+  const b = new EngineUnderTest(cluster, { nodeId: 'b' });
+  b.engine.subscribe(new FakeReceiver(9), { group: 'g', topics: ['t'] });
+  const [unread] = [...cluster.members];
+  assert(unread !== undefined);
+  unread.want = () => {};
+  await b.pass(100);
+  assert.deepEqual(b.ack(got.slice(0, 1)).failed, []);
+  await b.pass(150);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 1);
+  // It is gone without a word: what it has committed names the others' leases.
+  const c = await nextOwner(cluster, 'c');
+  await c.under.pass(200);
+  assert.deepEqual(c.client.take(), []);
+  assert.deepEqual(c.under.ack(got.slice(1, 2)).failed, []);
+  await stop(c.under, cluster);
+  const d = await nextOwner(cluster, 'd');
+  await d.under.pass(200);
+  assert.deepEqual(d.client.take(), []);
+  assert.deepEqual(d.under.ack(got.slice(2)).failed, []);
+  await d.under.pass(150);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 3);
 });

@@ -18,6 +18,10 @@ const lease = fc.record(
   },
   plain,
 );
+const owners = [3, 4, 5].map((n) => ({ owner: Buffer.alloc(8, n), epoch: 2 ** 40 + n }));
+const leaseOfAny = fc
+  .tuple(lease, fc.constantFrom(undefined, ...owners))
+  .map(([row, by]) => (by === undefined ? row : { ...row, by }));
 const metadata = fc.record(
   {
     epoch: fc.integer({ min: 1, max: 2 ** 47 }),
@@ -28,7 +32,7 @@ const metadata = fc.record(
       fc.record({ partition: fc.nat(100), offset: fc.nat(2 ** 31) }, plain),
     ),
     leases: fc
-      .array(lease, { maxLength: 12 })
+      .array(leaseOfAny, { maxLength: 12 })
       .map((leases) => leases.sort((a, b) => a.offset - b.offset)),
   },
   plain,
@@ -83,5 +87,55 @@ test('the metadata of others is not ours, and our own is refused when damaged', 
   for (const bytes of [[2], [1, 0], [1, 7, ...Array<number>(30).fill(0)]]) {
     const text = `mq1:${Buffer.from(bytes).toString('base64')}`;
     assert.throws(() => decodeMetadata(text), { code: 'MALFORMED_MAP' });
+  }
+});
+
+test('a commit of the first format is read, and written where no owner before is named', () => {
+  const text = 'mq1:AQABi8/laHsBAgMEBQYHCKGio6SlpqeoAgMCRhIBsOoBBRECAJ0HCAOABA==';
+  const given = {
+    epoch: 1_700_000_000_123,
+    fingerprint: Buffer.from('0102030405060708', 'hex'),
+    owner: Buffer.from('a1a2a3a4a5a6a7a8', 'hex'),
+    map: Buffer.from([3, 2]),
+    leases: [
+      { offset: 70, run: 9, attempt: 1, leftMs: 30_000 },
+      { offset: 75, run: 0, attempt: 2, leftMs: 0 },
+      { offset: 1_000, run: 4, attempt: 3, leftMs: 512 },
+    ],
+  };
+  assert.deepEqual(decodeMetadata(text), given);
+  assert.equal(encodeMetadata(given), text);
+});
+
+test('of more owners than there is room for, the leases of the last ones are left out', () => {
+  const leases = Array.from({ length: 40 }, (_, i) => ({
+    offset: i,
+    run: i + 1,
+    attempt: 1,
+    leftMs: 1_000,
+    by: { owner: Buffer.alloc(8, i % 20), epoch: 7 },
+  }));
+  const head = { epoch: 9, fingerprint: Buffer.alloc(8), owner: Buffer.alloc(8) };
+  const kept = decodeMetadata(encodeMetadata({ ...head, map: Buffer.alloc(0), leases }))?.leases;
+  assert.deepEqual(
+    kept,
+    leases.filter((_, i) => i % 20 < 16),
+  );
+});
+
+test('owners that a damaged commit does not have are refused', () => {
+  const by = { owner: Buffer.alloc(8, 1), epoch: 7 };
+  const lease = { offset: 1, run: 1, attempt: 1, leftMs: 0, by };
+  const head = { epoch: 9, fingerprint: Buffer.alloc(8), owner: Buffer.alloc(8) };
+  const text = encodeMetadata({ ...head, map: Buffer.alloc(0), leases: [lease] });
+  const bytes = Buffer.from(text.slice(4), 'base64');
+  for (const [at, value] of [
+    [bytes.length - 1, 2],
+    [25, 100],
+  ] as const) {
+    const bad = Buffer.from(bytes);
+    bad[at] = value;
+    const damaged = `mq1:${bad.toString('base64')}`;
+    assert.throws(() => decodeMetadata(damaged), { code: 'MALFORMED_MAP' });
   }
 });
