@@ -55,7 +55,8 @@ export interface RunningNode {
 export async function startNode(config: Config): Promise<RunningNode> {
   const log = createLogger(config.logLevel);
   const { dataDir } = config;
-  makeDataDir(dataDir);
+  const isOpen = makeDataDir(dataDir);
+  if (isOpen !== undefined) log.warn(isOpen);
   await finishRelane({
     dataDir,
     setLanes: (lanes) => void writeManifest(dataDir, { ...readManifest(dataDir), lanes }),
@@ -152,6 +153,7 @@ class Node implements RunningNode {
       clock: systemClock,
       server: () => this.server?.stats(),
       isDraining: () => this.closing,
+      outBecause: (lane) => lanes.outBecause(lane),
       failover: this.backend.failover,
     });
     this.status = status;

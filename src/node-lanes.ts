@@ -17,7 +17,7 @@ import {
 } from './node-settings.ts';
 import type { LaneOptions } from './produce/lane-options.ts';
 import { createLaneService } from './produce/lane-service.ts';
-import { LaneStats, stat } from './produce/lane-stats.ts';
+import { LaneStats, laneState, stat } from './produce/lane-stats.ts';
 import { dropStaleResendLock } from './produce/resend-log.ts';
 
 type Pressure = Extract<LaneEvent, { kind: 'pressure' }>['pressure'];
@@ -29,7 +29,7 @@ export interface NodeLanesHooks extends Pick<LaneLinkHooks, 'onAnswers' | 'onRoo
   /** The hardest pressure of all lanes. */
   onPressure(pressure: Pressure): void;
   onTopicMissing(topic: number, name: string, cluster: ClusterNumber): void;
-  /** The lane is out of service: its disk failed twice, or its store cannot be opened again. */
+  /** The lane is out of service: its disk failed twice, or its thread has ended. */
   onOut(lane: LaneLink): void;
 }
 
@@ -38,6 +38,7 @@ export class NodeLanes {
   readonly links: LaneLink[] = [];
   readonly stats: LaneStats[] = [];
   private readonly pressures: Pressure[] = [];
+  private readonly whyOut: string[] = [];
   private readonly config: Config;
   private readonly manifest: NodeManifest;
   private readonly log: Logger;
@@ -53,6 +54,11 @@ export class NodeLanes {
   /** Messages that wait to be sent. */
   get waiting(): number {
     return this.stats.reduce((sum, lane) => sum + lane.get(stat.outboxMessages), 0);
+  }
+
+  /** In words for people, once a lane is out of service. */
+  outBecause(lane: number): string {
+    return this.whyOut[lane] ?? '';
   }
 
   /** Opens and proves the stores. Lanes take messages from now on; see {@link startSending}. */
@@ -165,14 +171,32 @@ export class NodeLanes {
     else if (event.kind === 'pressure') {
       pressures[lane] = event.pressure;
       this.log.warn({ lane, pressure: event.pressure }, 'disk pressure');
-      hooks.onPressure((['hard', 'soft'] as const).find((p) => pressures.includes(p)) ?? 'none');
+      this.press();
     } else if (event.kind === 'topicMissing')
       hooks.onTopicMissing(event.topic, event.name, event.cluster);
-    else {
-      const { code, message } = event;
-      process.stderr.write(`mqproxy: lane ${lane} is out of service: ${code}: ${message}\n`);
-      const link = this.links[lane];
-      if (link !== undefined) hooks.onOut(link);
-    }
+    else this.leave(lane, event);
+  }
+
+  /** The lane is out of service: the others go on. */
+  private leave(lane: number, { cause, code, message }: Extract<LaneEvent, { kind: 'out' }>): void {
+    this.whyOut[lane] =
+      cause === 'disk'
+        ? 'its disk failed: look at the disk, then start the node again'
+        : `its thread ended (${code}: ${message}): start the node again`;
+    this.stats[lane]?.set(stat.laneState, laneState.out);
+    const words = cause === 'disk' ? '' : 'its thread ended: ';
+    process.stderr.write(`mqproxy: lane ${lane} is out of service: ${words}${code}: ${message}\n`);
+    const link = this.links[lane];
+    if (link !== undefined) this.hooks.onOut(link);
+    // What it had reached of its quota holds nobody back any more.
+    this.stats[lane]?.set(stat.pressure, 0);
+    this.pressures[lane] = 'none';
+    this.press();
+  }
+
+  /** Tells the hardest pressure of all lanes. */
+  private press(): void {
+    const { pressures } = this;
+    this.hooks.onPressure((['hard', 'soft'] as const).find((p) => pressures.includes(p)) ?? 'none');
   }
 }

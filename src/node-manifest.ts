@@ -1,11 +1,13 @@
 import {
   accessSync,
+  chmodSync,
   closeSync,
   constants,
   existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   statSync,
@@ -40,8 +42,15 @@ export interface ManifestRequest {
   readonly lanes: 'auto' | number;
 }
 
-/** Makes the data folder where there is none (mode 0700). @throws DATA_DIR_REFUSED */
-export function makeDataDir(dataDir: string): void {
+/** Folders of the data folder that only the node makes, and that hold messages. */
+const OURS = ['lanes', 'delay'];
+
+/**
+ * Makes the data folder where there is none (mode 0700). One that is there and empty gets that mode
+ * too, as what is ours in another has it; answers in words when others may look into the folder
+ * all the same. @throws DATA_DIR_REFUSED
+ */
+export function makeDataDir(dataDir: string): string | undefined {
   try {
     makeFolder(resolve(dataDir));
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -50,6 +59,24 @@ export function makeDataDir(dataDir: string): void {
       hint: 'give a folder this user may write to with --data-dir',
     });
   }
+  for (const name of OURS) closeToOthers(join(dataDir, name));
+  // What else somebody keeps in a folder is not for us to close.
+  if (readdirSync(dataDir).length === 0) closeToOthers(dataDir);
+  return isOpenToOthers(dataDir)
+    ? `others may look into the data folder: chmod 700 ${resolve(dataDir)}`
+    : undefined;
+}
+
+function isOpenToOthers(folder: string): boolean {
+  return ((statSync(folder, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) !== 0;
+}
+
+/** Where that is not allowed (another user's folder) it stays as it is. */
+function closeToOthers(folder: string): void {
+  if (!isOpenToOthers(folder)) return;
+  try {
+    chmodSync(folder, 0o700);
+  } catch {}
 }
 
 /**

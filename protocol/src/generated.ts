@@ -435,8 +435,8 @@ export const ERROR_TABLE: readonly ErrorRow[] = [
     code: 14,
     retriable: true,
     fatal: true,
-    meaning: "The disk under this producer's part of the node failed or is full; that part is out of service.",
-    action: 'Connect to another node; the operator looks at the disk and starts this node again.',
+    meaning: "The disk under this producer's part of the node failed or is full, or its thread has ended; that part is out of service.",
+    action: 'Connect to another node; the operator looks at the log and the disk, and starts this node again.',
   },
   {
     name: 'NOT_AUTHORIZED',

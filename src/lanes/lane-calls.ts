@@ -114,8 +114,16 @@ export type LaneCallName = keyof LaneCalls;
 export type LaneEvent =
   /** This connection broke the protocol: close it with the code, after its answers. */
   | { readonly kind: 'fatal'; readonly session: number; readonly code: number }
-  /** The lane is out of service for good: its store failed twice, or cannot be opened again. */
-  | { readonly kind: 'out'; readonly code: string; readonly message: string }
+  /**
+   * The lane is out of service for good: its store failed twice, or cannot be opened again; or its
+   * thread has ended, and what it had in hand with it.
+   */
+  | {
+      readonly kind: 'out';
+      readonly cause: 'disk' | 'thread';
+      readonly code: string;
+      readonly message: string;
+    }
   /** The cluster does not seem to know a topic of which messages wait. */
   | {
       readonly kind: 'topicMissing';

@@ -1,8 +1,9 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import { CodedError } from '../base/errors.ts';
+import { CodedError, codeOf, messageOf } from '../base/errors.ts';
 import type { CreateLaneService } from './inline-lane.ts';
 import type { LaneCallName, LaneCalls, LaneEvent, LaneMemory, StartLane } from './lane-calls.ts';
+import { answerOut } from './out-of-service.ts';
 
 /** The one task that a lane's worker is given. */
 export interface LaneTask<O> {
@@ -43,7 +44,9 @@ export function workerLane<O>(file: string, options: O, execArgv?: string[]): St
     const task: LaneTask<O> = { options, memory, bell, port: port2 };
     const done = pool.run(task, { transferList: [port2], name: 'runLane' });
     // A worker that dies takes its lane with it: whoever waits must hear of it.
-    done.catch((error: unknown) => calls.fail(error));
+    const ended = done.catch((error: unknown) => calls.fail(error));
+    // An idle worker that the pool makes in its place is nothing to fall over.
+    pool.on('error', () => {});
     const end = async (): Promise<void> => {
       port1.close();
       await pool.destroy();
@@ -58,7 +61,7 @@ export function workerLane<O>(file: string, options: O, execArgv?: string[]): St
         calls.call(name, args) as Promise<ReturnType<LaneCalls[typeof name]>>,
       stop: async () => {
         port1.postMessage({ id: -1, name: 'close', args: [] } satisfies ToLane);
-        await done;
+        await ended;
         await end();
       },
     };
@@ -93,39 +96,50 @@ export function laneTask<O>(create: CreateLaneService<O>): (task: LaneTask<O>) =
 class Calls {
   readonly ready: Promise<number>;
   private readonly port: MessagePort;
-  private readonly waiting = new Map<number, PromiseWithResolvers>();
+  private readonly onEvent: (event: LaneEvent) => void;
+  private readonly waiting = new Map<number, Waiting>();
   private nextId = 1;
   private resolveReady: (bell: number) => void = () => {};
   private rejectReady: (error: unknown) => void = () => {};
-  private failure: unknown;
+  private isReady = false;
+  private isDead = false;
 
   constructor(port: MessagePort, onEvent: (event: LaneEvent) => void) {
     this.port = port;
+    this.onEvent = onEvent;
     this.ready = new Promise((resolve, reject) => {
       this.resolveReady = resolve;
       this.rejectReady = reject;
     });
     port.on('message', (message: FromLane) => {
-      if (message.kind === 'ready') this.resolveReady(message.bell);
-      else if (message.kind === 'event') onEvent(message.event);
+      if (message.kind === 'ready') {
+        this.isReady = true;
+        this.resolveReady(message.bell);
+      } else if (message.kind === 'event') onEvent(message.event);
       else this.settle(message);
     });
   }
 
   call(name: LaneCallName, args: unknown[]): Promise<unknown> {
-    if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (this.isDead) return answerDead(name);
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
+      this.waiting.set(id, { name, resolve, reject });
       this.port.postMessage({ id, name, args } satisfies ToLane);
     });
   }
 
+  /** The worker has ended, and not because it was asked to. */
   fail(error: unknown): void {
-    this.failure = error;
+    this.isDead = true;
     this.rejectReady(error);
-    for (const { reject } of this.waiting.values()) reject(error);
+    for (const { name, resolve, reject } of this.waiting.values()) {
+      answerDead(name).then(resolve, reject);
+    }
     this.waiting.clear();
+    if (!this.isReady) return;
+    const { code, message } = failureOf(error);
+    this.onEvent({ kind: 'out', cause: 'thread', code, message });
   }
 
   private settle(message: Extract<FromLane, { id: number }>): void {
@@ -143,7 +157,13 @@ class Calls {
   }
 }
 
-interface PromiseWithResolvers {
+/** Answers for a lane whose thread is gone. */
+async function answerDead(name: LaneCallName): Promise<unknown> {
+  return answerOut(name, 'this lane', 'its thread has ended; start the node again');
+}
+
+interface Waiting {
+  readonly name: LaneCallName;
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
@@ -153,5 +173,5 @@ function failureOf(error: unknown): Failure {
     const { code, message, hint } = error;
     return hint === undefined ? { code, message } : { code, message, hint };
   }
-  return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
+  return { code: codeOf(error), message: messageOf(error) };
 }

@@ -13,6 +13,7 @@ import type {
   LaneTopic,
   SendPlan,
 } from '../lanes/lane-calls.ts';
+import { answerOut } from '../lanes/out-of-service.ts';
 import { crc32c, Doorbell } from '../native/addon.ts';
 import { openLaneStore } from '../store/open-lane-store.ts';
 import type { LaneOptions } from './lane-options.ts';
@@ -113,7 +114,7 @@ class LaneHost implements LaneService {
         }
         // What needs the store waits until it is open again; callers keep their order.
         await this.recovering;
-        return this.room === undefined ? this.withoutRoom(name) : this.ask(this.room, name, args);
+        return this.room === undefined ? this.answerOut(name) : this.ask(this.room, name, args);
     }
   }
 
@@ -143,24 +144,9 @@ class LaneHost implements LaneService {
     }
   }
 
-  /** Answers for a lane that is out of service. */
-  private withoutRoom(name: LaneCallName): unknown {
-    switch (name) {
-      case 'openSession':
-      case 'aside':
-      case 'log':
-        throw coded('LANE_OUT', `lane ${this.shell.options.lane} is out of service`, {
-          hint: 'its disk failed twice; look at the disk, then start the node again',
-        });
-      case 'closeSession':
-        return undefined;
-      case 'dropTopic':
-        return 0;
-      case 'flush':
-        return false;
-      default:
-        return undefined;
-    }
+  private answerOut(name: LaneCallName): unknown {
+    const hint = 'its disk failed twice; look at the disk, then start the node again';
+    return answerOut(name, `lane ${this.shell.options.lane}`, hint);
   }
 
   private callLog(room: LaneRoom, name: LogCall, args: unknown): Promise<unknown> {
@@ -260,7 +246,7 @@ class LaneHost implements LaneService {
     shell.stats.set(stat.laneState, laneState.out);
     const [code, message] = [codeOf(error), messageOf(error)];
     shell.log.fatal({ code, reason: message }, 'the lane is out of service');
-    shell.onEvent({ kind: 'out', code, message });
+    shell.onEvent({ kind: 'out', cause: 'disk', code, message });
   }
 
   private async close(): Promise<void> {

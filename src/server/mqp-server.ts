@@ -306,15 +306,21 @@ export class MqpServer {
     const request = { opcode: frame.opcode & ~ANSWER, correlationId: frame.correlationId };
     const bytes = this.frame((w) => encodeFailure(w, request, { code, message, retryAfterMs }));
     if (!session.ready || errorRow(code)?.fatal === true) {
-      this.violations++;
-      session.end(Buffer.from(bytes));
+      this.refuse(session, Buffer.from(bytes));
     } else session.write(Buffer.from(bytes));
   }
 
   private violate(session: Session, code: number, message: string): void {
-    this.violations++;
+    if (session.closing) return;
     this.context.log.info({ peer: session.peer, code, message }, 'connection refused');
-    session.end(this.errorBytes(code, message));
+    this.refuse(session, this.errorBytes(code, message));
+  }
+
+  /** Ends a connection that broke a rule; once, whatever else is found while it ends. */
+  private refuse(session: Session, bytes: Buffer): void {
+    if (session.closing) return;
+    this.violations++;
+    session.end(bytes);
   }
 
   private errorBytes(code: number, message: string): Buffer {
@@ -323,12 +329,11 @@ export class MqpServer {
 
   /** Somebody speaks another protocol here: says so in words they can read. */
   private foreign(session: Session, head: Buffer): void {
-    this.violations++;
     const words =
       'This port speaks MQP, a binary protocol. Metrics and health are on the admin port.\n';
     if (HTTP_METHOD.test(head.toString('latin1', 0, 4))) {
       const answer = `HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: ${words.length}\r\nconnection: close\r\n\r\n${words}`;
-      session.end(Buffer.from(answer));
+      this.refuse(session, Buffer.from(answer));
       return;
     }
     const message = `the first frame is a HELLO of at most ${bounds.handshakeFrameBytesMax} bytes`;

@@ -15,6 +15,8 @@ export interface NodeStatusParts {
   readonly clock: Clock;
   server(): MqpServerStats | undefined;
   isDraining(): boolean;
+  /** Why a lane is out of service, and what to do. */
+  outBecause(lane: number): string;
   /** What is to be said of the clusters: why the node is degraded, and a report. */
   readonly failover?: {
     readonly complaints: readonly string[];
@@ -46,9 +48,7 @@ export class NodeStatus {
         reasons.push(`lane ${i} waits for room: its disk is full`);
       }
       if (lane.get(stat.laneState) === laneState.out) {
-        reasons.push(
-          `lane ${i} is out of service, its disk failed: look at the disk, then start the node again`,
-        );
+        reasons.push(`lane ${i} is out of service, ${this.parts.outBecause(i)}`);
       }
     });
     if (reasons.length > 0) return { ready: false, state: 'unready', reasons };

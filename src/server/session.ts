@@ -86,7 +86,8 @@ export class Session implements Receiver {
   private partialBytes = 0;
   /** What was read and may not be taken yet. */
   private held: Buffer | undefined;
-  private closing = false;
+  /** Said goodbye, or gone: nothing more is taken. */
+  closing = false;
   /** GOAWAY was sent: nothing new is taken. */
   private leaving = false;
   private lastByteMs: number;
@@ -173,8 +174,7 @@ export class Session implements Receiver {
   end(bytes?: Buffer): void {
     if (this.closing) return;
     this.closing = true;
-    if (bytes !== undefined) this.socket.write(bytes);
-    this.socket.end();
+    this.socket.end(bytes ?? '');
     // A peer that does not read its end is cut off.
     this.hooks.clock.setTimer(() => this.socket.destroy(), 2_000);
   }

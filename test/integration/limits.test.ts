@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
@@ -36,6 +38,22 @@ test('who does not say HELLO in time is told and closed', async () => {
   const good = await RawClient.connect(server.mqp);
   await passing(400);
   await good.ping();
+});
+
+test('a peer that is told to go and does not is one violation, not two', async () => {
+  const server = await start('--limits.handshake-timeout', '300ms');
+  const { host, port } = server.mqp;
+  const stubborn = connect({ host, port, allowHalfOpen: true });
+  stubborn.on('error', () => {});
+  await once(stubborn, 'connect');
+  stubborn.resume().write(Buffer.from([0, 0, 0, 0]));
+  await until(() => /connection refused/.test(server.stderr()), { what: 'the refusal' });
+  // It is cut off after two seconds, in which the time for its HELLO runs out.
+  const isGone = async () => (await metric(server, 'mqproxy_connections')) === 0;
+  await until(isGone, { what: 'the node to cut it off' });
+  stubborn.destroy();
+  assert.equal(await metric(server, 'mqproxy_connections_violated_total'), 1);
+  assert.equal(server.stderr().match(/connection refused/g)?.length, 1);
 });
 
 test('a silent connection is closed, one that pings or waits for an answer is not', async () => {

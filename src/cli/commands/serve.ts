@@ -20,32 +20,58 @@ export const serveCommand: Command = {
   options: configFileOption,
   async run(argv) {
     const line = splitConfigFlags(argv, configFileOption);
-    const node = await startNode(line.load().config);
+    const { config } = line.load();
+    // Before the start, which may take long: a signal in it must not end the node half way.
     const ended = untilSignal();
-    process.on('SIGHUP', () => {
-      Promise.resolve()
-        .then(() => node.reload(line.load().config))
-        .catch((error: unknown) => {
-          process.stderr.write(`mqproxy: not reloaded: ${messageOf(error)}\n`);
-        });
-    });
-    await print(`${node.readyLine}\n`);
-    await ended;
+    const reload = onHangUp();
+    const node = await startNode(config);
+    reload.with(() => node.reload(line.load().config));
+    if (!ended.hasCome) await print(`${node.readyLine}\n`);
+    await ended.signal;
     await node.close();
     return exitCodes.ok;
   },
 };
 
 /** Resolves at the first SIGTERM or SIGINT; the second ends the process with its usual code. */
-function untilSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    let hasCome = false;
-    const onSignal = (signal: NodeJS.Signals) => {
-      if (hasCome) process.exit(signal === 'SIGINT' ? 130 : 143);
+function untilSignal(): { readonly hasCome: boolean; readonly signal: Promise<void> } {
+  let hasCome = false;
+  const signal = new Promise<void>((resolve) => {
+    const onSignal = (name: NodeJS.Signals) => {
+      if (hasCome) process.exit(name === 'SIGINT' ? 130 : 143);
       hasCome = true;
       resolve();
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
   });
+  return {
+    get hasCome() {
+      return hasCome;
+    },
+    signal,
+  };
+}
+
+/** Hears SIGHUP from now on; one that came before it is said what to do waits for that. */
+function onHangUp(): { with(reload: () => Promise<void>): void } {
+  let hasCome = false;
+  let reload: (() => Promise<void>) | undefined;
+  const run = (): void => {
+    Promise.resolve()
+      .then(reload)
+      .catch((error: unknown) => {
+        process.stderr.write(`mqproxy: not reloaded: ${messageOf(error)}\n`);
+      });
+  };
+  process.on('SIGHUP', () => {
+    hasCome = true;
+    if (reload !== undefined) run();
+  });
+  return {
+    with: (how) => {
+      reload = how;
+      if (hasCome) run();
+    },
+  };
 }
