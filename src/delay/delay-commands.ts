@@ -139,7 +139,8 @@ export class DelayCommands {
     const delays: DelayedMessage[] = [];
     let looked = 0;
     let last: Buffer | undefined;
-    for await (const { id, dueMs, bytes } of this.#cluster.index.from(start, toMs)) {
+    const range = { from: start, to: dueKey(toMs, undefined) };
+    for await (const { id, dueMs, bytes } of this.#cluster.index.between(range)) {
       if (delays.length === limit || looked === LOOKED_AT_MAX) {
         return { delays, cursor: (last as Buffer).toString('hex') };
       }

@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { DELAY_ID_BYTES } from '../../protocol/src/delay-id.ts';
 import { coded, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { KeyValueOp, KeyValueStore } from '../store/key-value-store.ts';
+import type { KeyRange, KeyValueOp, KeyValueStore } from '../store/key-value-store.ts';
 import { MappedErrors } from '../store/mapped-errors.ts';
 
 // key   := 'd' due:u64 id:24      → the record as it lies in the log, crc32:u32 of key and record
@@ -134,9 +134,8 @@ export class DelayIndex {
     this.#deletedUpTo = Math.max(this.#deletedUpTo, changes.deletedUpTo);
   }
 
-  /** What is pending from a place on, in the order of due times, ids among the same. */
-  async *from(start: Buffer, endMs: number, limit?: number): AsyncGenerator<IndexedDelay> {
-    const range = { from: start, to: dueKey(endMs, undefined) };
+  /** What is pending in a range of {@link dueKey}s, in the order of due times, ids among the same. */
+  async *between(range: KeyRange, limit?: number): AsyncGenerator<IndexedDelay> {
     for await (const { key, value } of this.#kv.iterate(range, limit ? { limit } : {})) {
       const bytes = this.#checked(key, value);
       yield { id: key.subarray(9), dueMs: u64(key, 1), bytes };

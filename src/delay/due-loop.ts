@@ -13,6 +13,7 @@ import {
   topicOf,
 } from './delay-record.ts';
 import type { DelayStats } from './delay-stats.ts';
+import { DueQueues } from './due-queues.ts';
 import { DueWindow, type NearDelay } from './due-window.ts';
 import { FireQueue } from './fire-queue.ts';
 import { isSeriesId, seriesFiring, seriesFollower, seriesOf } from './series-record.ts';
@@ -36,8 +37,6 @@ export interface DueLoopParts {
 const HORIZON_MS = 30_000;
 const LOOK_MS = 500;
 const LOAD_STEP = 2_000;
-const QUEUE_MAX = 10_000;
-const QUEUE_BYTES_MAX = 8 * 1024 * 1024;
 const BATCH_MAX = 1_000;
 /** A clock that went so far against the other is said to have stepped, in ms. */
 const STEP_MS = 1_000;
@@ -52,12 +51,9 @@ const REWIND_MS = 20;
 export class DueLoop {
   readonly window: DueWindow;
   readonly #parts: DueLoopParts;
-  readonly #queues = new Map<string, FireQueue>();
+  readonly #queues: DueQueues;
   readonly #enders: FireQueue;
-  /** By topic: due time from which on some of it is left in the index, its queue being full. */
-  readonly #skipped = new Map<string, number>();
-  readonly #touched = new Set<FireQueue>();
-  /** Before it everything of the index is in the window, or skipped. */
+  /** Before it everything of the index is in the window, or was left by a full queue. */
   #cursor: Buffer = dueKey(0, undefined);
   #loading = false;
   #timer: Timer | undefined;
@@ -67,9 +63,19 @@ export class DueLoop {
 
   constructor(parts: DueLoopParts) {
     this.#parts = parts;
-    const { clock, publisher } = parts;
+    const { clock, publisher, log, stats } = parts;
     const most = { entriesMax: limits.delayNearMax, bytesMax: limits.delayNearBytesMax };
-    this.window = new DueWindow(most, clock.now(), (entry) => this.#due(entry));
+    this.window = new DueWindow(most, clock.now(), (entry) => this.#queues.push(entry));
+    this.#queues = new DueQueues({
+      publisher,
+      clock,
+      log,
+      stats,
+      window: this.window,
+      record: (entry) => this.#recordOf(entry),
+      onFired: (entries) => this.#fired(entries),
+      onRoom: (topic) => parts.work(() => this.#refill(topic)),
+    });
     this.#driftMs = clock.now() - clock.monotonic();
     this.#enders = new FireQueue({
       publisher,
@@ -85,7 +91,7 @@ export class DueLoop {
         }
       },
       onRefused: (count, code, message) => {
-        parts.log.warn({ count, code, message }, 'fired messages could not be ended yet');
+        log.warn({ count, code, message }, 'fired messages could not be ended yet');
       },
       onRoom: () => {},
     });
@@ -93,14 +99,12 @@ export class DueLoop {
 
   /** Messages that are due and not published. */
   get queued(): number {
-    let sum = 0;
-    for (const queue of this.#queues.values()) sum += queue.size;
-    return sum;
+    return this.#queues.size;
   }
 
-  /** Topics whose messages wait because they are not taken. */
+  /** Topics that did not take all that was sent last. */
   get stuckTopics(): number {
-    return this.#skipped.size;
+    return this.#queues.stuckTopics;
   }
 
   /** Whether a message of this due time belongs into the window. */
@@ -142,7 +146,7 @@ export class DueLoop {
   /** Loads from the beginning again: other partitions are ready, or are not ours any more. */
   reload(): void {
     this.#cursor = dueKey(0, undefined);
-    this.#skipped.clear();
+    this.#queues.forgetLeft();
     this.#look();
   }
 
@@ -160,7 +164,7 @@ export class DueLoop {
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
-    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+    await this.#queues.close();
     await this.#enders.close();
   }
 
@@ -171,8 +175,7 @@ export class DueLoop {
     const now = this.#parts.clock.now();
     this.#watchClock(now);
     const more = this.window.advance(now);
-    for (const queue of this.#touched) queue.pump();
-    this.#touched.clear();
+    this.#queues.pump();
     if (this.#wantsLoad(now)) this.#startLoad();
     this.wake(more ? now : this.window.nextWakeMs());
   }
@@ -190,48 +193,16 @@ export class DueLoop {
     if (stepMs < -REWIND_MS) this.window.rewind(now);
   }
 
-  #due(entry: NearDelay): void {
-    const { topic } = entry;
-    let queue = this.#queues.get(topic);
-    if (queue === undefined) {
-      queue = this.#openQueue(topic);
-      this.#queues.set(topic, queue);
-    }
-    if (queue.size >= QUEUE_MAX || queue.bytes >= QUEUE_BYTES_MAX) {
-      this.#skip(topic, entry.dueMs);
-      this.window.drop(entry);
-      return;
-    }
-    queue.push(entry);
-    this.#touched.add(queue);
-  }
-
-  #skip(topic: string, dueMs: number): void {
-    this.#skipped.set(topic, Math.min(dueMs, this.#skipped.get(topic) ?? dueMs));
-  }
-
-  #openQueue(topic: string): FireQueue {
-    const { publisher, clock, log, stats } = this.#parts;
-    return new FireQueue({
-      publisher,
-      clock,
-      batchMax: BATCH_MAX,
-      leftState: 'queued',
-      record: (entry) => this.#recordOf(entry),
-      onDone: (entries) => this.#fired(entries),
-      onRefused: (count, code, message) => {
-        stats.refused += count;
-        log.warn({ topic, count, code, message }, 'due messages were not taken yet');
-      },
-      onRoom: () => this.#room(topic),
-    });
-  }
-
   #recordOf(entry: NearDelay) {
     if (entry.state !== 'queued' || this.window.find(entry.id) !== entry) return undefined;
     if (!this.#parts.isReady(entry.id[1] as number)) {
       // Known here, it would not be loaded when its partition is ready again.
       this.window.drop(entry);
+      return undefined;
+    }
+    if (entry.dueMs > this.#parts.clock.now()) {
+      this.window.putBack(entry);
+      this.wake(entry.dueMs);
       return undefined;
     }
     const record = readDelayRecord(entry.bytes);
@@ -288,36 +259,29 @@ export class DueLoop {
     this.#enders.pump();
   }
 
-  #room(topic: string): void {
-    const queue = this.#queues.get(topic);
-    if (queue === undefined) return;
-    const from = this.#skipped.get(topic);
-    if (from !== undefined && queue.size < QUEUE_MAX / 2) {
-      this.#skipped.delete(topic);
-      this.#parts.work(() => this.#refill(topic, from));
-    } else if (from === undefined && queue.size === 0) this.#queues.delete(topic);
+  /** Takes up what a full queue left in the index. */
+  async #refill(topic: string): Promise<void> {
+    const from = this.#queues.leftOf(topic);
+    const next = from === undefined ? undefined : await this.#refillFrom(topic, from);
+    this.#queues.refilled(topic, next);
   }
 
-  /** Takes up what was left in the index while a target's queue was full. */
-  async #refill(topic: string, fromMs: number): Promise<void> {
-    let added = 0;
-    const endMs = this.#cursor.readUIntBE(3, 6);
-    for await (const { id, dueMs, bytes } of this.#parts.index.from(
-      dueKey(fromMs, undefined),
-      endMs,
-    )) {
-      if (this.#closed) return;
-      if (this.window.find(id) !== undefined || !this.#parts.isReady(id[1] as number)) continue;
+  /** @returns the key of the first that found no room */
+  async #refillFrom(topic: string, from: Buffer): Promise<Buffer | undefined> {
+    const { index, isReady } = this.#parts;
+    // Many may have one due time, so the end is a place and not a time.
+    const range = { from, to: this.#cursor };
+    for await (const { id, dueMs, bytes } of index.between(range)) {
+      if (this.#closed) return dueKey(dueMs, id);
+      if (this.window.find(id) !== undefined || !isReady(id[1] as number)) continue;
       const record = readDelayRecord(bytes);
       if (record?.target === undefined || topicOf(record.target) !== topic) continue;
-      if (added >= QUEUE_MAX / 2) {
-        this.#skip(topic, dueMs);
-        break;
-      }
-      this.window.add({ id, dueMs, offset: record.offset, bytes, topic });
-      added++;
+      const entry = this.window.addQueued({ id, dueMs, offset: record.offset, bytes, topic });
+      if (this.#queues.refill(entry)) continue;
+      this.window.drop(entry);
+      return dueKey(dueMs, id);
     }
-    this.#look();
+    return undefined;
   }
 
   #wantsLoad(now: number): boolean {
@@ -337,18 +301,24 @@ export class DueLoop {
 
   async #load(): Promise<void> {
     const { index, clock, stats, isReady } = this.#parts;
-    const endMs = clock.now() + HORIZON_MS;
+    const now = clock.now();
+    const end = dueKey(now + HORIZON_MS, undefined);
     stats.loads++;
     let read = 0;
-    for await (const { id, dueMs, bytes } of index.from(this.#cursor, endMs, LOAD_STEP)) {
+    const range = { from: this.#cursor, to: end };
+    for await (const { id, dueMs, bytes } of index.between(range, LOAD_STEP)) {
+      if (this.window.isFull) return;
       read++;
       this.#cursor = afterKey(dueMs, id);
       if (!isReady(id[1] as number) || this.window.find(id) !== undefined) continue;
       const record = readDelayRecord(bytes);
       if (record?.target === undefined) continue;
-      this.window.add({ id, dueMs, offset: record.offset, bytes, topic: topicOf(record.target) });
+      const topic = topicOf(record.target);
+      // It is taken up with those before it.
+      if (dueMs <= now && this.#queues.isLeft(topic, dueMs, id)) continue;
+      this.window.add({ id, dueMs, offset: record.offset, bytes, topic });
     }
-    if (read < LOAD_STEP) this.#cursor = dueKey(endMs, undefined);
+    if (read < LOAD_STEP) this.#cursor = end;
     await index.tidy(clock.now() - HORIZON_MS);
   }
 }

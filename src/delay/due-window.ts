@@ -22,6 +22,8 @@ export interface NearDelay {
   slot: number;
 }
 
+type NewDelay = Pick<NearDelay, 'id' | 'dueMs' | 'offset' | 'bytes' | 'topic'>;
+
 /** How much a {@link DueWindow} may hold. */
 export interface WindowLimits {
   readonly entriesMax: number;
@@ -62,16 +64,22 @@ export class DueWindow {
   }
 
   /** Holds a message and wakes it when due. What stood under its id is forgotten. */
-  add(delay: Pick<NearDelay, 'id' | 'dueMs' | 'offset' | 'bytes' | 'topic'>): NearDelay {
+  add(delay: NewDelay): NearDelay {
+    const entry = this.addQueued(delay);
+    this.#wait(entry);
+    return entry;
+  }
+
+  /** Holds a message that is due, and that its caller puts into a queue. */
+  addQueued(delay: NewDelay): NearDelay {
     const name = nameOf(delay.id);
     const before = this.#byName.get(name);
     if (before !== undefined) this.drop(before);
     const slot = this.#freeSlots.pop() ?? this.#slots.length;
-    const entry: NearDelay = { ...delay, name, state: 'waiting', turn: undefined, handle: 0, slot };
+    const entry: NearDelay = { ...delay, name, state: 'queued', turn: undefined, handle: 0, slot };
     this.#slots[slot] = entry;
     this.#byName.set(name, entry);
     this.#bytes += entry.bytes.length;
-    entry.handle = this.#wheel.insert(slot, entry.dueMs);
     return entry;
   }
 
@@ -83,9 +91,12 @@ export class DueWindow {
 
   /** What was held waits again. */
   release(entry: NearDelay): void {
-    if (entry.state !== 'held' || this.#byName.get(entry.name) !== entry) return;
-    entry.state = 'waiting';
-    entry.handle = this.#wheel.insert(entry.slot, entry.dueMs);
+    if (entry.state === 'held' && this.#byName.get(entry.name) === entry) this.#wait(entry);
+  }
+
+  /** What was queued is not due any more, since the clock went back. */
+  putBack(entry: NearDelay): void {
+    if (this.#slots[entry.slot] === entry) this.#wait(entry);
   }
 
   /** Forgets it. */
@@ -147,9 +158,13 @@ export class DueWindow {
   rewind(nowMs: number): void {
     this.#wheel = this.#newWheel(nowMs);
     for (const entry of this.#byName.values()) {
-      if (entry.state !== 'waiting') continue;
-      entry.handle = this.#wheel.insert(entry.slot, entry.dueMs);
+      if (entry.state === 'waiting') this.#wait(entry);
     }
+  }
+
+  #wait(entry: NearDelay): void {
+    entry.state = 'waiting';
+    entry.handle = this.#wheel.insert(entry.slot, entry.dueMs);
   }
 
   #unwind(entry: NearDelay): void {

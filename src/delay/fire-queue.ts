@@ -55,6 +55,11 @@ export class FireQueue {
     return this.#bytes;
   }
 
+  /** Its last call left something, and the next waits. */
+  get isRefused(): boolean {
+    return this.#backoffMs > 0;
+  }
+
   push(entry: NearDelay): void {
     this.#waiting.push(entry);
     this.#bytes += entry.bytes.length;
@@ -65,6 +70,22 @@ export class FireQueue {
     if (this.#busy || this.#timer !== undefined || this.#closed || this.size === 0) return;
     this.#busy = true;
     void this.#send();
+  }
+
+  /**
+   * Takes out, from the end, what is beyond `room`; nothing while a call is under way. One always
+   * stays: with it is tried again.
+   */
+  shed(room: { readonly entries: number; readonly bytes: number }): NearDelay[] {
+    if (this.#busy) return [];
+    let from = this.#waiting.length;
+    let bytes = this.#bytes;
+    while (from - this.#head > 1 && (from - this.#head > room.entries || bytes > room.bytes)) {
+      from--;
+      bytes -= (this.#waiting[from] as NearDelay).bytes.length;
+    }
+    this.#bytes = bytes;
+    return this.#waiting.splice(from);
   }
 
   /** Resolves when no call is under way; nothing is sent after it. */
@@ -94,10 +115,10 @@ export class FireQueue {
       }
     }
     this.#settle(taken, left);
-    if (refusal !== undefined) this.#parts.onRefused(left.length, refusal.code, refusal.message);
-    if (done.length > 0) this.#parts.onDone(done);
     if (left.length === 0) this.#backoffMs = 0;
     else this.#wait();
+    if (refusal !== undefined) this.#parts.onRefused(left.length, refusal.code, refusal.message);
+    if (done.length > 0) this.#parts.onDone(done);
     for (const resolve of this.#idle.splice(0)) resolve();
     if (!this.#closed) this.#parts.onRoom();
     this.pump();

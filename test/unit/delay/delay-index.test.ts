@@ -74,7 +74,10 @@ test('a damaged record is not given out, and the index says that it is damaged',
   const failures: unknown[] = [];
   index.onFailed = (error) => failures.push(error);
   const read = async () => {
-    for await (const { bytes: record } of index.from(dueKey(0, undefined), 2_000)) {
+    for await (const { bytes: record } of index.between({
+      from: dueKey(0, undefined),
+      to: dueKey(2_000, undefined),
+    })) {
       assert.deepEqual(record, bytes);
     }
   };

@@ -89,7 +89,7 @@ class MemoryPublisher implements Publisher {
   }
 
   async publish(records: readonly PublishRecord[]): Promise<readonly PublishResult[]> {
-    await setImmediate();
+    for (let i = 0; i < this.world.publishTurns; i++) await setImmediate();
     return records.map((record) => this.world.take(record));
   }
 
@@ -107,6 +107,8 @@ export class DelayWorld {
   series!: SeriesCommands;
   /** The delay log takes nothing. */
   logIsAway = false;
+  /** Turns of the loop that a call to the cluster takes. */
+  publishTurns = 1;
   /** Topics that refuse. */
   readonly refusing = new Set<string>();
   #running = false;

@@ -56,3 +56,36 @@ test('overdue messages of a partition that is read later keep their order, unles
     await world.stop();
   }
 });
+
+test('many of one due time all fire, each once, though they are more than a queue holds', async () => {
+  const world = new DelayWorld();
+  // Its queue fills up, and has room again, while they are still being loaded.
+  world.publishTurns = 4;
+  const dueMs = world.clock.nowMs - 1_000;
+  const count = 25_000;
+  for (let i = 0; i < count; i++) world.schedule({ topic: 't', value: `${i}`, dueMs });
+  await world.start();
+  for (let i = 0; i < 60 && world.fired.length < count; i++) await world.jump(1_000);
+  assert.equal(world.fired.length, count);
+  assert.equal(new Set(values(world)).size, count);
+  await world.stop();
+});
+
+test('what is queued when the clock goes back waits until it is due again', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const dueMs = world.clock.nowMs + 1_000;
+  world.refusing.add('t');
+  for (let i = 0; i < 10; i++) world.schedule({ topic: 't', value: `${i}`, dueMs });
+  await world.settle();
+  await world.jump(1_000);
+  assert.equal(world.cluster.loop.queued, 10);
+  world.clock.step(-60_000);
+  world.refusing.clear();
+  await world.jump(40_000);
+  assert.deepEqual(values(world), [], 'by the clock it is not time');
+  await world.jump(20_000);
+  assert.equal(world.fired.length, 10);
+  assert.equal(world.cluster.stats.early, 0);
+  await world.stop();
+});

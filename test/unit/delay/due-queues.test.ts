@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import type { Publisher, PublishRecord } from '../../../src/backend/publisher-port.ts';
+import { limits } from '../../../src/base/limits.ts';
+import { silentLogger } from '../../../src/base/log.ts';
+import { DelayStats } from '../../../src/delay/delay-stats.ts';
+import { DueQueues } from '../../../src/delay/due-queues.ts';
+import { DueWindow, type NearDelay } from '../../../src/delay/due-window.ts';
+import { JumpClock } from './delay-world.ts';
+
+const record: PublishRecord = {
+  topic: 't',
+  key: null,
+  value: null,
+  headers: Buffer.alloc(0),
+};
+
+/** Queues over a window, and a backend that refuses everything while `refuses` is set. */
+class World {
+  readonly clock = new JumpClock();
+  readonly most = { entriesMax: limits.delayNearMax, bytesMax: limits.delayNearBytesMax };
+  readonly window = new DueWindow(this.most, this.clock.now(), () => {});
+  readonly fired: NearDelay[] = [];
+  readonly refilling: string[] = [];
+  refuses = true;
+  readonly queues: DueQueues;
+  private serial = 0;
+
+  constructor() {
+    const refusal = { code: 'BACKEND_UNAVAILABLE', message: 'away', retriable: true } as const;
+    const publisher = {
+      publish: async (records: readonly PublishRecord[]) => {
+        await setImmediate();
+        return records.map((_, i) => (this.refuses ? refusal : { partition: 0, offset: i }));
+      },
+    } as unknown as Publisher;
+    this.queues = new DueQueues({
+      publisher,
+      clock: this.clock,
+      log: silentLogger(),
+      stats: new DelayStats(),
+      window: this.window,
+      record: (entry) => (entry.state === 'queued' ? record : undefined),
+      onFired: (entries) => {
+        this.fired.push(...entries);
+        for (const entry of entries) this.window.drop(entry);
+      },
+      onRoom: (topic) => void this.refilling.push(topic),
+    });
+  }
+
+  due(topic: string, bytes = 10, dueMs = this.serial): void {
+    const id = Buffer.alloc(24);
+    id.writeUInt32BE(this.serial++, 20);
+    const offset = this.serial;
+    this.queues.push(
+      this.window.addQueued({ id, dueMs, offset, bytes: Buffer.alloc(bytes), topic }),
+    );
+  }
+
+  async settle(): Promise<void> {
+    this.queues.pump();
+    for (let i = 0; i < 40; i++) {
+      this.clock.fire();
+      await setImmediate();
+    }
+  }
+}
+
+test('topics that take nothing share a quarter of the window, however many they are', async () => {
+  for (const { topics, each, bytes } of [
+    { topics: 30, each: 10_000, bytes: 10 },
+    { topics: 12, each: 9, bytes: 1024 * 1024 },
+  ]) {
+    const world = new World();
+    for (let t = 0; t < topics; t++) {
+      for (let i = 0; i < each; i++) world.due(`t${t}`, bytes);
+      await world.settle();
+    }
+    // Those that shed theirs before the others came do so again when they are tried again.
+    world.clock.jump(30_000);
+    await world.settle();
+    assert.equal(world.queues.stuckTopics, topics);
+    assert(world.window.size <= world.most.entriesMax / 4 + topics);
+    assert(world.window.bytes <= world.most.bytesMax / 4 + topics * bytes);
+    assert(!world.window.isFull);
+    for (let t = 0; t < topics; t++) assert(world.queues.leftOf(`t${t}`) !== undefined);
+    assert(world.queues.size >= topics, 'each is tried again with what it has');
+    await world.queues.close();
+  }
+});
+
+test('what is behind something left in the index stays there too, and is asked for in order', async () => {
+  const world = new World();
+  for (let i = 0; i < 10_000; i++) world.due('t');
+  await world.settle();
+  world.due('t');
+  const left = world.queues.leftOf('t');
+  assert(left !== undefined);
+  world.refuses = false;
+  world.clock.jump(30_000);
+  await world.settle();
+  assert.equal(world.fired.length, 10_000);
+  assert.deepEqual(world.refilling, ['t']);
+  world.due('t');
+  await world.settle();
+  assert.equal(world.fired.length, 10_000, 'one that is due later does not overtake it');
+  assert.deepEqual(world.queues.leftOf('t'), left);
+  world.queues.refilled('t', undefined);
+  await world.settle();
+  assert.notDeepEqual(world.queues.leftOf('t'), left);
+  assert.deepEqual(world.refilling, ['t', 't'], 'what came meanwhile is asked for');
+  world.queues.refilled('t', undefined);
+  assert.equal(world.queues.leftOf('t'), undefined);
+  world.due('t');
+  await world.settle();
+  assert.equal(world.fired.length, 10_001);
+  await world.queues.close();
+});
