@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { coded } from '../src/base/errors.ts';
 import { packageRoot } from '../src/base/package-root.ts';
@@ -37,6 +37,11 @@ export function runClient(name: string, flags: Flags): Promise<LoadReport> {
 
 /** Runs a Java program of bench/clients beside Kafka's jars. @throws CodedError BENCH_FAILED */
 export function runJava(name: string, flags: Flags): Promise<LoadReport> {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  if (!folders.some((folder) => existsSync(join(folder, 'javac')))) {
+    const hint = 'apt-get install openjdk-17-jdk-headless';
+    throw coded('BENCH_FAILED', `${name} needs a JDK, not only its runtime`, { hint });
+  }
   const file = join(packageRoot(), 'bench', 'clients', `${name}.java`);
   const java = ['-Xmx1g', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error'];
   const words = [...java, '-cp', join(kafkaLibs, '*'), file, ...wordsOf(flags)];

@@ -1,5 +1,6 @@
-// Handlers that work for 5 ms, one at a time for each consumer: fed by a node (`node`), or from an
-// array in memory (`memory`), which is all that the same handlers can do in this process.
+// Handlers that work for 5 ms, one at a time for each consumer: fed by a node, over one connection
+// (`shared`) or one for each consumer (`apart`), or from an array in memory (`memory`), which is
+// all that the same handlers can do in this process.
 import { setTimeout as work } from 'node:timers/promises';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import type { Consumer } from '../../sdk/ts/src/consumer.ts';
@@ -30,16 +31,17 @@ async function fromMemory(): Promise<void> {
   run.print();
 }
 
-/** Each consumer has a connection of its own, as if it were a process of its own. */
-async function fromNode(): Promise<void> {
+async function fromNode(connections: number): Promise<void> {
   const clients = await Promise.all(
-    Array.from({ length: flags.consumers }, () => MqpClient.connect({ servers: [flags.brokers] })),
+    Array.from({ length: connections }, () => MqpClient.connect({ servers: [flags.brokers] })),
   );
+  const each = flags.consumers / connections;
+  const group = { group: `g-${flags.topic}`, topics: [flags.topic], mode: 'shared' } as const;
   const consumers: Consumer[] = await Promise.all(
-    clients.map((client) =>
-      client.subscribe({ group: `g-${flags.topic}`, topics: [flags.topic], mode: 'shared' }),
-    ),
+    clients.flatMap((client) => Array.from({ length: each }, () => client.subscribe(group))),
   );
+  // A group takes its time to be given its partitions: that is not the handlers' doing.
+  while (consumers.some(({ state }) => state !== 'active')) await work(20);
   const run = new ClientRun(flags);
   const handle = handlerOf(run);
   const running = consumers.map((consumer) => {
@@ -54,4 +56,5 @@ async function fromNode(): Promise<void> {
   run.print();
 }
 
-await (flags.mode === 'memory' ? fromMemory() : fromNode());
+if (flags.mode === 'memory') await fromMemory();
+else await fromNode(flags.mode === 'apart' ? flags.consumers : 1);

@@ -102,6 +102,7 @@ function longestAdvance({ name, dueOf: due, moments }: Crowd): Fact[] {
   const where = `wheel of 10 M, ${name}: longest advance`;
   return [
     { name: where, unit: 'ms', value: longest.ownMs, atMost: advanceMsMax },
+    { name: `${where}, but for one in a thousand`, unit: 'ms', value: longest.p999Ms },
     { name: `${where}, with the wait for a core`, unit: 'ms', value: longest.wallMs },
     { name: `${where}: fired of ${longest.calls} calls`, unit: 'entries', value: fired },
   ];

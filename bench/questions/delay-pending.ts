@@ -130,6 +130,12 @@ const say = (what: string, value: number): void => {
   process.stderr.write(`    ${what} ${Math.round(value * 10) / 10}\n`);
 };
 
+async function createTopic(node: BenchNode, topic: string): Promise<void> {
+  const client = await connectTo(node);
+  await client.createTopic(topic);
+  await client.close();
+}
+
 async function measured(place: Place): Promise<Extra> {
   const { node } = place;
   const firstDueMs = Date.now() + dueAfterMs;
@@ -168,6 +174,7 @@ function side(backend: DelayBackend): Side {
     run: (rig) =>
       withDelayedTopic(rig, backend, (topic) =>
         withDelayNode(rig, backend, async (node) => {
+          if (backend === 'embedded') await createTopic(node, topic);
           const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
           const extra = await measured({ node, rig, topic, backend });
           return bareResult(extra, meter.stealPercent);

@@ -12,10 +12,21 @@ const handledPerSecond = 12_800;
 /** What consumers hold ahead of their handlers when the time is over. */
 const ahead = 64 * 256;
 
+interface Reading {
+  readonly name: string;
+  /** The program of bench/clients, and how it is to read. */
+  readonly client: string;
+  readonly mode: string;
+  readonly partitions: number;
+  /** Messages for each second of the run, and those beyond. */
+  readonly perSecond: number;
+  readonly more: number;
+}
+
 /** A topic filled with as many as a run can handle, and a client that reads it by sdk/ts. */
-function fromNode(client: string, partitions: number, perSecond: number, more: number): Side {
+function fromNode({ name, client, mode, partitions, perSecond, more }: Reading): Side {
   return {
-    name: 'node',
+    name,
     run: (rig, { seconds, warmupSeconds }) =>
       rig.withTopic(
         (topic) =>
@@ -26,7 +37,7 @@ function fromNode(client: string, partitions: number, perSecond: number, more: n
             await runNative('mq_load', { ...loadFlags(node.port, topic, load, span), count });
             await node.drained();
             const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
-            const shape = { brokers: node.address, topic, consumers, count, mode: 'node' };
+            const shape = { brokers: node.address, topic, consumers, count, mode };
             const times = { duration: seconds, warmup: warmupSeconds };
             const report = await runClient(client, { ...shape, ...times });
             return meter.result(report, report.acked);
@@ -48,11 +59,20 @@ const fromMemory: Side = {
 
 function handlers(partitions: number): Question {
   const where = partitions === 1 ? 'one partition' : `${partitions} partitions`;
+  const load = { perSecond: handledPerSecond, more: ahead };
+  const reading = { client: 'handlers', partitions, ...load };
   return {
     name: `handlers-${partitions}`,
     title: `64 consumers of sdk/ts with 5 ms of work each, ${where}, beside the work alone`,
-    sides: [fromNode('handlers', partitions, handledPerSecond, ahead), fromMemory],
-    figures: [{ measure: 'rate', of: 'node', to: 'memory', atLeast: 0.9 }],
+    sides: [
+      fromNode({ ...reading, name: 'node', mode: 'shared' }),
+      fromNode({ ...reading, name: 'node-64-connections', mode: 'apart' }),
+      fromMemory,
+    ],
+    figures: [
+      { measure: 'rate', of: 'node', to: 'memory', atLeast: 0.9 },
+      { measure: 'rate', of: 'node-64-connections', to: 'memory', atLeast: 0.9 },
+    ],
   };
 }
 
@@ -62,6 +82,15 @@ export const handlers4: Question = handlers(4);
 export const sdkConsume: Question = {
   name: 'sdk-consume',
   title: 'sdk/ts, one process, one consumer of a shared group, each message acked, 100 B',
-  sides: [fromNode('consume', 4, 100_000, 0)],
+  sides: [
+    fromNode({
+      name: 'node',
+      client: 'consume',
+      mode: 'shared',
+      partitions: 4,
+      perSecond: 100_000,
+      more: 0,
+    }),
+  ],
   figures: [{ measure: 'rate', of: 'node', atLeast: 80_000 }],
 };

@@ -29,6 +29,7 @@ function share(commit: 'poll' | 'record', perSecond: number): Side {
 export const shareGroups: Question = {
   name: 'share-groups',
   title: "16 consumers on 4 partitions beside Kafka 4.1's share groups, 1 KiB, acked one by one",
+  onlyByName: true,
   sides: [
     consume({ name: 'recorded', size, consumers, wait: 'recorded', perSecond: 100_000 }),
     consume({ name: 'committed', size, consumers, wait: 'committed', perSecond: 50_000 }),
