@@ -11,12 +11,14 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
  * All test files by lane:
  *   quick  needs nothing but Node and the addon: units, vectors, the embedded backend, the tidy test
  *   kafka  imports test/support/kafka.ts: a real broker
- *   fault  below test/fault or test/fuzz (with or without Kafka): runs one at a time
+ *   fault  below test/fault or test/fuzz (with or without Kafka): after all others
  *   long   below test/long: only in `npm run test:long`
+ * A file that test/files-alone.json lists has no other beside it (`alone`).
  * @returns {{source: string, built: string, lane: 'quick' | 'kafka' | 'fault' | 'long', kafka:
- * boolean}[]}
+ * boolean, scaled: boolean, alone: boolean}[]}
  */
 export function testFiles() {
+  const alone = JSON.parse(readFileSync(join(root, 'test', 'files-alone.json'), 'utf8'));
   const folders = ['test', 'protocol', 'sdk/ts', 'bench']
     .map((folder) => join(root, folder))
     .filter((folder) => existsSync(folder));
@@ -43,6 +45,7 @@ export function testFiles() {
         lane,
         kafka,
         scaled,
+        alone: source in alone,
       };
     });
 }

@@ -43,14 +43,14 @@ test('unit tests mirror the sources', () => {
   refuse(findUnmirrored(paths));
 });
 
-test('the lists of this test and of the runner name files that exist, slow ones with a reason', () => {
+test('the lists of this test and of the runner name files that exist, those of the runner with a reason', () => {
   for (const path of hotFiles) assert.ok(paths.includes(path), `${path} of hotFiles is not there`);
-  const slow = JSON.parse(
-    readFileSync(join(repoRoot, 'test', 'slow-files.json'), 'utf8'),
-  ) as Record<string, string>;
-  for (const [path, reason] of Object.entries(slow)) {
-    assert.ok(paths.includes(path), `${path} of slow-files.json is not there`);
-    assert.ok(reason.split(' ').length >= 4, `${path}: say why it is slow, in a sentence`);
+  for (const list of ['slow-files.json', 'files-alone.json']) {
+    const text = readFileSync(join(repoRoot, 'test', list), 'utf8');
+    for (const [path, reason] of Object.entries(JSON.parse(text) as Record<string, string>)) {
+      assert.ok(paths.includes(path), `${path} of ${list} is not there`);
+      assert.ok(reason.split(' ').length >= 4, `${path} of ${list}: say why, in a sentence`);
+    }
   }
 });
 
