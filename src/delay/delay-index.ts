@@ -134,7 +134,7 @@ export class DelayIndex {
     this.#deletedUpTo = Math.max(this.#deletedUpTo, changes.deletedUpTo);
   }
 
-  /** What is pending in a range of {@link dueKey}s, in the order of due times, ids among the same. */
+  /** What is pending in a range of {@link dueKey}s, by due time, ids among the same. */
   async *between(range: KeyRange, limit?: number): AsyncGenerator<IndexedDelay> {
     for await (const { key, value } of this.#kv.iterate(range, limit ? { limit } : {})) {
       const bytes = this.#checked(key, value);

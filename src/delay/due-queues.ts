@@ -43,8 +43,8 @@ const BATCH_MAX = 1_000;
 
 /**
  * What is due, a queue for each topic, so that none waits for another. A queue has its bounds, and
- * what is beyond stays in the index. Those of topics that refuse share a part of the window, however
- * many they are: the rest is for those that take what is due.
+ * what is beyond stays in the index. Those of topics that refuse share a part of the window,
+ * however many they are: the rest is for those that take what is due.
  */
 export class DueQueues {
   readonly #parts: DueQueuesParts;
