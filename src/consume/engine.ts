@@ -13,6 +13,7 @@ import type { ConsumeShared } from './consume-shared.ts';
 import { ConsumeStats } from './consume-stats.ts';
 import { Delivery } from './delivery.ts';
 import type { DispatchShared } from './dispatcher.ts';
+import { EndOffsets } from './end-offsets.ts';
 import type { Failures } from './failures.ts';
 import { type ConsumeCluster, ConsumeGroup } from './group.ts';
 import { LeaseBook } from './lease-book.ts';
@@ -31,7 +32,7 @@ import type { WindowState } from './window-state.ts';
 const PAYLOAD_BYTES_MIN = 512 * 1024;
 /** Between two looks at leases while there are groups, in ms. */
 const TICK_MS = 10;
-/** Between two rounds of tidying windows, in ticks. */
+/** Between two rounds of tidying windows and of asking for ends, in ticks. */
 const SWEEP_TICKS = 100;
 
 /** What an engine is made of. */
@@ -66,6 +67,7 @@ export class ConsumeEngine {
   readonly #desk: SettleDesk;
   readonly #shared: ConsumeShared;
   readonly #dispatch: DispatchShared;
+  readonly #ends: EndOffsets;
   readonly #subs = new SubscriptionBook();
   readonly #partitions = new Map<WindowState, ConsumePartition>();
   readonly #homes = new Map<ConsumePartition, Home>();
@@ -91,9 +93,11 @@ export class ConsumeEngine {
       monotonic: () => clock.monotonic(),
       now: () => clock.now(),
     };
+    const backends = options.clusters.map(({ backend }) => backend);
+    this.#ends = new EndOffsets(clock, backends);
     const owners = new OwnerBook({
       clock,
-      backends: options.clusters.map(({ backend }) => backend),
+      backends,
       groups: () => this.groups.keys(),
       nodeId: options.nodeId,
       isOpen: (cluster, group, topic, partition) =>
@@ -370,6 +374,7 @@ export class ConsumeEngine {
     }
     if (this.#ticks % SWEEP_TICKS === 0) {
       for (const partition of this.#homes.keys()) partition.window.sweep();
+      void this.#ends.ask(this.#homes.keys());
     }
     if (this.groups.size > 0 && !this.#closed) this.#startTicking();
     else if (this.#homes.size > 0) this.#startTicking();

@@ -318,6 +318,7 @@ export class Membership {
     partition.wanted = Math.max(0, partition.wanted - bytes);
     partition.averageBytes = Math.max(1, Math.round(bytes / batch.count));
     partition.endOffset = batch.endOffset;
+    partition.endHeardMs = shared.clock.monotonic();
     const ids = dedupe(batch.topic, batch.partition);
     if (ids === undefined && retries === undefined) window.take(batch);
     else {

@@ -58,7 +58,10 @@ export class ConsumePartition {
   wanted = 0;
   /** Bytes of a record, as the latest fetches had them. */
   averageBytes = 1_024;
+  /** End of the log as last heard; when it was (-1: never), and when it was asked for. */
   endOffset = 0;
+  endHeardMs = -1;
+  endAskedMs = Number.NEGATIVE_INFINITY;
   /** Nothing could be given out in this round of dispatching. */
   dryRound = -1;
 
