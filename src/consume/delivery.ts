@@ -40,7 +40,12 @@ export class Delivery {
    * Adds what `partition.window` has picked to what goes out to the subscription; `send` follows.
    * Answers the bytes of its records.
    */
-  add(to: Subscription, partition: ConsumePartition, count: number, run: number): number {
+  add(
+    to: Subscription,
+    partition: ConsumePartition,
+    count: number,
+    { run, nowMs }: { run: number; nowMs: number },
+  ): number {
     const { block, picked } = partition.window;
     const first = picked[0] as number;
     let recordBytes = 0;
@@ -67,6 +72,7 @@ export class Delivery {
     at = out.writeUInt32BE(partition.partition, at);
     const firstOffset = block.offsetOf(first);
     this.#token(at, partition, firstOffset, run);
+    this.#book.note(out, at, partition, nowMs);
     at += TOKEN_BYTES;
     at = out.writeUInt32BE(Math.floor(firstOffset / TWO_32), at);
     at = out.writeUInt32BE(firstOffset >>> 0, at);
@@ -109,7 +115,6 @@ export class Delivery {
     fields.ownerEpoch = partition.epoch;
     fields.leaseRun = run;
     this.#tokens.write(this.#slab, at, fields);
-    this.#book.note(this.#slab, at, partition);
   }
 
   /** Copies the records: those that lie back to back at once. */

@@ -127,6 +127,7 @@ export class Dispatcher {
   }
 
   #bytes = 0;
+  readonly #grantedAt = { run: 0, nowMs: 0 };
 
   /** One run of the topic; the number of its messages. */
   #fromRow(row: TopicRow, sub: Subscription, messages: number): number {
@@ -165,12 +166,27 @@ export class Dispatcher {
       if (!window.isShort) partition.dryRound = this.#round;
       return 0;
     }
-    this.#bytes = this.#shared.delivery.add(sub, partition, count, run);
+    this.#countAgain(partition, count);
+    this.#grantedAt.run = run;
+    this.#grantedAt.nowMs = nowMs;
+    this.#bytes = this.#shared.delivery.add(sub, partition, count, this.#grantedAt);
     sub.took(count, this.#bytes);
     this.#shared.stats.delivered += count;
     this.#shared.stats.deliveredBytes += this.#bytes;
     sub.activeMs = nowMs;
     return count;
+  }
+
+  /** Counts what had been given out before, by this owner or by one before. */
+  #countAgain({ window, givenBefore }: ConsumePartition, count: number): void {
+    const { block, picked } = window;
+    const { again } = this.#shared.stats;
+    for (let i = 0; i < count; i++) {
+      const index = picked[i] as number;
+      if (block.attemptOf(index) > 1) again.failed++;
+      else if (block.isContested(index)) again.returned++;
+      else if (block.offsetOf(index) < givenBefore) again.owner++;
+    }
   }
 
   /** Of a partition-ordered group, each partition has one subscription at a time. */

@@ -17,6 +17,8 @@ export class LeaseBook {
   firstOffset = 0;
   /** Modulo 2^32. */
   run = 0;
+  /** When it was delivered, in ms of the engine's clock; -1 when that is not known. */
+  deliveredMs = -1;
   /** Why nothing was found. */
   code: number = ErrorCode.OK;
   readonly #tokens: Tokens;
@@ -67,6 +69,7 @@ export class LeaseBook {
   /** The partition that a token leases from; undefined with a `code` otherwise. */
   find(bytes: Buffer, at: number): ConsumePartition | undefined {
     const known = this.runs.find(bytes, at);
+    this.deliveredMs = known === undefined ? -1 : this.runs.atMs;
     if (known !== undefined) {
       this.firstOffset =
         bytes.readUInt32BE(at + FIRST_OFFSET_AT) * TWO_32 +

@@ -1,5 +1,5 @@
 import { Block, messageState } from './block.ts';
-import type { Grant, OpenLeaseRow } from './grant.ts';
+import type { Grant } from './grant.ts';
 import type { KeyLines } from './key-lines.ts';
 import { hasPayload, type WindowOptions, WindowState } from './window-state.ts';
 
@@ -24,6 +24,8 @@ export class LeaseWindow extends WindowState {
   isShort = false;
   /** Subscription of what {@link settle} finished, or of what failed. */
   lastSub = 0;
+  /** Deliveries of what {@link settle} finished. */
+  lastAttempt = 0;
   readonly #inOrder: boolean;
 
   constructor(options: WindowOptions) {
@@ -44,7 +46,10 @@ export class LeaseWindow extends WindowState {
     if (count === 0 && this.fresh > 0 && !(this.#inOrder && this.ready > 0)) {
       count = this.#pickFresh(grant);
     }
-    if (count > 0) this.timers.arm(this, this.block, grant.dueMs);
+    if (count === 0) return 0;
+    this.timers.arm(this, this.block, grant.dueMs);
+    const given = this.block.offsetOf(this.picked[count - 1] as number) + 1;
+    if (given > this.given) this.given = given;
     return count;
   }
 
@@ -56,6 +61,7 @@ export class LeaseWindow extends WindowState {
     const state = block.stateOf(index);
     if (state === leased && block.run[index] === run) {
       this.lastSub = block.sub[index] as number;
+      this.lastAttempt = block.attemptOf(index);
       this.leased--;
       this.finish(block, index);
       return settleResult.done;
@@ -68,13 +74,18 @@ export class LeaseWindow extends WindowState {
    * Ends every leased message of one subscription up to `offset`, whose own lease must be under
    * `run`; how many, or -1 when it is not.
    */
-  settleUpTo(offset: number, run: number): number {
+  settleUpTo(
+    offset: number,
+    run: number,
+    onDone: (run: number, attempt: number) => void = () => {},
+  ): number {
     if (!this.locate(offset, run)) return -1;
     const sub = this.block.sub[this.index] as number;
     this.lastSub = sub;
     return this.each(leased, (block, i) => {
       if (block.sub[i] !== sub || block.offsetOf(i) > offset) return false;
       this.leased--;
+      onDone(block.run[i] as number, block.attemptOf(i));
       this.finish(block, i);
       return true;
     });
@@ -232,19 +243,6 @@ export class LeaseWindow extends WindowState {
     this.finish(block, index);
   }
 
-  /** Leases that are open, rising by offset, at most `max`. */
-  openLeases(max: number): OpenLeaseRow[] {
-    const open: OpenLeaseRow[] = [];
-    this.each(leased, (block, i) => {
-      if (open.length >= max) return false;
-      const run = block.run[i] as number;
-      const attempt = block.attemptOf(i);
-      open.push({ offset: block.offsetOf(i), run, attempt, dueMs: block.due[i] as number });
-      return true;
-    });
-    return open;
-  }
-
   #pickReady(grant: Grant): number {
     for (const block of this.list) {
       if (block.ready === 0) continue;
@@ -384,9 +382,11 @@ export class LeaseWindow extends WindowState {
 
   /** A message that is not in the window: it was settled before, or was not fetched again yet. */
   #settledElsewhere(offset: number, run: number): number {
-    if (this.inherited.get(offset)?.run === run) {
+    const lease = this.inherited.get(offset);
+    if (lease?.run === run) {
       this.inherited.delete(offset);
       this.lastSub = 0;
+      this.lastAttempt = lease.attempt;
       this.merger.confirm(offset, 1);
       return settleResult.done;
     }

@@ -215,6 +215,8 @@ export class Membership {
       epoch: started.epoch,
     });
     partition.inherit(started.before, started.leases);
+    partition.givenBefore = started.given;
+    window.given = started.given;
     partition.floorSinceMs = nowMs;
     const failures = new Failures(partition, {
       clock,

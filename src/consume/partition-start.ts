@@ -34,6 +34,8 @@ export interface Started extends TopicPartition {
   readonly floor: number;
   readonly epoch: number;
   readonly leases: readonly OpenLease[];
+  /** Behind the last message that owners before are known to have given out. */
+  readonly given: number;
   readonly before: LeaseOwner | undefined;
   /** Puts what is acked above the floor into a merger. */
   load(merger: OffsetMerger): void;
@@ -108,7 +110,16 @@ export class PartitionStart {
   /** A partition with nothing acked above `floor`. */
   fresh({ topic, partition }: TopicPartition, floor: number): Started {
     const epoch = Math.round(this.#options.shared.clock.now());
-    return { topic, partition, floor, epoch, leases: [], before: undefined, load: () => {} };
+    return {
+      topic,
+      partition,
+      floor,
+      epoch,
+      leases: [],
+      given: 0,
+      before: undefined,
+      load: () => {},
+    };
   }
 
   /** What is committed of a partition now; `failures` are its own. */
@@ -162,6 +173,7 @@ export class PartitionStart {
       fingerprint: shared.fingerprint,
       owner: this.ownerOf(p.topic),
       map,
+      given: Math.max(0, p.window.given - offset),
       leases,
     });
     return { topic: p.topic, partition: p.partition, offset, metadata };
@@ -186,7 +198,7 @@ export class PartitionStart {
     const { map } = found;
     // They go on under the tokens of who granted them, whoever commits them next.
     const leases = found.leases.map((row) => (row.run === 0 ? row : { by: before, ...row }));
-    const started = { ...empty, epoch, before, leases };
+    const started = { ...empty, epoch, before, leases, given: floor + (found.given ?? 0) };
     try {
       if (Buffer.isBuffer(map)) {
         // Once for nothing: what is damaged must be found here.
@@ -226,6 +238,7 @@ export class PartitionStart {
       fingerprint: shared.fingerprint,
       owner: this.ownerOf(one.topic),
       map: found?.map ?? Buffer.alloc(0),
+      given: found?.given ?? 0,
       leases: one.leases,
     });
     return { topic: one.topic, partition: one.partition, offset: one.floor, metadata: claimed };

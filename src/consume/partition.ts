@@ -38,6 +38,8 @@ export class ConsumePartition {
   readonly epoch: number;
   /** The owner before, and earlier ones whose leases it had taken over. */
   readonly before: Before[] = [];
+  /** Behind the last message that owners before are known to have given out. */
+  givenBefore = 0;
   /** Leases of these by offset, as far as they are known to be open: its next owner takes them. */
   readonly handedOver = new Map<number, { readonly run: number; readonly by: LeaseOwner }>();
   /** Nothing is leased any more: it goes to another member. */

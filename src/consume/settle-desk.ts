@@ -70,7 +70,8 @@ export class SettleDesk {
   ack(frame: Frame, answer: (write: WriteSettled) => void): void {
     const entries = this.#entries;
     const committed = decodeAck(frame, entries);
-    const { book, stats, onSettled, onAcks } = this.#hooks;
+    const { book, stats, onSettled, onAcks, clock } = this.#hooks;
+    const nowMs = clock.monotonic();
     this.#begin();
     for (let partition = this.#next(); partition !== undefined; partition = this.#next()) {
       const { window } = partition;
@@ -81,12 +82,14 @@ export class SettleDesk {
         const result = window.settle(firstOffset + index, run);
         if (result === settleResult.done) {
           done++;
+          stats.attempts.add(window.lastAttempt);
           onSettled(window.lastSub, 1);
         } else if (result === settleResult.lost) this.#fail(index, ErrorCode.LEASE_LOST);
         else stats.ackedAgain++;
       }
       stats.acked += done;
       if (done > 0) onAcks(partition, done);
+      if (done > 0 && book.deliveredMs >= 0) stats.ackMs.add(nowMs - book.deliveredMs, done);
       if (committed) this.#touched.add(partition);
     }
     this.#answer(frame, answer);
@@ -103,7 +106,7 @@ export class SettleDesk {
       this.#failures.push(0, index, ErrorCode.NOT_SUPPORTED);
     } else {
       const offset = book.firstOffset + index;
-      const done = partition.window.settleUpTo(offset, book.run);
+      const done = partition.window.settleUpTo(offset, book.run, this.#onUpTo);
       if (done >= 0) {
         stats.acked += done;
         onSettled(partition.window.lastSub, done);
@@ -156,6 +159,14 @@ export class SettleDesk {
     }
     this.#answer(frame, answer);
   }
+
+  /** COMMIT settles messages of other runs too. */
+  readonly #onUpTo = (run: number, attempt: number): void => {
+    const { book, stats, clock } = this.#hooks;
+    stats.attempts.add(attempt);
+    const deliveredMs = book.runs.timeOf(run);
+    if (deliveredMs !== undefined) stats.ackMs.add(clock.monotonic() - deliveredMs);
+  };
 
   #begin(): void {
     this.#failures = [];

@@ -3,6 +3,7 @@ import { OffsetMerger } from '../offsets/offset-merger.ts';
 import { Block, messageState } from './block.ts';
 import type { BlockTimers } from './block-timers.ts';
 import { compacted } from './compaction.ts';
+import type { OpenLeaseRow } from './grant.ts';
 import { KeyLines } from './key-lines.ts';
 import type { ConsumeMode } from './settle.ts';
 import { Winners } from './winners.ts';
@@ -46,6 +47,8 @@ export class WindowState {
   blocked = 0;
   /** Bytes of payload that are held. */
   bytes = 0;
+  /** Behind the last message that was given out, here or by an owner before. */
+  given = 0;
   /** Settled because they were older than `staleBeforeMs`. */
   stale = 0;
   protected list: Block[] = [];
@@ -141,6 +144,19 @@ export class WindowState {
     const { index } = this;
     if (block.stateOf(index) !== leased || block.run[index] !== run) return undefined;
     return { attempt: block.attemptOf(index), dueMs: block.due[index] as number };
+  }
+
+  /** Leases that are open, rising by offset, at most `max`. */
+  openLeases(max: number): OpenLeaseRow[] {
+    const open: OpenLeaseRow[] = [];
+    this.each(leased, (block, i) => {
+      if (open.length >= max) return false;
+      const run = block.run[i] as number;
+      const attempt = block.attemptOf(i);
+      open.push({ offset: block.offsetOf(i), run, attempt, dueMs: block.due[i] as number });
+      return true;
+    });
+    return open;
   }
 
   /** Drops payload that was given out, the oldest first, until `bytesMax` are left. */

@@ -2,6 +2,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import { limits } from '../base/limits.ts';
 import type { ConsumeStats } from '../consume/consume-stats.ts';
 import type { ConsumePartition } from '../consume/partition.ts';
+import { histogramText } from './histogram-text.ts';
 
 const PREFIX = 'mqproxy_';
 
@@ -23,7 +24,7 @@ type MeasuredPartition = Pick<
   ConsumePartition,
   'cluster' | 'topic' | 'lag' | 'floorSinceMs' | 'window'
 >;
-type Count = Exclude<keyof ConsumeStats, 'commitMs' | 'lost'>;
+type Count = Exclude<keyof ConsumeStats, 'commitMs' | 'lost' | 'again' | 'ackMs' | 'attempts'>;
 
 /** Name, help and where the engine counts it. */
 const COUNTERS: readonly (readonly [name: string, help: string, count: Count])[] = [
@@ -43,6 +44,11 @@ const COUNTERS: readonly (readonly [name: string, help: string, count: Count])[]
   ['consume_commit_failures_total', 'Commits that were not taken.', 'commitFailures'],
   ['consume_rebalances_total', 'Partitions came or went.', 'rebalances'],
   ['consume_damaged_maps_total', 'Ack maps that could not be read.', 'damagedMaps'],
+];
+
+const BY_CAUSE: readonly (readonly [name: string, help: string, count: 'lost' | 'again'])[] = [
+  ['consume_lost_messages_total', 'Unfinished messages that were gone from the log.', 'lost'],
+  ['consume_redelivered_messages_total', 'Deliveries of what had been given out.', 'again'],
 ];
 
 interface Row {
@@ -91,17 +97,35 @@ export function consumeMetrics(registry: Registry, numbers: () => ConsumeNumbers
       this.inc(numbers().stats.commitMs / 1000);
     },
   });
-  new Counter({
-    name: `${PREFIX}consume_lost_messages_total`,
-    help: 'Unfinished messages that were gone from the log.',
-    labelNames: ['cause'],
-    registers,
-    collect() {
-      this.reset();
-      for (const [cause, count] of Object.entries(numbers().stats.lost)) this.inc({ cause }, count);
-    },
-  });
+  for (const [name, help, key] of BY_CAUSE) {
+    new Counter({
+      name: PREFIX + name,
+      help,
+      labelNames: ['cause'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [cause, count] of Object.entries(numbers().stats[key])) {
+          this.inc({ cause }, count);
+        }
+      },
+    });
+  }
   partitionMetrics(registry, numbers);
+}
+
+/** Histograms of the engine, as text. */
+export function consumeHistograms({ ackMs, attempts }: ConsumeStats): string {
+  const words = 'From a delivery to its ack.';
+  const latency = histogramText(`${PREFIX}consume_ack_seconds`, words, {
+    bounds: ackMs.bounds.map((ms) => ms / 1000),
+    rows: [{ labels: '', buckets: ackMs.buckets, sum: ackMs.sum / 1000 }],
+  });
+  const tries = histogramText(`${PREFIX}consume_attempts`, 'Deliveries of acked messages.', {
+    bounds: attempts.bounds,
+    rows: [{ labels: '', buckets: attempts.buckets, sum: attempts.sum }],
+  });
+  return latency + tries;
 }
 
 function partitionMetrics(registry: Registry, numbers: () => ConsumeNumbers): void {

@@ -2,9 +2,10 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { ERROR_TABLE } from '../../protocol/src/generated.ts';
 import { limits } from '../base/limits.ts';
 import { BATCH_BUCKETS, FSYNC_BUCKETS_MS, type LaneStats, stat } from '../produce/lane-stats.ts';
-import { type ConsumeNumbers, consumeMetrics } from './consume-metrics.ts';
+import { type ConsumeNumbers, consumeHistograms, consumeMetrics } from './consume-metrics.ts';
 import { addDeadLetterMetrics, type DeadLetterReport } from './dead-letter-metrics.ts';
 import { addDelayMetrics, type DelayReport } from './delay-metrics.ts';
+import { histogramText } from './histogram-text.ts';
 
 /** What the listener counts. */
 export interface ListenerNumbers {
@@ -277,43 +278,41 @@ export class NodeMetrics {
     });
   }
 
-  /** Histograms whose buckets the lanes have filled already. */
+  /** Histograms whose buckets the lanes and the engine have filled already. */
   private histograms(): string {
-    const { lanes } = this.sources;
-    const fsync = histogram(`${PREFIX}fsync_seconds`, 'Time of one durable write.', {
-      bounds: FSYNC_BUCKETS_MS.map((ms) => ms / 1000),
-      buckets: lanes.map((lane) => lane.fsyncBuckets()),
-      sums: lanes.map((lane) => lane.get(stat.fsyncSumMs) / 1000),
+    const { lanes, consume } = this.sources;
+    const rows = (
+      bucketsOf: (lane: LaneStats) => Float64Array,
+      sumOf: (lane: LaneStats) => number,
+    ) =>
+      lanes.map((lane, i) => ({
+        labels: `lane="${i}"`,
+        buckets: bucketsOf(lane),
+        sum: sumOf(lane),
+      }));
+    const seconds = FSYNC_BUCKETS_MS.map((ms) => ms / 1000);
+    const fsync = histogramText(`${PREFIX}fsync_seconds`, 'Time of one durable write.', {
+      bounds: seconds,
+      rows: rows(
+        (lane) => lane.fsyncBuckets(),
+        (lane) => lane.get(stat.fsyncSumMs) / 1000,
+      ),
     });
-    const batch = histogram(`${PREFIX}batch_messages`, 'Messages of one micro-batch.', {
+    const batch = histogramText(`${PREFIX}batch_messages`, 'Messages of one micro-batch.', {
       bounds: BATCH_BUCKETS,
-      buckets: lanes.map((lane) => lane.batchBuckets()),
-      sums: lanes.map((lane) => lane.get(stat.stored)),
+      rows: rows(
+        (lane) => lane.batchBuckets(),
+        (lane) => lane.get(stat.stored),
+      ),
     });
-    const answer = histogram(`${PREFIX}answer_seconds`, 'From the ring to the answers `stored`.', {
-      bounds: FSYNC_BUCKETS_MS.map((ms) => ms / 1000),
-      buckets: lanes.map((lane) => lane.answerBuckets()),
-      sums: lanes.map((lane) => lane.get(stat.answerSumMs) / 1000),
+    const words = 'From the ring to the answers `stored`.';
+    const answer = histogramText(`${PREFIX}answer_seconds`, words, {
+      bounds: seconds,
+      rows: rows(
+        (lane) => lane.answerBuckets(),
+        (lane) => lane.get(stat.answerSumMs) / 1000,
+      ),
     });
-    return fsync + batch + answer;
+    return fsync + batch + answer + consumeHistograms(consume().stats);
   }
-}
-
-function histogram(
-  name: string,
-  help: string,
-  data: { bounds: readonly number[]; buckets: Float64Array[]; sums: number[] },
-): string {
-  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
-  data.buckets.forEach((buckets, lane) => {
-    let total = 0;
-    buckets.forEach((count, i) => {
-      total += count;
-      const bound = i < data.bounds.length ? String(data.bounds[i]) : '+Inf';
-      lines.push(`${name}_bucket{lane="${lane}",le="${bound}"} ${total}`);
-    });
-    lines.push(`${name}_sum{lane="${lane}"} ${data.sums[lane] ?? 0}`);
-    lines.push(`${name}_count{lane="${lane}"} ${total}`);
-  });
-  return `${lines.join('\n')}\n`;
 }

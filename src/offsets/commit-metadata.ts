@@ -8,7 +8,7 @@ export const METADATA_BYTES_MAX = 2_248;
 
 const MARK = 'mq1:';
 const VERSION = 1;
-const VERSION_OWNERS = 2;
+const VERSION_GIVEN = 2;
 /** Owners before whose leases are named; those of further ones are left out. */
 const OWNERS_MAX = 16;
 const OWNER_BYTES = 14;
@@ -56,6 +56,8 @@ export interface CommitMetadata {
   readonly owner: Buffer;
   /** The ack map itself, by `encodeInline`, or the place of its head record. */
   readonly map: Buffer | MapPlace;
+  /** Offsets from the floor to behind the last message that was given out; absent: 0. */
+  readonly given?: number;
   /** By rising offset. */
   readonly leases: readonly OpenLease[];
 }
@@ -63,8 +65,8 @@ export interface CommitMetadata {
 // metadata := "mq1:" base64(version:u8=1 kind:u8 epoch:u48 fingerprint:8 owner:8
 //               (kind 0: mapBytes:varint map | kind 1: partition:varint offset:varint)
 //               (offset-before:varint run-before:varint attempt:varint left:varint)* )
-//           | the same with version:u8=2, owners:varint (owner:8 epoch:u48)* before the rows, and
-//               by:varint behind each: 0 the commit's owner, n the n-th of these owners
+//           | the same with version:u8=2, given:varint owners:varint (owner:8 epoch:u48)* before
+//               the rows, and by:varint behind each: 0 the commit's owner, n the n-th of these
 // offsets and runs of leases are differences to the one before; runs are zigzag; run 0: it failed
 
 /** What does not fit is left out: what failed before leases, the last ones first. */
@@ -85,9 +87,12 @@ export function encodeMetadata(metadata: CommitMetadata): string {
     at = writeVarint(bytes, at, map.partition);
     at = writeVarint(bytes, at, map.offset);
   }
+  const { given = 0 } = metadata;
   const owners = ownersOf(metadata.leases);
-  if (owners.length > 0) {
-    bytes[0] = VERSION_OWNERS;
+  const isFirst = given === 0 && owners.length === 0;
+  if (!isFirst) {
+    bytes[0] = VERSION_GIVEN;
+    at = writeVarint(bytes, at, given);
     at = writeVarint(bytes, at, owners.length);
     for (const { owner, epoch } of owners) {
       owner.copy(bytes, at, 0, 8);
@@ -105,7 +110,7 @@ export function encodeMetadata(metadata: CommitMetadata): string {
     at = writeVarint(bytes, at, step < 0 ? -step * 2 - 1 : step * 2);
     at = writeVarint(bytes, at, lease.attempt);
     at = writeVarint(bytes, at, Math.max(0, Math.round(lease.leftMs)));
-    if (owners.length > 0) at = writeVarint(bytes, at, by);
+    if (!isFirst) at = writeVarint(bytes, at, by);
     offset = lease.offset;
     run = lease.run;
   }
@@ -141,13 +146,14 @@ function fitting(rows: readonly OpenLease[], bytes: number): readonly OpenLease[
 export function decodeMetadata(text: string): CommitMetadata | undefined {
   if (!text.startsWith(MARK)) return undefined;
   const bytes = Buffer.from(text.slice(MARK.length), 'base64');
-  const hasOwners = bytes[0] === VERSION_OWNERS;
-  if (bytes[0] !== VERSION && !hasOwners)
+  const isFirst = bytes[0] === VERSION;
+  if (!isFirst && bytes[0] !== VERSION_GIVEN)
     throw mapFault(`version ${bytes[0]} of a commit's metadata`);
   if (bytes.length < HEAD_BYTES) throw mapFault("a commit's metadata ends too early");
   const reader = new VarintReader(bytes, HEAD_BYTES);
   const map = readMap(bytes, reader);
-  const owners = hasOwners ? readOwners(bytes, reader) : [];
+  const given = isFirst ? 0 : reader.next();
+  const owners = isFirst ? [] : readOwners(bytes, reader);
   const leases: OpenLease[] = [];
   let offset = 0;
   let run = 0;
@@ -156,7 +162,7 @@ export function decodeMetadata(text: string): CommitMetadata | undefined {
     const step = reader.next();
     run += step % 2 === 1 ? -(step + 1) / 2 : step / 2;
     const lease = { offset, run, attempt: reader.next(), leftMs: reader.next() };
-    const by = hasOwners ? reader.next() : 0;
+    const by = isFirst ? 0 : reader.next();
     if (by > owners.length) throw mapFault(`owner ${by} of a lease`);
     leases.push(by === 0 ? lease : { ...lease, by: owners[by - 1] as LeaseOwner });
   }
@@ -165,6 +171,7 @@ export function decodeMetadata(text: string): CommitMetadata | undefined {
     fingerprint: bytes.subarray(8, 16),
     owner: bytes.subarray(16, 24),
     map,
+    ...(given === 0 ? {} : { given }),
     leases,
   };
 }

@@ -48,7 +48,7 @@ test('memory that the socket still has is not written over, the rest is used aga
   const size = { messagesMax: 1, bytesMax: 1e6, firstBytesMax: 1e6 };
   for (let run = 1; run <= 3; run++) {
     assert.equal(window.pick({ ...size, run, sub: 1, dueMs: 9, staleBeforeMs: 0 }), 1);
-    delivery.add(to, partition, 1, run);
+    delivery.add(to, partition, 1, { run, nowMs: 0 });
     delivery.send(to);
   }
   const [first, second, third] = written as [Buffer, Buffer, Buffer];

@@ -24,6 +24,7 @@ const leaseOfAny = fc
   .map(([row, by]) => (by === undefined ? row : { ...row, by }));
 const metadata = fc.record(
   {
+    given: fc.integer({ min: 1, max: 2 ** 40 }),
     epoch: fc.integer({ min: 1, max: 2 ** 47 }),
     fingerprint: bytes8,
     owner: bytes8,
@@ -131,7 +132,7 @@ test('owners that a damaged commit does not have are refused', () => {
   const bytes = Buffer.from(text.slice(4), 'base64');
   for (const [at, value] of [
     [bytes.length - 1, 2],
-    [25, 100],
+    [26, 100],
   ] as const) {
     const bad = Buffer.from(bytes);
     bad[at] = value;
