@@ -9,8 +9,8 @@ const PER_ROUND = 64;
 
 /**
  * Ends of partitions that no fetch tells of: those without credit, because their group is paused,
- * nobody has room, or their window is full, and those of which nothing was heard. Where credit is out,
- * the next record brings the end with it, and nobody is asked.
+ * nobody has room, or their window is full, and those of which nothing was heard. Where credit is
+ * out, the next record brings the end with it, and nobody is asked.
  */
 export class EndOffsets {
   readonly #clock: Clock;

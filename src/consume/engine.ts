@@ -107,7 +107,7 @@ export class ConsumeEngine {
       clock,
       stats: this.stats,
       book: this.#book,
-      onSettled: (slot, count) => this.#subs.settled(slot, count),
+      onSettled: (slot, count, nowMs) => this.#subs.settled(slot, count, nowMs),
       onAcks: (partition, count) => this.#acked(partition, count),
       onFailed: (partition, cause, said) => {
         const { block, index } = partition.window;

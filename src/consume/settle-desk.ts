@@ -29,7 +29,7 @@ export interface DeskHooks {
   readonly stats: ConsumeStats;
   readonly book: LeaseBook;
   /** A message of a slot's subscription is settled. */
-  onSettled(slot: number, count: number): void;
+  onSettled(slot: number, count: number, nowMs: number): void;
   /** A partition settled so many. */
   onAcks(partition: ConsumePartition, count: number): void;
   /** A leased message, in the window's `block` and `index`, failed. */
@@ -83,7 +83,7 @@ export class SettleDesk {
         if (result === settleResult.done) {
           done++;
           stats.attempts.add(window.lastAttempt);
-          onSettled(window.lastSub, 1);
+          onSettled(window.lastSub, 1, nowMs);
         } else if (result === settleResult.lost) this.#fail(index, ErrorCode.LEASE_LOST);
         else stats.ackedAgain++;
       }
@@ -109,7 +109,7 @@ export class SettleDesk {
       const done = partition.window.settleUpTo(offset, book.run, this.#onUpTo);
       if (done >= 0) {
         stats.acked += done;
-        onSettled(partition.window.lastSub, done);
+        onSettled(partition.window.lastSub, done, this.#hooks.clock.monotonic());
         onAcks(partition, done);
         if (committed) this.#touched.add(partition);
       } else if (partition.window.settle(offset, book.run) === settleResult.lost) {

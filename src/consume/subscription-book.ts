@@ -80,10 +80,11 @@ export class SubscriptionBook {
     return [...(this.#byReceiver.get(receiverId)?.values() ?? [])];
   }
 
-  /** Messages of a slot's subscription are settled, or no longer its own. */
-  settled(slot: number, count: number): void {
+  /** Messages of a slot's subscription are settled, by itself at `nowMs`, or no longer its own. */
+  settled(slot: number, count: number, nowMs?: number): void {
     const sub = this.#slots[slot];
     if (sub === undefined) return;
+    if (nowMs !== undefined) sub.activeMs = nowMs;
     sub.gave(count);
     sub.settled += count;
   }

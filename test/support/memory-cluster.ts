@@ -96,7 +96,10 @@ export class MemoryCluster implements ConsumerBackend {
   async positions(partitions: readonly TopicPartition[], at: Place): Promise<readonly number[]> {
     return partitions.map(({ topic, partition }) => {
       const { start, records } = this.logOf(topic, partition);
-      return at === 'end' ? records.length : start;
+      if (at === 'end') return records.length;
+      if (at === 'beginning') return start;
+      const found = records.findIndex(({ timestampMs = 0 }) => timestampMs >= at.timeMs);
+      return found < 0 ? records.length : Math.max(start, found);
     });
   }
 

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Clock } from '../../../src/base/clock.ts';
 import { createLogger } from '../../../src/base/log.ts';
 import { DeadLetters } from '../../../src/consume/dead-letters.ts';
 import type { PolicyOverride, RetrySettings } from '../../../src/consume/retry-policy.ts';
 import type { SettlePolicy } from '../../../src/consume/settle.ts';
+import { MemoryCluster } from '../../support/memory-cluster.ts';
 import { DeadClusterDouble, failureOf, wireRecord } from './dead-doubles.ts';
+import { EngineUnderTest } from './engine-doubles.ts';
 
 const general: RetrySettings = {
   attempts: 4,
@@ -168,3 +171,53 @@ test("a group's own retry topic has the policy of its topic", () => {
   assert.equal(dead.policyOf('billing', 'orders.billing.retry'), policy);
   assert.notEqual(dead.policyOf('other', 'orders.billing.retry'), policy);
 });
+
+for (const mode of ['key-ordered', 'partition-ordered'] as const) {
+  test(`a poison message reaches the dead letters after its attempts, and then its order goes on (${mode})`, async () => {
+    const cluster = new MemoryCluster();
+    cluster.addTopic('orders', 1);
+    const keys = [1, 1, 2, 1];
+    cluster.append('orders', 0, ...keys.map((key, i) => ({ value: `m${i}`, key })));
+    const double = new DeadClusterDouble();
+    const settler = (clock: Clock) =>
+      new DeadLetters({
+        settings: { ...general, attempts: 3 },
+        topic: { config: {}, partitions: 1, replicationFactor: 'auto' },
+        cluster: () => double,
+        delayLog: () => undefined,
+        clock,
+        random: { bytes: (count) => new Uint8Array(count), float: () => 0 },
+        log: createLogger('silent'),
+        nodeId: 1n,
+      });
+    const under = new EngineUnderTest(cluster, { settler });
+    const client = await under.subscribe({ group: 'billing', topics: ['orders'], mode });
+    const tries: number[] = [];
+    /** What was handled, and how many dead letters there were by then. */
+    const handled: string[] = [];
+    const handle = (): void => {
+      for (const message of client.take()) {
+        if (message.value === 'm0') {
+          tries.push(message.attempt);
+          under.nack([message], { reason: 'poison' });
+        } else if (under.ack([message]).failed?.length === 0) {
+          handled.push(`${message.value} after ${double.records.length}`);
+        }
+      }
+    };
+    for (let ms = 0; ms < 4_000; ms += 20) {
+      handle();
+      await under.pass(20);
+    }
+    assert.deepEqual(tries, [1, 2, 3]);
+    const inOrder = ['m1 after 1', 'm2 after 1', 'm3 after 1'];
+    // Another key waits for nothing.
+    const byKey = ['m2 after 0', 'm1 after 1', 'm3 after 1'];
+    assert.deepEqual(handled, mode === 'key-ordered' ? byKey : inOrder);
+    const [letter, ...more] = double.records;
+    assert.deepEqual([letter?.topic, more.length], ['orders.billing.dlq', 0]);
+    assert.equal(Buffer.from(letter?.value ?? '').toString(), 'm0');
+    await under.pass(200);
+    assert.equal(cluster.commits.get('billing/orders/0')?.offset, 4);
+  });
+}

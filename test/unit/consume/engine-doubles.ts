@@ -11,11 +11,12 @@ import { beginNack, type NackHead } from '../../../protocol/src/nack.ts';
 import { writeSettleEntry } from '../../../protocol/src/settle-entries.ts';
 import { SettleFailures } from '../../../protocol/src/settled.ts';
 import type { Subscribe, Subscribed } from '../../../protocol/src/subscribe.ts';
+import type { Clock } from '../../../src/base/clock.ts';
 import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { ConsumeEngine } from '../../../src/consume/engine.ts';
 import type { MapStore } from '../../../src/consume/map-store.ts';
 import { PauseBook } from '../../../src/consume/pause-book.ts';
-import type { Decision, Failure, SettlePolicy } from '../../../src/consume/settle.ts';
+import type { Decision, Failure, SettlePolicy, Settler } from '../../../src/consume/settle.ts';
 import type { Receiver } from '../../../src/consume/subscription.ts';
 import type { MemoryCluster } from '../../support/memory-cluster.ts';
 import { FakeClock } from '../backend/embedded/doubles.ts';
@@ -127,6 +128,8 @@ export interface UnderTestOptions {
   readonly maps?: MapStore;
   readonly commitAcks?: number;
   readonly log?: Logger;
+  /** Real policies on the test's clock, in place of the scripted one. */
+  readonly settler?: (clock: Clock) => Settler;
 }
 
 /** An engine on a clock and a cluster of a test's own. */
@@ -152,7 +155,7 @@ export class EngineUnderTest {
       nodeId: options.nodeId ?? 'node-1',
       secret: Buffer.from(options.secret ?? 'a secret of the cluster'),
       clusters: [{ backend: cluster, maps: this.maps }],
-      settler: { policyOf: () => this.policy },
+      settler: options.settler?.(this.clock) ?? { policyOf: () => this.policy },
       commitMs: 100,
       commitAcks: options.commitAcks ?? 10_000,
       pauses: this.pauses,

@@ -5,7 +5,7 @@ import { ErrorCode, Opcode } from '../../../protocol/src/generated.ts';
 import { coded } from '../../../src/base/errors.ts';
 import { decodeMetadata } from '../../../src/offsets/commit-metadata.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
-import { EngineUnderTest } from './engine-doubles.ts';
+import { EngineUnderTest, keptLog } from './engine-doubles.ts';
 
 const LOST = ErrorCode.LEASE_LOST;
 
@@ -337,9 +337,17 @@ test('retention that overtook the floor is counted and passed over', async () =>
   const log = cluster.logOf('t', 0);
   log.start = 12;
   cluster.commits.set('g/t/0', { topic: 't', partition: 0, offset: 4, metadata: '' });
-  const under = new EngineUnderTest(cluster);
+  const { log: logger, lines } = keptLog();
+  const under = new EngineUnderTest(cluster, { log: logger });
   const client = await under.subscribe();
   await under.pass(100);
+  assert.deepEqual(
+    lines.map(({ group, topic, partition, cause, messages, msg }) => [
+      [group, topic, partition, cause, messages].join(' '),
+      msg,
+    ]),
+    [['g t 0 retention 8', 'retention freed messages that the group had not finished']],
+  );
   assert.deepEqual(
     client.take().map(({ offset }) => offset),
     [12, 13, 14, 15, 16, 17, 18, 19],

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ErrorCode } from '../../../protocol/src/generated.ts';
 import type { ConsumerBackend } from '../../../src/backend/consumer-port.ts';
 import { coded } from '../../../src/base/errors.ts';
 import { GroupAdmin } from '../../../src/consume/group-admin.ts';
@@ -58,4 +59,67 @@ test('with every cluster away nothing is told', async () => {
     await assert.rejects(admin.describe('g'), away);
     await assert.rejects(admin.list('', ''), away);
   }
+});
+
+/** A group that reads eight messages, one each 100 ms. */
+async function serving() {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  const at = (i: number) => ({ value: `m${i}`, timestampMs: 1_000 + i * 100 });
+  cluster.append('t', 0, ...Array.from({ length: 8 }, (_, i) => at(i)));
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ creditMessages: 6 });
+  const { engine, clock, pauses } = under;
+  const admin = new GroupAdmin({ engine, backends: [cluster], clock, pauses });
+  return { cluster, under, client, admin };
+}
+
+test('describe names each member by its client, with what it has out and how long it is idle', async () => {
+  const { under, client, admin } = await serving();
+  const other = await under.subscribe({ creditMessages: 3 });
+  const got = client.take();
+  other.take();
+  await under.pass(5_000);
+  const described = async () =>
+    (await admin.describe('g')).members.map((member) => ({
+      ...member,
+      idleMs: Math.round((member.idleMs ?? -1) / 1_000),
+    }));
+  const line = { client: 'fake', peer: 'test' };
+  const one = { ...line, subscription: client.sub.subscription, creditMessages: 6 };
+  const two = { ...line, subscription: other.sub.subscription, creditMessages: 3 };
+  assert.deepEqual(await described(), [
+    { ...one, out: 6, idleMs: 5 },
+    { ...two, out: 2, idleMs: 5 },
+  ]);
+  // Nothing is left to be given out: an ack alone says that it is alive.
+  under.ack(got.slice(0, 4));
+  await under.pass(2_000);
+  assert.deepEqual(await described(), [
+    { ...one, out: 2, idleMs: 2 },
+    { ...two, out: 2, idleMs: 7 },
+  ]);
+});
+
+test('a reset to a time, an offset or an end begins there, and what was out is lost', async () => {
+  const { cluster, under, client, admin } = await serving();
+  const offsets = (): number[] => client.take().map(({ offset }) => offset);
+  const out = [...client.got];
+  assert.deepEqual(offsets(), [0, 1, 2, 3, 4, 5]);
+  const resetTo = async (to: Parameters<GroupAdmin['reset']>[0]['to']) => {
+    const { partitions } = await admin.reset({ group: 'g', topic: 't', to });
+    await under.pass(100);
+    return partitions;
+  };
+  assert.deepEqual(await resetTo({ timeMs: 1_250 }), [{ cluster: 0, partition: 0, offset: 3 }]);
+  assert.deepEqual(offsets(), [3, 4, 5, 6, 7]);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 3);
+  const lost = out.map(({ index }, i) => `${i}/${index}/${ErrorCode.LEASE_LOST}`);
+  assert.deepEqual(under.ack(out).failed, lost);
+  assert.deepEqual(await resetTo({ offset: 6 }), [{ cluster: 0, partition: 0, offset: 6 }]);
+  assert.deepEqual(offsets(), [6, 7]);
+  assert.deepEqual(await resetTo('end'), [{ cluster: 0, partition: 0, offset: 8 }]);
+  assert.deepEqual(offsets(), []);
+  assert.deepEqual(await resetTo('beginning'), [{ cluster: 0, partition: 0, offset: 0 }]);
+  assert.deepEqual(offsets(), [0, 1, 2, 3, 4, 5]);
 });
