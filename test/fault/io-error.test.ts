@@ -21,7 +21,10 @@ import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
 const skip = skipWithoutPreload();
-const draws = countOf('MQP_IO_ERRORS', 10);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+/** In the long run each of the first 100 syncs and of the first 100 writes fails once. */
+const EACH = 100;
+const draws = countOf('MQP_IO_ERRORS', isLong ? 2 * EACH : 10);
 
 const path = 'lanes/0/';
 
@@ -125,7 +128,7 @@ test('errors of the disk under load: nothing answered is lost', { skip }, async 
     const answered = crew.answered.length;
     await until(() => crew.answered.length > answered + 50, { what: 'answers between failures' });
     const failures = await failuresOf(server);
-    const from = 1 + random.below(40);
+    const from = draws >= 2 * EACH ? 1 + ((draw >> 1) % EACH) : 1 + random.below(EACH);
     if (draw % 2 === 0) disk.set({ on: 'write', does: 'ENOSPC', from, path });
     else disk.set({ on: 'sync', does: 'EIO', from, path });
     await untilServing(server, failures + 1);

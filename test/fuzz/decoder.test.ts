@@ -7,7 +7,8 @@ import { ProtocolError } from '../../protocol/src/protocol-error.ts';
 import { byteCodecs, frameCodecs } from '../support/vector-codecs.ts';
 import { readVectors, type Vector } from '../support/vectors.ts';
 
-const streams = Number(process.env['MQP_FUZZ_STREAMS'] ?? 100_000);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const streams = Number(process.env['MQP_FUZZ_STREAMS'] ?? (isLong ? 1_000_000 : 100_000));
 const seed = Number(process.env['MQP_SEED'] ?? Date.now() % 2 ** 31) >>> 0;
 const heapGrowthBytesMax = 64 * 1024 * 1024;
 const vectors = readVectors()
