@@ -9,6 +9,8 @@ const fillSeconds = 120;
 const consumers = 64;
 /** What 64 handlers of 5 ms can do at most. */
 const handledPerSecond = 12_800;
+/** Until V8 has compiled what 64 handlers keep doing, in seconds. */
+const warmupSecondsMin = 5;
 /** What consumers hold ahead of their handlers when the time is over. */
 const ahead = 64 * 256;
 
@@ -32,13 +34,14 @@ function fromNode({ name, client, mode, partitions, perSecond, more }: Reading):
         (topic) =>
           withNode(rig, {}, async (node) => {
             const span = { seconds: fillSeconds, warmupSeconds: 0 };
-            const count = Math.round(perSecond * (seconds + warmupSeconds)) + more;
+            const warmup = Math.max(warmupSeconds, warmupSecondsMin);
+            const count = Math.round(perSecond * (seconds + warmup)) + more;
             const load = { size, connections: 16, inFlight: 256 };
             await runNative('mq_load', { ...loadFlags(node.port, topic, load, span), count });
             await node.drained();
             const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
             const shape = { brokers: node.address, topic, consumers, count, mode };
-            const times = { duration: seconds, warmup: warmupSeconds };
+            const times = { duration: seconds, warmup };
             const report = await runClient(client, { ...shape, ...times });
             return meter.result(report, report.acked);
           }),
