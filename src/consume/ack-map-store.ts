@@ -73,6 +73,8 @@ export class AckMapStore implements MapStore {
         name: ACKS_TOPIC,
         partitions: ACKS_PARTITIONS,
         config: { 'cleanup.policy': 'compact', 'retention.ms': '-1' },
+        // The cleaner leaves the last segment alone, which has 1 GiB in each partition by default.
+        madeWith: { 'segment.bytes': String(64 * 1024 * 1024) },
         replicationFactor: 'auto',
       })
       .catch((error: unknown) => {

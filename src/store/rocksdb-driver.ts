@@ -28,6 +28,8 @@ type BindingOp =
   | { readonly type: 'del'; readonly key: Buffer };
 
 interface BindingIterator {
+  /** What it has read ahead, from the end: value, key, value, key. */
+  readonly cache: Buffer[] | null;
   next(done: (error: Error | null | undefined, key?: Buffer, value?: Buffer) => void): void;
   end(done: Done): void;
 }
@@ -115,9 +117,19 @@ function step(iterator: BindingIterator): Promise<readonly KeyValueEntry[]> {
     iterator.next((error, key, value) => {
       if (error !== null && error !== undefined) reject(error);
       else if (key === undefined) resolve([]);
-      else resolve([{ key, value: Buffer.isBuffer(value) ? value : EMPTY }]);
+      else {
+        const entries = [entryOf(key, value)];
+        // Asked one by one, each would cost a turn of the event loop.
+        const { cache } = iterator;
+        while (cache?.length) entries.push(entryOf(cache.pop() as Buffer, cache.pop()));
+        resolve(entries);
+      }
     });
   });
+}
+
+function entryOf(key: Buffer, value: Buffer | undefined): KeyValueEntry {
+  return { key, value: Buffer.isBuffer(value) ? value : EMPTY };
 }
 
 function call(start: (done: Done) => void): Promise<void> {
