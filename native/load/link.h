@@ -2,6 +2,7 @@
 #pragma once
 #include <arpa/inet.h>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -85,8 +86,12 @@ class Link {
   }
 
   bool Greet(const std::string& name, std::string* error) {
+    // Not a flag: those of a program are there for all users of the machine to see.
+    const char* variable = std::getenv("MQPROXY_TOKEN");
+    const std::string token = variable == nullptr ? "" : variable;
     std::vector<uint8_t> hello;
-    PutHeader(&hello, 4 + 2 + 2 + 8 + 2 + 8 + 1 + name.size() + 1 + 2, kHello, 0, 0, 0);
+    PutHeader(&hello, 4 + 2 + 2 + 8 + 2 + 8 + 1 + name.size() + 1 + 2 + token.size(), kHello, 0, 0,
+              0);
     PutText(&hello, "MQP1");
     Put16(&hello, 1);
     Put16(&hello, 1);
@@ -95,8 +100,9 @@ class Link {
     Put64(&hello, 0);
     hello.push_back(static_cast<uint8_t>(name.size()));
     PutText(&hello, name);
-    hello.push_back(0);
-    Put16(&hello, 0);
+    hello.push_back(token.empty() ? 0 : 1);
+    Put16(&hello, static_cast<uint16_t>(token.size()));
+    PutText(&hello, token);
     std::vector<uint8_t> answer;
     if (!Write(hello, error) || !ReadAnswer(&answer, error)) return false;
     Refusal refusal;

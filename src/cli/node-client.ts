@@ -117,7 +117,8 @@ function serverOf(text: string): string {
   }
 }
 
-function tokenOf(options: ServerOptions): string | undefined {
+/** The token to log in with: of the file, or of the environment. @throws CodedError `USAGE` */
+export function tokenOf(options: Pick<ServerOptions, 'token-file'>): string | undefined {
   const file = options['token-file'];
   return file === undefined ? process.env['MQPROXY_TOKEN'] : read('token-file', file).trim();
 }

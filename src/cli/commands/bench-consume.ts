@@ -5,9 +5,9 @@ import { packageRoot } from '../../base/package-root.ts';
 import { parseAddress } from '../../config/address.ts';
 import type { Command } from '../command.ts';
 import { exitCodes } from '../exit-code.ts';
-import { type ReceiveReport, runLoad, runReceive } from '../load/generator.ts';
+import { type ReceiveReport, refuseTls, runLoad, runReceive } from '../load/generator.ts';
 import { commitOf, cpuSecondsOf, cpuTicks, stealPercent } from '../load/machine-load.ts';
-import { serverOptions, withNode } from '../node-client.ts';
+import { serverOptions, tokenOf, withNode } from '../node-client.ts';
 import { type OptionValues, readCommandLine } from '../option.ts';
 import { print, printJson } from '../output.ts';
 import { grouped } from '../progress.ts';
@@ -16,7 +16,7 @@ const count = (fallback: string, description: string) =>
   ({ kind: 'count', minimum: 1, value: 'N', fallback, description }) as const;
 
 const shared = {
-  server: serverOptions.server,
+  ...serverOptions,
   topic: {
     kind: 'text',
     value: 'NAME',
@@ -76,11 +76,12 @@ export const benchConsumeCommand: Command = {
     const { options: own, words } = readCommandLine(argv, consumeOptions);
     if (words.length > 0) throw coded('USAGE', 'bench consume takes options only');
     return measured(own, own.count, async (topic) => {
-      await runLoad([
+      const fill = [
         ...common(own, topic),
         ...pairs({ size: own.size, keys: own.keys, count: own.count, warmup: 0 }),
         ...pairs({ connections: 16, 'in-flight': 256, duration: WAIT_SECONDS }),
-      ]);
+      ];
+      await runLoad(fill, tokenOf(own));
       return receive(own, topic, own.count, 0);
     });
   },
@@ -98,12 +99,13 @@ export const benchPipeCommand: Command = {
     const total = Math.round(own.rate * seconds);
     return measured(own, total, async (topic) => {
       const receiving = receive(own, topic, total, JOIN_SECONDS);
-      const sending = runLoad([
+      const send = [
         ...common(own, topic),
         ...pairs({ size: Math.max(8, own.size), keys: own.keys, rate: own.rate, count: total }),
         ...pairs({ connections: 16, 'in-flight': 1024, warmup: 0, stamp: 'on' }),
         ...pairs({ duration: seconds + 60 }),
-      ]);
+      ];
+      const sending = runLoad(send, tokenOf(own));
       const [report] = await Promise.all([receiving, sending]);
       return report;
     });
@@ -115,10 +117,10 @@ async function measured(
   total: number,
   work: (topic: string) => Promise<ReceiveReport>,
 ): Promise<number> {
-  const login = { 'token-file': undefined, tls: false, 'tls-ca': undefined };
+  refuseTls(own);
   const run = systemClock.now().toString(36);
   const topic = own.topic ?? `bench-consume-${run}`;
-  const { pid, backend } = await withNode({ ...own, ...login }, async (client) => {
+  const { pid, backend } = await withNode(own, async (client) => {
     await client.createTopic(topic, { partitions: own.partitions });
     const status = await client.status();
     return { pid: status['pid'] as number, backend: client.node?.backend ?? null };
@@ -155,13 +157,14 @@ function receive(
   total: number,
   joinSeconds: number,
 ): Promise<ReceiveReport> {
-  return runReceive([
+  const args = [
     ...common(own, topic),
     ...pairs({ group: 'bench', connections: own.consumers, window: own.window }),
     ...pairs({ credit: own.credit, mode: own.mode, wait: own['ack-wait'], count: total }),
     ...pairs({ duration: WAIT_SECONDS, warmup: joinSeconds }),
     ...pairs({ latency: joinSeconds > 0 ? 'stamp' : 'off' }),
-  ]);
+  ];
+  return runReceive(args, tokenOf(own));
 }
 
 function common(own: Shared, topic: string): string[] {

@@ -10,9 +10,9 @@ import type { Command } from '../command.ts';
 import { exitCodes } from '../exit-code.ts';
 import { benchDelay } from '../load/delay-bench.ts';
 import { endOffsetOf, waitForDrain } from '../load/drain.ts';
-import { type LoadReport, runLoad } from '../load/generator.ts';
+import { type LoadReport, refuseTls, runLoad } from '../load/generator.ts';
 import { commitOf, cpuSecondsOf, cpuTicks, stealPercent } from '../load/machine-load.ts';
-import { serverOptions, withNode } from '../node-client.ts';
+import { serverOptions, tokenOf, withNode } from '../node-client.ts';
 import { type OptionValues, readCommandLine } from '../option.ts';
 import { print, printJson } from '../output.ts';
 import { grouped } from '../progress.ts';
@@ -22,7 +22,7 @@ const count = (fallback: string, description: string) =>
   ({ kind: 'count', minimum: 1, value: 'N', fallback, description }) as const;
 
 const options = {
-  server: serverOptions.server,
+  ...serverOptions,
   topic: { kind: 'text', value: 'NAME', fallback: 'bench', description: 'The topic to fill.' },
   connections: count('64', 'Connections.'),
   'in-flight': count('64', 'Most messages without an answer, per connection.'),
@@ -108,8 +108,8 @@ export const benchCommand: Command = {
       const hint = what === undefined ? '' : didYouMean(what, known);
       throw coded('USAGE', `bench takes one word first: ${known.join(', ')}${hint}`);
     }
-    const login = { 'token-file': undefined, tls: false, 'tls-ca': undefined };
-    return withNode({ ...own, ...login }, async (client) => {
+    if (what === 'produce') refuseTls(own);
+    return withNode(own, async (client) => {
       if (what === 'delay') return delayed(client, own);
       const result = await measure(client, own);
       await (own.json ? printJson(result) : print(summaryOf(result)));
@@ -138,7 +138,7 @@ async function measure(client: MqpClient, own: Own) {
   const before = { offset: await endOffsetOf(client, own.topic), ticks: cpuTicks() };
   const nodeBefore = cpuSecondsOf(nodePid);
   const kafkaBefore = cpuSecondsOf(own['kafka-pid']);
-  const load = await runLoad(loadArguments(own));
+  const load = await runLoad(loadArguments(own), tokenOf(own));
   const target = {
     topic: own.topic,
     endOffset: before.offset + load.acked,

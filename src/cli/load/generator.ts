@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { coded } from '../../base/errors.ts';
 import { packageRoot } from '../../base/package-root.ts';
+import type { ServerOptions } from '../node-client.ts';
 import { runProgram } from './run-program.ts';
 
 /** What the generator prints. */
@@ -36,24 +37,32 @@ export interface ReceiveReport {
 }
 
 /** Runs the native load generator to its end. @throws as {@link runReceive} */
-export async function runLoad(args: readonly string[]): Promise<LoadReport> {
-  return (await runGenerator(args)) as LoadReport;
+export async function runLoad(args: readonly string[], token?: string): Promise<LoadReport> {
+  return (await runGenerator(args, token)) as LoadReport;
 }
 
 /**
  * Runs it as a receiver.
  * @throws CodedError `BENCH_FAILED` when it is not built, or answers or messages are missing
  */
-export async function runReceive(args: readonly string[]): Promise<ReceiveReport> {
-  return (await runGenerator(['receive', ...args])) as ReceiveReport;
+export async function runReceive(args: readonly string[], token?: string): Promise<ReceiveReport> {
+  return (await runGenerator(['receive', ...args], token)) as ReceiveReport;
 }
 
-async function runGenerator(args: readonly string[]): Promise<unknown> {
+/** Refuses options that the generator has no use for. @throws CodedError `USAGE` */
+export function refuseTls({ tls, 'tls-ca': file }: ServerOptions): void {
+  if (!tls && file === undefined) return;
+  throw coded('USAGE', 'the load generator speaks no TLS: measure a node without it');
+}
+
+async function runGenerator(args: readonly string[], token: string | undefined): Promise<unknown> {
   const program = join(packageRoot(), 'build', 'Release', 'mq_load');
+  // Not an argument: those are there for all users of the machine to see.
+  const env: Record<string, string> = token === undefined ? {} : { MQPROXY_TOKEN: token };
   if (!existsSync(program)) {
     throw coded('BENCH_FAILED', 'the load generator is not built', { hint: 'run npm run build' });
   }
-  const { code, line, said } = await runProgram(program, args);
+  const { code, line, said } = await runProgram(program, args, env);
   if (code !== 0 || !line.startsWith('{')) {
     throw coded('BENCH_FAILED', said || `the load generator ended with ${code}`);
   }

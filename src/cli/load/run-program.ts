@@ -13,10 +13,15 @@ export interface ProgramEnd {
 
 /**
  * Runs a program that prints its result as its last line, to its end; it goes when this process
- * goes. Rejects when it cannot be started.
+ * goes. Rejects when it cannot be started. `env` is added to this process's variables.
  */
-export async function runProgram(program: string, args: readonly string[]): Promise<ProgramEnd> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ProgramEnd> {
+  const stdio: ['ignore', 'pipe', 'pipe'] = ['ignore', 'pipe', 'pipe'];
+  const child = spawn(program, args, { stdio, env: { ...process.env, ...env } });
   const end = (): void => {
     child.kill('SIGTERM');
   };
