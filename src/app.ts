@@ -16,7 +16,7 @@ import { MemoryKeeper } from './memory-keeper.ts';
 import { giveBackMemory } from './native/addon.ts';
 import { type NodeBackend, openNodeBackend } from './node-backend.ts';
 import { type NodeConsume, openNodeConsume } from './node-consume.ts';
-import { NodeDelay } from './node-delay.ts';
+import { NodeDelays } from './node-delays.ts';
 import { NodeLanes } from './node-lanes.ts';
 import {
   makeDataDir,
@@ -87,10 +87,7 @@ class Node implements RunningNode {
   private status: NodeStatus | undefined;
   private topics: NodeTopics | undefined;
   private consume: NodeConsume | undefined;
-  /** By cluster, the primary first. */
-  private delays: readonly NodeDelay[] = [];
-  private readonly delayLog = (cluster: number): string | undefined =>
-    this.delays.find((delay) => delay.number === cluster)?.log;
+  private delays: NodeDelays | undefined;
   private readonly memory = new MemoryKeeper({
     clock: systemClock,
     rss: () => process.memoryUsage.rss(),
@@ -116,7 +113,7 @@ class Node implements RunningNode {
   }
 
   async start(): Promise<void> {
-    const { config, manifest, log, lanes, delayLog } = this;
+    const { config, manifest, log, lanes } = this;
     this.tokens = readTokens(config);
     const tls = readTls(config);
     const catalog = await FileCatalog.open(join(config.dataDir, 'topics.json'));
@@ -124,7 +121,8 @@ class Node implements RunningNode {
     const onTopic = (name: string): void => void this.topics?.refresh(name);
     const parts = { config, manifest, catalog, lanes, log, onTopic };
     this.backend = await openNodeBackend(parts);
-    const { backend, clusters } = this.backend;
+    const { backend, clusters, delayPorts, failover } = this.backend;
+    const delayLog = (cluster: number): string | undefined => this.delays?.log(cluster);
     const consume = openNodeConsume({ config, manifest, log, clusters, backend, delayLog });
     this.consume = consume;
     const topics = new NodeTopics({
@@ -138,9 +136,10 @@ class Node implements RunningNode {
     });
     this.topics = topics;
     await topics.restore();
-    const delays = { config, manifest, log, lanes, topics, catalog };
-    this.delays = this.backend.delayPorts.map((ports) => new NodeDelay({ ...delays, ports }));
-    const opening = Promise.all(this.delays.map((delay) => delay.open()));
+    const inUse = () => failover?.numbers.inUse ?? 0;
+    const of = { config, manifest, log, lanes, topics, catalog };
+    this.delays = new NodeDelays({ ...of, ports: delayPorts, inUse });
+    const opening = this.delays.open();
     // Kafka is not waited for.
     if (backend.kind === 'embedded') await opening;
     const version = packageVersion();
@@ -154,7 +153,7 @@ class Node implements RunningNode {
       server: () => this.server?.stats(),
       isDraining: () => this.closing,
       outBecause: (lane) => lanes.outBecause(lane),
-      failover: this.backend.failover,
+      failover,
     });
     this.status = status;
     const server = new MqpServer(this.context({ backend, topics, status, version }), {
@@ -173,7 +172,7 @@ class Node implements RunningNode {
       deadLetters: consume.deadLetters.settler,
       clusters: () => this.backend?.failover?.numbers,
       consume: () => consume.engine,
-      delay: () => this.delays[0]?.report(),
+      delays: () => this.delays?.reports() ?? [],
     });
     this.adminServer = new AdminServer({
       readiness: () => status.readiness(),
@@ -232,7 +231,7 @@ class Node implements RunningNode {
     this.memory.close();
     await this.adminServer?.close();
     await this.consume?.close();
-    await Promise.all(this.delays.map((delay) => delay.close()));
+    await this.delays?.close();
     await this.backend?.close();
     await this.lanes.close();
   }
@@ -264,8 +263,8 @@ class Node implements RunningNode {
       },
       ackLevels: hasReplicated ? ['stored', 'replicated'] : ['stored'],
       authenticate: (mechanism, proof) => this.authenticate(mechanism, proof),
-      delay: () => this.delays[0]?.commands,
-      series: () => this.delays[0]?.series,
+      delay: this.delays?.desk,
+      series: this.delays?.series,
       fence: (session) => this.server?.closeFor(session, ErrorCode.FENCED),
       status: () => parts.status.report(),
       failover: this.backend?.failover,

@@ -1,9 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DELAY_PARTITIONS } from '../protocol/src/delay-id.ts';
+import type { Cluster } from './backend/consumer-port.ts';
 import { primaryCluster, type TopicBook } from './backend/topic-book.ts';
 import { sleep, systemClock } from './base/clock.ts';
-import { codeOf, messageOf } from './base/errors.ts';
+import { type CodedError, coded, codeOf, messageOf } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
 import { systemRandom } from './base/random.ts';
 import type { ClusterPorts } from './cluster-ports.ts';
@@ -11,8 +12,9 @@ import type { Config } from './config/schema.ts';
 import { DelayCluster } from './delay/delay-cluster.ts';
 import { DelayCommands } from './delay/delay-commands.ts';
 import { DelayIndex } from './delay/delay-index.ts';
+import { type DelaySite, nameOf } from './delay/delay-sites.ts';
+import { DelayStats } from './delay/delay-stats.ts';
 import { delayTopic, delayTopicSpec } from './delay/delay-topic.ts';
-import { delayLevels } from './delay/levels.ts';
 import { SeriesCommands } from './delay/series-commands.ts';
 import type { DelayReport } from './http/delay-metrics.ts';
 import type { NodeLanes } from './node-lanes.ts';
@@ -25,27 +27,33 @@ export interface NodeDelayParts {
   readonly config: Config;
   readonly manifest: { readonly nodeId: string };
   readonly log: Logger;
-  readonly lanes: NodeLanes;
+  readonly lanes: Pick<NodeLanes, 'links'>;
   readonly topics: NodeTopics;
   readonly catalog: TopicBook;
-  /** The primary's; its publisher is the role's own. */
+  /** Of the one cluster; its publisher is the role's own. */
   readonly ports: ClusterPorts;
+  /** The delay log is as it must be; the node's number for its topic. */
+  onTaken(topic: number): Promise<void>;
+  /** It is not, and will not be until the node is started again. */
+  onRefused(): Promise<void>;
 }
 
 /** Between two looks whether the cluster is there, in ms. */
 const AGAIN_MS = 2_000;
+const noStats = new DelayStats();
 
 /**
- * Delayed messages of a node. While the cluster is away, or when its delay log is not as it must
- * be, the node serves without them: they are refused, and the log says why.
+ * Delayed messages of a node on one cluster. While the cluster is away, or when its delay log is
+ * not as it must be, the node serves without them: they are refused, and the log says why.
  */
-export class NodeDelay {
+export class NodeDelay implements DelaySite {
   readonly #parts: NodeDelayParts;
   #cluster: DelayCluster | undefined;
   #commands: DelayCommands | undefined;
   #series: SeriesCommands | undefined;
   #opening: Promise<unknown> | undefined;
   #ending: Promise<void> = Promise.resolve();
+  #refusal: string | undefined;
   #closed = false;
 
   constructor(parts: NodeDelayParts) {
@@ -53,7 +61,7 @@ export class NodeDelay {
   }
 
   /** Of its cluster. */
-  get number(): number {
+  get number(): Cluster {
     return this.#parts.ports.consumers.cluster;
   }
 
@@ -72,25 +80,35 @@ export class NodeDelay {
     return this.#series;
   }
 
-  get cluster(): DelayCluster | undefined {
-    return this.#cluster;
+  /** Its delay log is not as it must be. */
+  get isRefused(): boolean {
+    return this.#refusal !== undefined;
   }
 
-  /** Numbers for the metrics. */
-  report(): DelayReport | undefined {
-    const { stats, loop, pending, partitions } = this.#cluster ?? {};
-    if (stats === undefined || loop === undefined) return undefined;
+  get whyClosed(): CodedError {
+    if (this.#refusal !== undefined) {
+      return coded('NOT_SUPPORTED', `delayed messages are refused here: ${this.#refusal}`);
+    }
+    const words = 'delayed messages are not open yet: the cluster, or the disk, does not answer';
+    return coded('BACKEND_UNAVAILABLE', words, { retryAfterMs: AGAIN_MS });
+  }
+
+  /** Numbers for the metrics; all 0 until it is open. */
+  report(): DelayReport {
+    const { stats = noStats, loop, pending, partitions } = this.#cluster ?? {};
     return {
+      cluster: this.number,
       pending: pending ?? 0,
-      near: loop.window.size,
-      queued: loop.queued,
-      stuckTopics: loop.stuckTopics,
+      near: loop?.window.size ?? 0,
+      queued: loop?.queued ?? 0,
+      stuckTopics: loop?.stuckTopics ?? 0,
       partitionsOwn: partitions?.own ?? 0,
       partitionsReady: partitions?.ready ?? 0,
       fired: stats.fired,
       early: stats.early,
       late: stats.late,
       lateSumMs: stats.lateSumMs,
+      lateness: stats.lateness,
       refused: stats.refused,
       cancelled: stats.cancelled,
       moved: stats.moved,
@@ -134,10 +152,15 @@ export class NodeDelay {
       return true;
     } catch (error) {
       const why = { code: codeOf(error), message: messageOf(error) };
-      const isFinal = why.code === 'ROLE_REFUSED';
-      if (isFinal) log.error(why, 'delayed messages are refused');
-      else log.warn(why, 'delayed messages wait for the cluster, or for the disk');
-      return isFinal;
+      const cluster = nameOf(this.number);
+      if (why.code !== 'ROLE_REFUSED') {
+        log.warn({ cluster, ...why }, 'delayed messages wait for the cluster, or for the disk');
+        return false;
+      }
+      this.#refusal = why.message;
+      log.error({ cluster, ...why }, 'delayed messages are refused');
+      await this.#parts.onRefused();
+      return true;
     }
   }
 
@@ -156,21 +179,22 @@ export class NodeDelay {
   }
 
   async #start(): Promise<void> {
-    const { config, manifest, log, lanes, topics, catalog, ports } = this.#parts;
+    const { config, manifest, log, topics, catalog, ports } = this.#parts;
     const spec = delayTopicSpec(config.limits.messageBytesMax);
-    if (catalog.get(delayTopic)?.clusters[primaryCluster] === undefined) {
+    const known = catalog.get(delayTopic)?.clusters[primaryCluster];
+    // The backup's is made by what is noted here, where that is faster than its own role.
+    if (known?.config['cleanup.policy'] === undefined) {
       await catalog.record(delayTopic, primaryCluster, {
         partitions: DELAY_PARTITIONS,
         messageBytesMax: Number(spec.config['max.message.bytes']),
-        replicationFactor: 1,
-        minInsyncReplicas: 1,
-        config: {},
+        replicationFactor: known?.replicationFactor ?? 1,
+        minInsyncReplicas: known?.minInsyncReplicas ?? 1,
+        config: { ...known?.config, ...spec.madeWith, ...spec.config },
       });
     }
     const topic = await topics.adopt(delayTopic);
     // Before anything is open: what fails here is tried again from the beginning.
-    const levelsMs = delayLevels.map(({ durationMs }) => durationMs);
-    await Promise.all(lanes.links.map((lane) => lane.call('setDelay', { topic, levelsMs })));
+    await this.#parts.onTaken(topic);
     const folder = join(config.dataDir, 'delay', String(ports.consumers.cluster));
     const openStore = (at: string) => openKeyValueStore({ folder: at, createIfMissing: true });
     if (this.#closed) return;
@@ -194,13 +218,13 @@ export class NodeDelay {
     });
     cluster.start();
     this.#cluster = cluster;
-    this.#commands = new DelayCommands(cluster, systemClock);
+    this.#commands = new DelayCommands(cluster, systemClock, this.number);
     this.#series = new SeriesCommands({
       cluster,
       clock: systemClock,
       random: systemRandom,
       nodeId: BigInt(`0x${manifest.nodeId}`),
     });
-    log.info({ topic: delayTopic }, 'delayed messages are taken');
+    log.info({ topic: delayTopic, cluster: nameOf(this.number) }, 'delayed messages are taken');
   }
 }

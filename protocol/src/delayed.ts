@@ -65,11 +65,17 @@ export interface DelayedPage {
   /** By rising due time, without values. */
   readonly delays: readonly Delayed[];
   readonly cursor?: string;
+  /** Clusters that could not be asked: what waits there is missing. */
+  readonly unreachable?: readonly number[];
 }
 
 export interface DelayStats {
   readonly pending: number;
   readonly nextDueMs?: number;
+  /** Of each cluster that could be asked, where a node has several. */
+  readonly clusters?: readonly { readonly cluster: number; readonly pending: number }[];
+  /** Clusters that could not be asked, and are not counted. */
+  readonly unreachable?: readonly number[];
 }
 
 const REF_KEYS = ['id', 'topic', 'key'] as const;
@@ -85,7 +91,7 @@ export const GET_DELAYED: MapMessage<DelayedRef, { readonly delay: Delayed }> = 
 });
 
 // [P-14.3] list-delayed := map { topic?, fromMs?, toMs?, limit?, cursor? }
-//          answer := map { delays: [Delayed], cursor? }
+//          answer := map { delays: [Delayed], cursor?, unreachable? }
 
 export const LIST_DELAYED: MapMessage<ListDelayed, DelayedPage> = mapMessage({
   name: 'LIST_DELAYED',
@@ -103,7 +109,8 @@ export const LIST_DELAYED: MapMessage<ListDelayed, DelayedPage> = mapMessage({
   },
 });
 
-// [P-14.4] delay-stats := map { topic? }    answer := map { pending, nextDueMs? }, and more
+// [P-14.4] delay-stats := map { topic? }
+//          answer := map { pending, nextDueMs?, clusters?, unreachable? }, and more
 
 export const DELAY_STATS: MapMessage<{ readonly topic?: string }, DelayStats> = mapMessage({
   name: 'DELAY_STATS',

@@ -59,6 +59,8 @@ export interface SeriesInfo {
 export interface SeriesPage {
   readonly series: readonly SeriesInfo[];
   readonly cursor?: string;
+  /** Clusters that could not be asked: their series are missing. */
+  readonly unreachable?: readonly number[];
 }
 
 const MISSED: readonly MissedFirings[] = ['skip', 'once', 'all'];

@@ -112,14 +112,14 @@ def get_delayed():
 
 def list_delayed():
     return map_message("list-delayed", 0x51, [("all", {}), ("a page", {"topic": "orders", "fromMs": 5, "toMs": MAX53, "limit": 1000, "cursor": "c"})],
-                       [("none", {"delays": []}), ("two, and more to come", {"delays": [DELAYED, DELAYED], "cursor": "c-2"})],
+                       [("none", {"delays": []}), ("two, and more to come", {"delays": [DELAYED, DELAYED], "cursor": "c-2"}), ("of one cluster alone", {"delays": [DELAYED], "unreachable": [0]})],
                        [("a topic that is no name", {"topic": "a b"}, "INVALID_TOPIC"), ("a time that is a string", {"fromMs": "now"}, BAD), ("a limit of 1,001", {"limit": 1001}, BAD)],
                        [("a cursor that is a number", {"delays": [], "cursor": 1}, BAD)])
 
 
 def delay_stats():
     return map_message("delay-stats", 0x52, [("of all", {}), ("of a topic", {"topic": "orders"})],
-                       [("nothing pends", {"pending": 0}), ("some", {"pending": 10000000, "nextDueMs": 1700000000123})],
+                       [("nothing pends", {"pending": 0}), ("some", {"pending": 10000000, "nextDueMs": 1700000000123}), ("of one cluster alone", {"pending": 1, "clusters": [{"cluster": 1, "pending": 1}], "unreachable": [0]})],
                        [("a topic that is no name", {"topic": ""}, "INVALID_TOPIC")], [("no count", {}, BAD)])
 
 
@@ -161,7 +161,7 @@ def cancel_series():
 
 def list_series():
     one = {"series": "nightly", "topic": "orders", "every": {"intervalMs": 1000}, "fired": 7, "nextMs": 1700000000123, "missed": "once"}
-    return map_message("list-series", 0x57, [("all", {}), ("a page", {"limit": 1, "cursor": "c"})], [("none", {"series": []}), ("one, and more to come", {"series": [one], "cursor": "c-2"})],
+    return map_message("list-series", 0x57, [("all", {}), ("a page", {"limit": 1, "cursor": "c"})], [("none", {"series": []}), ("one, and more to come", {"series": [one], "cursor": "c-2"}), ("of one cluster alone", {"series": [], "unreachable": [0]})],
                        [("a limit of 0", {"limit": 0}, BAD)], [("a series that is a string", {"series": ["nightly"]}, BAD)])
 
 

@@ -1,9 +1,13 @@
 import type { PublishRecord } from '../backend/publisher-port.ts';
+import type { Clock } from '../base/clock.ts';
 import { coded } from '../base/errors.ts';
 import type { DelayCluster } from './delay-cluster.ts';
 import { type DelayRecord, readDelayRecord } from './delay-record.ts';
 import type { NearDelay } from './due-window.ts';
 import { isSeriesId } from './series-record.ts';
+
+/** Longest wait for a cluster to say what is in the log, in ms. */
+const ASK_MS = 3_000;
 
 /** `tooLate`: it is being published. `busy`: another command for it is on its way. */
 export type NotHeld = 'tooLate' | 'notFound' | 'busy';
@@ -14,9 +18,11 @@ export type NotHeld = 'tooLate' | 'notFound' | 'busy';
  */
 export class DelayChanges {
   readonly #cluster: DelayCluster;
+  readonly #clock: Clock;
 
-  constructor(cluster: DelayCluster) {
+  constructor(cluster: DelayCluster, clock: Clock) {
     this.#cluster = cluster;
+    this.#clock = clock;
   }
 
   /** Whether it waits and is this node's. */
@@ -26,13 +32,14 @@ export class DelayChanges {
 
   /**
    * What waits under an id; for what is not known the log is read to its end first.
-   * @throws RETRY_LATER while its partition is being read, NOT_OWNER when it is another node's
+   * @throws RETRY_LATER while its partition is being read, NOT_OWNER when it is another node's,
+   * BACKEND_UNAVAILABLE when the cluster does not say within three seconds what is in the log
    */
   async find(id: Buffer): Promise<DelayRecord | undefined> {
     if (!this.#isReady(id)) throw await this.#refusal(id);
     const first = await this.#indexed(id);
     if (first !== undefined) return first;
-    await this.#cluster.caughtUp(id[1] as number);
+    await this.#inTime(this.#cluster.caughtUp(id[1] as number));
     return this.#indexed(id);
   }
 
@@ -52,6 +59,11 @@ export class DelayChanges {
     return near;
   }
 
+  /** Nothing is in a partition of the log. @throws BACKEND_UNAVAILABLE as find */
+  isEmpty(partition: number): Promise<boolean> {
+    return this.#inTime(this.#cluster.isEmpty(partition));
+  }
+
   /** It waits as before. */
   release(held: NearDelay): void {
     this.#cluster.loop.release(held);
@@ -69,6 +81,16 @@ export class DelayChanges {
       // What was applied took its place already; else it waits as before.
       if (held !== undefined) this.release(held);
     }
+  }
+
+  #inTime<T>(asked: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const late = () => {
+        reject(coded('BACKEND_UNAVAILABLE', 'the cluster does not say what is in its delay log'));
+      };
+      const timer = this.#clock.setTimer(late, ASK_MS);
+      asked.then(resolve, reject).finally(() => timer.cancel());
+    });
   }
 
   #isReady(id: Buffer): boolean {

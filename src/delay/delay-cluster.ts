@@ -124,7 +124,11 @@ export class DelayCluster {
         this.#revoke(partitions);
         void this.work(async () => {}).then(done);
       },
-      onLost: (partitions) => this.#revoke(partitions),
+      onLost: (partitions) => {
+        // Nobody said who has them now: it may be that the cluster is away.
+        this.#isAssigned = false;
+        this.#revoke(partitions);
+      },
       onRecords: (batch) => void this.work(() => this.#apply(batch)),
       onError: (error, place) => {
         const { code, message } = error;
@@ -148,13 +152,13 @@ export class DelayCluster {
 
   /**
    * @throws RETRY_LATER once its index failed: what it has is not what waits; and until this node
-   * was first told its partitions: whose they are is not known yet
+   * was told its partitions, at first or after it lost them: whose they are is not known
    */
   mustStand(): void {
     if (this.#isAssigned && !this.#failed) return;
     const words = this.#failed
       ? 'the index of delayed messages failed, and is opened again'
-      : 'this node was not told its partitions of the delay log yet';
+      : 'the cluster has not told this node its partitions of the delay log';
     throw coded('RETRY_LATER', words, this.#failed ? { retryAfterMs: RETRY_AFTER_MS } : {});
   }
 
@@ -183,6 +187,12 @@ export class DelayCluster {
     const offsets = await this.#parts.consumers.offsets(delayTopic);
     const end = offsets.find((p) => p.partition === partition)?.endOffset ?? 0;
     await this.untilApplied(partition, end);
+  }
+
+  /** Nothing is in this partition of the log, whosever it is. @throws BACKEND_UNAVAILABLE */
+  async isEmpty(partition: number): Promise<boolean> {
+    const span = (await this.#parts.consumers.offsets(delayTopic))[partition];
+    return span !== undefined && span.startOffset === span.endOffset;
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@ import { formatDelayId } from '../../protocol/src/delay-id.ts';
 import { DUE_HORIZON_MS } from '../../protocol/src/due.ts';
 import { DelayIdKind } from '../../protocol/src/generated.ts';
 import { formatMessageId } from '../../protocol/src/message-id.ts';
+import type { Cluster } from '../backend/consumer-port.ts';
 import type { Clock } from '../base/clock.ts';
 import { coded } from '../base/errors.ts';
 import { DelayChanges } from './delay-changes.ts';
@@ -94,16 +95,19 @@ export class DelayCommands {
   readonly #cluster: DelayCluster;
   readonly #changes: DelayChanges;
   readonly #clock: Clock;
+  readonly #number: Cluster;
 
-  constructor(cluster: DelayCluster, clock: Clock) {
+  /** @param number of the cluster whose delay log it is */
+  constructor(cluster: DelayCluster, clock: Clock, number: Cluster = 0) {
     this.#cluster = cluster;
-    this.#changes = new DelayChanges(cluster);
+    this.#changes = new DelayChanges(cluster, clock);
     this.#clock = clock;
+    this.#number = number;
   }
 
   async get(id: Buffer): Promise<DelayedMessage | undefined> {
     const record = await this.#changes.find(id);
-    return record === undefined ? undefined : describe(record, true);
+    return record === undefined ? undefined : this.#describe(record, true);
   }
 
   /** @throws NOT_SUPPORTED for a message on a fixed level and a series; BACKEND_UNAVAILABLE */
@@ -115,11 +119,9 @@ export class DelayCommands {
     return 'cancelled';
   }
 
-  /** @throws as cancel; BEYOND_HORIZON */
+  /** @throws as cancel; BEYOND_HORIZON, INVALID_ARGUMENT */
   async move(id: Buffer, dueMs: number): Promise<DelayOutcome> {
-    if (!(dueMs >= 0) || dueMs > this.#clock.now() + DUE_HORIZON_MS) {
-      throw coded('BEYOND_HORIZON', 'the new due time is more than 400 days ahead');
-    }
+    checkNewDue(dueMs, this.#clock.now());
     const found = await this.#hold(id);
     if (typeof found === 'string') return found;
     const record = readDelayRecord(found.bytes) as DelayRecord;
@@ -148,10 +150,15 @@ export class DelayCommands {
       last = Buffer.concat([dueKey(dueMs, id), Buffer.of(0)]);
       const record = readDelayRecord(bytes);
       if (record?.target === undefined || !this.#changes.isPending(id)) continue;
-      const delay = describe(record, false);
+      const delay = this.#describe(record, false);
       if (topic === undefined || delay.topic === topic) delays.push(delay);
     }
     return { delays };
+  }
+
+  /** Whether nothing of its partition is in the log, whoever fires it. @throws as get */
+  isEmpty(id: Buffer): Promise<boolean> {
+    return this.#changes.isEmpty(id[1] as number);
   }
 
   /** The topic a message is for; undefined: it does not wait here. */
@@ -186,13 +193,7 @@ export class DelayCommands {
 
   /** Keeps a message from firing, so that it can be changed. */
   async #hold(id: Buffer): Promise<NearDelay | 'tooLate' | 'notFound'> {
-    if (id[2] === DelayIdKind.LEVEL) {
-      throw coded('NOT_SUPPORTED', 'a message on a fixed level cannot be cancelled or moved');
-    }
-    if (isSeriesId(id)) {
-      const words = 'this is a series: cancel it, or one of its firings, by CANCEL_SERIES';
-      throw coded('NOT_SUPPORTED', `${words} (mqproxy delay series cancel NAME)`);
-    }
+    checkChangeable(id);
     const found = await this.#changes.hold(id);
     if (found === 'busy') {
       throw coded('RETRY_LATER', 'another command for this message is on its way');
@@ -200,22 +201,44 @@ export class DelayCommands {
     if (found === 'tooLate') this.#cluster.stats.tooLate++;
     return found;
   }
+
+  #describe(record: DelayRecord, whole: boolean): DelayedMessage {
+    const { topic, key, partition, nullValue, id } = targetOf(record);
+    const series = ruleOf(record)?.series;
+    return {
+      id: formatDelayId(record.id),
+      topic,
+      ...(key === undefined ? {} : { key: Buffer.from(key) }),
+      ...(partition === undefined ? {} : { partition }),
+      dueMs: id.dueMs,
+      acceptedMs: id.acceptedMs,
+      messageId: formatMessageId(id),
+      valueBytes: record.value.length,
+      ...(whole ? { value: nullValue ? null : Buffer.from(record.value) } : {}),
+      cluster: this.#number,
+      ...(series === undefined ? {} : { series }),
+    };
+  }
 }
 
-function describe(record: DelayRecord, whole: boolean): DelayedMessage {
-  const { topic, key, partition, nullValue, id } = targetOf(record);
-  const series = ruleOf(record)?.series;
-  return {
-    id: formatDelayId(record.id),
-    topic,
-    ...(key === undefined ? {} : { key: Buffer.from(key) }),
-    ...(partition === undefined ? {} : { partition }),
-    dueMs: id.dueMs,
-    acceptedMs: id.acceptedMs,
-    messageId: formatMessageId(id),
-    valueBytes: record.value.length,
-    ...(whole ? { value: nullValue ? null : Buffer.from(record.value) } : {}),
-    cluster: 0,
-    ...(series === undefined ? {} : { series }),
-  };
+/** @throws NOT_SUPPORTED for what is neither cancelled nor moved: messages on a level, series */
+export function checkChangeable(id: Buffer): void {
+  if (id[2] === DelayIdKind.LEVEL) {
+    throw coded('NOT_SUPPORTED', 'a message on a fixed level cannot be cancelled or moved');
+  }
+  if (isSeriesId(id)) {
+    const words = 'this is a series: cancel it, or one of its firings, by CANCEL_SERIES';
+    throw coded('NOT_SUPPORTED', `${words} (mqproxy delay series cancel NAME)`);
+  }
+}
+
+/** @throws INVALID_ARGUMENT for what is no time; BEYOND_HORIZON */
+export function checkNewDue(dueMs: number, nowMs: number): void {
+  if (!(dueMs >= 0)) {
+    const words = `the new due time is ${dueMs}: it is in milliseconds since 1970, 0 or more`;
+    throw coded('INVALID_ARGUMENT', words);
+  }
+  if (dueMs > nowMs + DUE_HORIZON_MS) {
+    throw coded('BEYOND_HORIZON', 'the new due time is more than 400 days ahead');
+  }
 }

@@ -9,7 +9,7 @@ export class DelayStats {
   /** Late by more than a second. */
   late = 0;
   lateSumMs = 0;
-  readonly lateness = new Array<number>(lateBoundsMs.length + 1).fill(0);
+  readonly lateness = new Float64Array(lateBoundsMs.length + 1);
   /** Publications that were refused and are tried again. */
   refused = 0;
   scheduled = 0;

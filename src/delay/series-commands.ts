@@ -60,7 +60,7 @@ export class SeriesCommands {
 
   constructor({ cluster, clock, random, nodeId }: SeriesCommandsParts) {
     this.#cluster = cluster;
-    this.#changes = new DelayChanges(cluster);
+    this.#changes = new DelayChanges(cluster, clock);
     this.#clock = clock;
     this.#random = random;
     this.#nodeId = nodeId;
@@ -104,6 +104,11 @@ export class SeriesCommands {
     } finally {
       if (held !== undefined) this.#changes.release(held);
     }
+  }
+
+  /** Whether a series of this name stands. @throws as schedule */
+  async has(series: string): Promise<boolean> {
+    return (await this.#changes.find(delayIdOfSeries(series)))?.target !== undefined;
   }
 
   /** Ends a series. @throws as schedule */

@@ -1,7 +1,11 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { lateBoundsMs } from '../delay/delay-stats.ts';
+import { histogramText } from './histogram-text.ts';
 
-/** What is known of delayed messages; read when a scrape comes. */
+/** What is known of one cluster's delayed messages; read when a scrape comes. */
 export interface DelayReport {
+  /** 0 the primary, or the embedded log; 1 the backup. */
+  readonly cluster: number;
   readonly pending: number;
   readonly near: number;
   readonly queued: number;
@@ -12,6 +16,8 @@ export interface DelayReport {
   readonly early: number;
   readonly late: number;
   readonly lateSumMs: number;
+  /** Counts by how late they were, as `lateBoundsMs` divides them. */
+  readonly lateness: Float64Array;
   readonly refused: number;
   readonly cancelled: number;
   readonly moved: number;
@@ -41,7 +47,6 @@ const COUNTERS: readonly Row[] = [
   ['_fired_total', 'Delayed messages published.', (r) => r.fired],
   ['_fired_early_total', 'Of them before their due time: stays 0.', (r) => r.early],
   ['_fired_late_total', 'Of them later than a second.', (r) => r.late],
-  ['_lag_seconds_total', 'How late they were, together.', (r) => r.lateSumMs / 1_000],
   ['_refused_total', 'Publications that are tried again.', (r) => r.refused],
   ['_cancelled_total', 'Delayed messages cancelled.', (r) => r.cancelled],
   ['_moved_total', 'Delayed messages given another due time.', (r) => r.moved],
@@ -55,16 +60,15 @@ const COUNTERS: readonly Row[] = [
 ];
 
 /** Adds what docs/operating.md says of delayed messages; all 0 while the role is not open. */
-export function addDelayMetrics(registry: Registry, report: () => DelayReport | undefined): void {
-  const registers = [registry];
+export function addDelayMetrics(registry: Registry, reports: () => readonly DelayReport[]): void {
+  const own = { labelNames: ['cluster'], registers: [registry] };
   for (const [name, help, read] of GAUGES) {
     new Gauge({
       name: PREFIX + name,
       help,
-      registers,
+      ...own,
       collect() {
-        const now = report();
-        this.set(now === undefined ? 0 : read(now));
+        for (const one of reports()) this.set({ cluster: String(one.cluster) }, read(one));
       },
     });
   }
@@ -72,12 +76,24 @@ export function addDelayMetrics(registry: Registry, report: () => DelayReport | 
     new Counter({
       name: PREFIX + name,
       help,
-      registers,
+      ...own,
       collect() {
-        const now = report();
         this.reset();
-        this.inc(now === undefined ? 0 : read(now));
+        for (const one of reports()) this.inc({ cluster: String(one.cluster) }, read(one));
       },
     });
   }
+}
+
+/** How late delayed messages were published. */
+export function delayHistogram(reports: readonly DelayReport[]): string {
+  const help = 'From the due time of a delayed message to its publication.';
+  return histogramText(`${PREFIX}_lag_seconds`, help, {
+    bounds: lateBoundsMs.map((ms) => ms / 1000),
+    rows: reports.map(({ cluster, lateness, lateSumMs }) => ({
+      labels: `cluster="${cluster}"`,
+      buckets: lateness,
+      sum: lateSumMs / 1000,
+    })),
+  });
 }

@@ -4,7 +4,7 @@ import { limits } from '../base/limits.ts';
 import { BATCH_BUCKETS, FSYNC_BUCKETS_MS, type LaneStats, stat } from '../produce/lane-stats.ts';
 import { type ConsumeNumbers, consumeHistograms, consumeMetrics } from './consume-metrics.ts';
 import { addDeadLetterMetrics, type DeadLetterReport } from './dead-letter-metrics.ts';
-import { addDelayMetrics, type DelayReport } from './delay-metrics.ts';
+import { addDelayMetrics, type DelayReport, delayHistogram } from './delay-metrics.ts';
 import { histogramText } from './histogram-text.ts';
 
 /** What the listener counts. */
@@ -26,8 +26,8 @@ export interface MetricSources {
   /** Absent without a backup cluster. */
   clusters?(): { readonly isOpen: readonly boolean[]; readonly switches: number } | undefined;
   readonly consume: () => ConsumeNumbers;
-  /** Undefined: there is no delay role, or not yet. */
-  delay(): DelayReport | undefined;
+  /** Of each cluster; none: there is no delay role. */
+  delays(): readonly DelayReport[];
 }
 
 const PREFIX = 'mqproxy_';
@@ -93,7 +93,7 @@ export class NodeMetrics {
     addDeadLetterMetrics(this.registry, sources.deadLetters);
     this.clusterMetrics();
     consumeMetrics(this.registry, sources.consume);
-    addDelayMetrics(this.registry, () => sources.delay());
+    addDelayMetrics(this.registry, () => sources.delays());
   }
 
   /** Everything, as text with histograms appended. */
@@ -278,9 +278,9 @@ export class NodeMetrics {
     });
   }
 
-  /** Histograms whose buckets the lanes and the engine have filled already. */
+  /** Histograms whose buckets are filled already. */
   private histograms(): string {
-    const { lanes, consume } = this.sources;
+    const { lanes, consume, delays } = this.sources;
     const rows = (
       bucketsOf: (lane: LaneStats) => Float64Array,
       sumOf: (lane: LaneStats) => number,
@@ -313,6 +313,6 @@ export class NodeMetrics {
         (lane) => lane.get(stat.answerSumMs) / 1000,
       ),
     });
-    return fsync + batch + answer + consumeHistograms(consume().stats);
+    return fsync + batch + answer + consumeHistograms(consume().stats) + delayHistogram(delays());
   }
 }

@@ -7,8 +7,8 @@ import type { Random } from '../base/random.ts';
 import type { DeadLetterDesk } from '../consume/dead-letter-desk.ts';
 import type { ConsumeEngine } from '../consume/engine.ts';
 import type { GroupAdmin } from '../consume/group-admin.ts';
-import type { DelayCommands } from '../delay/delay-commands.ts';
-import type { SeriesCommands } from '../delay/series-commands.ts';
+import type { DelayDesk } from '../delay/delay-desk.ts';
+import type { SeriesDesk } from '../delay/series-desk.ts';
 import type { LaneLink } from '../lanes/lane-link.ts';
 import type { Failover } from '../produce/failover.ts';
 import type { NodeTopics } from './node-topics.ts';
@@ -25,10 +25,10 @@ export interface NodeContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Delayed messages; undefined: this node does not have the role, or not yet. */
-  delay(): DelayCommands | undefined;
+  /** Delayed messages, over all clusters; undefined: this node does not have the role. */
+  readonly delay: DelayDesk | undefined;
   /** Recurring messages; undefined as `delay` is. */
-  series(): SeriesCommands | undefined;
+  readonly series: SeriesDesk | undefined;
   readonly limits: {
     readonly frameBytesMax: number;
     readonly messageBytesMax: number;

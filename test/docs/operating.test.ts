@@ -8,6 +8,7 @@ import { BlockTimers } from '../../src/consume/block-timers.ts';
 import { ConsumeStats } from '../../src/consume/consume-stats.ts';
 import { LeaseWindow } from '../../src/consume/lease-window.ts';
 import type { WindowState } from '../../src/consume/window-state.ts';
+import type { DelayReport } from '../../src/http/delay-metrics.ts';
 import { NodeMetrics } from '../../src/http/node-metrics.ts';
 import { LaneStats } from '../../src/produce/lane-stats.ts';
 import { Tokens } from '../../src/server/tokens.ts';
@@ -42,6 +43,9 @@ function exposed(text: string): string[] {
 
 /** Every metric there can be, each with a sample. */
 async function possible(): Promise<string> {
+  const report = new Proxy({} as DelayReport, {
+    get: (_, name) => (name === 'lateness' ? new Float64Array(1) : 0),
+  });
   const lane = new LaneStats();
   lane.refuse(33, 1);
   lane.storeTopic(1, 1);
@@ -65,7 +69,7 @@ async function possible(): Promise<string> {
     server: () => ({ ...server, accepted: 0, refused: 0, violations: 0 }),
     topics: () => [{ id: 1, name: 'orders' }],
     backendReachable: () => true,
-    delay: () => undefined,
+    delays: () => [report],
     deadLetters: {
       numbers: {
         retries: { nack: 1 },

@@ -87,7 +87,9 @@ for (const index of ['kept', 'lost']) {
     );
     assert((kept?.nextMs ?? 0) > Date.now());
     assert.equal(await client.delayed.series.cancel('leap'), 'cancelled');
-    const replays = /mqproxy_delay_replays_total (\d+)/.exec(await metricsOf(server))?.[1];
+    const replays = /mqproxy_delay_replays_total\{cluster="0"\} (\d+)/.exec(
+      await metricsOf(server),
+    )?.[1];
     assert.equal(
       Number(replays) > 0,
       index === 'lost',

@@ -134,7 +134,9 @@ async function list(own: SeriesOptions, word: string | undefined): Promise<Work>
     const page = await client.delayed.series.list(query);
     if (own.json) {
       for (const series of page.series) await printJson(jsonOf(series));
-      if (page.cursor !== undefined) await printJson({ cursor: page.cursor });
+      const { cursor: next, unreachable } = page;
+      if (unreachable !== undefined) await printJson({ unreachable });
+      if (next !== undefined) await printJson({ cursor: next });
       return exitCodes.ok;
     }
     const rows = page.series.map((it) => [
@@ -146,6 +148,7 @@ async function list(own: SeriesOptions, word: string | undefined): Promise<Work>
       it.series,
     ]);
     await print(tableOf(['next', 'number', 'fired', 'topic', 'every', 'name'], rows));
+    await print(awayText(page));
     if (page.cursor !== undefined) await print(`\nmore: --cursor ${page.cursor}\n`);
     return exitCodes.ok;
   };
@@ -159,6 +162,19 @@ async function cancel(own: SeriesOptions, name: string | undefined): Promise<Wor
     else await print(`${outcome}\n`);
     return outcome === 'cancelled' ? exitCodes.ok : exitCodes.refused;
   };
+}
+
+/** What an answer lacks, for people. */
+export function awayText(answer: { readonly unreachable?: readonly number[] }): string {
+  const lines = (answer.unreachable ?? []).map(
+    (cluster) => `the ${clusterName(cluster)} cluster cannot be asked: what it has is missing\n`,
+  );
+  return lines.join('');
+}
+
+/** A cluster as people call it. */
+export function clusterName(cluster: number): string {
+  return cluster === 0 ? 'primary' : 'backup';
 }
 
 function everyOf(own: SeriesOptions): SeriesEvery {

@@ -9,7 +9,7 @@ import { exitCodes } from '../exit-code.ts';
 import { serverOptions, withNode } from '../node-client.ts';
 import { type OptionValues, readCommandLine } from '../option.ts';
 import { print, printJson, tableOf } from '../output.ts';
-import { delaySeriesCommand } from './delay-series.ts';
+import { awayText, clusterName, delaySeriesCommand } from './delay-series.ts';
 
 const options = {
   ...serverOptions,
@@ -79,11 +79,14 @@ async function list(client: MqpClient, own: DelayOptions): Promise<number> {
   });
   if (own.json) {
     for (const delay of page.delays) await printJson(jsonOf(delay));
-    if (page.cursor !== undefined) await printJson({ cursor: page.cursor });
+    const { cursor: next, unreachable } = page;
+    if (unreachable !== undefined) await printJson({ unreachable });
+    if (next !== undefined) await printJson({ cursor: next });
     return exitCodes.ok;
   }
   const rows = page.delays.map((it) => [iso(it.dueMs), it.topic, it.valueBytes ?? 0, it.id]);
   await print(tableOf(['due', 'topic', 'bytes', 'id'], rows));
+  await print(awayText(page));
   if (page.cursor !== undefined) await print(`\nmore: --cursor ${page.cursor}\n`);
   return exitCodes.ok;
 }
@@ -117,12 +120,22 @@ async function move(client: MqpClient, own: DelayOptions, id?: string): Promise<
 
 async function stats(client: MqpClient, own: DelayOptions): Promise<number> {
   const found = await client.delayed.stats(own.topic);
-  if (own.json) await printJson(found);
-  else {
-    const lines = Object.entries(found).map(([name, value]) => `${name}  ${value}`);
-    await print(`${lines.join('\n')}\n`);
+  if (own.json) {
+    await printJson(found);
+    return exitCodes.ok;
   }
+  const { clusters = [], unreachable, ...sums } = found;
+  await print(linesOf(sums));
+  for (const { cluster, ...counts } of clusters) {
+    await print(`\n${clusterName(cluster)} cluster\n${linesOf(counts)}`);
+  }
+  await print(awayText(found));
   return exitCodes.ok;
+}
+
+function linesOf(counts: object): string {
+  const lines = Object.entries(counts).map(([name, value]) => `${name}  ${value}`);
+  return `${lines.join('\n')}\n`;
 }
 
 async function tell(

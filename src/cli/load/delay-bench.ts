@@ -62,16 +62,31 @@ interface From {
   readonly offset: number;
 }
 
+const TIMESTAMP = 'message.timestamp.type';
+
+/**
+ * On Kafka a record's time must be the broker's, when it took it: else it is the node's, and says
+ * nothing of what came after.
+ * @throws USAGE for a topic that is there with times of its producers
+ */
 async function openTopic(client: MqpClient, topic: string): Promise<readonly From[]> {
   const isKafka = client.node?.backend === 'kafka';
-  // Then a record's time is the broker's, when it took it.
-  const config = { 'message.timestamp.type': 'LogAppendTime' };
   try {
-    await client.createTopic(topic, isKafka ? { config } : {});
+    await client.createTopic(topic, isKafka ? { config: { [TIMESTAMP]: 'LogAppendTime' } } : {});
   } catch (error) {
     if (codeOf(error) !== 'TOPIC_EXISTS') throw error;
   }
-  const { partitions } = await client.describeTopic(topic);
+  const { partitions, config } = await client.describeTopic(topic);
+  if (isKafka && config?.[TIMESTAMP] !== 'LogAppendTime') {
+    const found = config?.[TIMESTAMP] ?? 'not set';
+    throw coded(
+      'USAGE',
+      `topic ${topic} has ${TIMESTAMP} ${found}, and bench needs LogAppendTime`,
+      {
+        hint: 'name another --topic, which is made so, or set it on this one',
+      },
+    );
+  }
   return partitions.map(({ partition, endOffset }) => ({ partition, offset: endOffset }));
 }
 

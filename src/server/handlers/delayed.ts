@@ -9,7 +9,8 @@ import {
 } from '../../../protocol/src/delayed.ts';
 import { ErrorCode } from '../../../protocol/src/generated.ts';
 import { ProtocolError } from '../../../protocol/src/protocol-error.ts';
-import type { DelayCommands, DelayedMessage } from '../../delay/delay-commands.ts';
+import type { DelayedMessage } from '../../delay/delay-commands.ts';
+import type { DelayDesk } from '../../delay/delay-desk.ts';
 import type { Handler, NodeContext } from '../handler.ts';
 import type { Session } from '../session.ts';
 import { allows } from '../tokens.ts';
@@ -61,10 +62,10 @@ export const moveDelayed: Handler = async (context, session, frame) => {
   return (writer) => MOVE_DELAYED.encodeAnswer(writer, correlationId, { outcome, dueMs });
 };
 
-function commandsOf(context: NodeContext): DelayCommands {
-  const commands = context.delay();
+function commandsOf(context: NodeContext): DelayDesk {
+  const commands = context.delay;
   if (commands !== undefined) return commands;
-  const words = 'this node has no delay role: its log says why';
+  const words = 'this node has no delay role: delay.enabled is false';
   throw new ProtocolError(ErrorCode.NOT_SUPPORTED, words);
 }
 

@@ -49,7 +49,7 @@ export const hello: Handler = async (context, session, frame) => {
 
 function featuresOf(context: NodeContext): string[] {
   const consumes = context.consume.isOpen ? ['consume'] : [];
-  return [...FEATURES, ...consumes, ...(context.delay() === undefined ? [] : DELAYS)];
+  return [...FEATURES, ...consumes, ...(context.delay?.isOpen === true ? DELAYS : [])];
 }
 
 interface Bound {

@@ -6,7 +6,8 @@ import {
   SCHEDULE_SERIES,
   type ScheduleSeries,
 } from '../../../protocol/src/series.ts';
-import type { SeriesCommands, SeriesRequest } from '../../delay/series-commands.ts';
+import type { SeriesRequest } from '../../delay/series-commands.ts';
+import type { SeriesDesk } from '../../delay/series-desk.ts';
 import { firingHeaderBytes } from '../../delay/series-record.ts';
 import type { Handler, NodeContext } from '../handler.ts';
 import type { Session } from '../session.ts';
@@ -52,10 +53,10 @@ export const listSeries: Handler = async (context, session, frame) => {
   return (writer) => LIST_SERIES.encodeAnswer(writer, correlationId, page);
 };
 
-function commandsOf(context: NodeContext): SeriesCommands {
-  const commands = context.series();
+function commandsOf(context: NodeContext): SeriesDesk {
+  const commands = context.series;
   if (commands !== undefined) return commands;
-  const words = 'this node has no delay role: its log says why';
+  const words = 'this node has no delay role: delay.enabled is false';
   throw new ProtocolError(ErrorCode.NOT_SUPPORTED, words);
 }
 

@@ -3,6 +3,7 @@ import { delayIdOfKey, delayIdOfMessage } from '../../../protocol/src/delay-id.t
 import { encodeDelayTarget } from '../../../protocol/src/delay-target.ts';
 import { formatMessageId } from '../../../protocol/src/message-id.ts';
 import { decodeMqHeader, encodeMqHeader } from '../../../protocol/src/mq-header.ts';
+import type { Cluster } from '../../../src/backend/consumer-port.ts';
 import type {
   Publisher,
   PublishRecord,
@@ -111,9 +112,15 @@ export class DelayWorld {
   publishTurns = 1;
   /** Topics that refuse. */
   readonly refusing = new Set<string>();
+  /** Of its cluster. */
+  readonly number: Cluster;
   #running = false;
   #sequence = 0;
   #last: PublishRecord | undefined;
+
+  constructor(number: Cluster = 0) {
+    this.number = number;
+  }
 
   async start(): Promise<void> {
     const { clock, log } = this;
@@ -130,7 +137,7 @@ export class DelayWorld {
         throw error;
       },
     });
-    this.commands = new DelayCommands(this.cluster, clock);
+    this.commands = new DelayCommands(this.cluster, clock, this.number);
     const { cluster } = this;
     this.series = new SeriesCommands({ cluster, clock, random: systemRandom, nodeId: 7n });
     this.cluster.start();

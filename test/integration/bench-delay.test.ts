@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runCli } from '../support/run-cli.ts';
+import { startServer } from '../support/start-server.ts';
+
+interface Figures {
+  readonly count: number;
+  readonly arrived: number;
+  readonly missing: number;
+  readonly duplicates: number;
+  readonly early: number;
+  readonly scheduledBeforeFirstDue: boolean;
+  readonly firedPerSecond: number;
+  readonly latenessMs: { readonly p50: number; readonly max: number };
+  readonly atReceiverMs: { readonly p50: number; readonly max: number };
+  readonly nodeRssBytes: number;
+  readonly backend: string;
+}
+
+test('bench delay schedules, waits until all has come, and says how late each was', async () => {
+  const { mqp } = await startServer();
+  const words = ['bench', 'delay', '--server', `${mqp.host}:${mqp.port}`, '--topic', 'bench-delay'];
+  const shape = ['--count', '3000', '--size', '100', '--over', '1s', '--ahead', '1500ms'];
+  const done = await runCli([...words, ...shape, '--json']);
+  assert.equal(done.code, 0, done.stderr);
+  const found = JSON.parse(done.stdout) as Figures;
+  const { count, arrived, missing, duplicates, early, backend } = found;
+  assert.deepEqual(
+    { count, arrived, missing, duplicates, early, backend },
+    { count: 3_000, arrived: 3_000, missing: 0, duplicates: 0, early: 0, backend: 'embedded' },
+  );
+  const { latenessMs, atReceiverMs, firedPerSecond, nodeRssBytes } = found;
+  assert(latenessMs.p50 >= 0 && latenessMs.p50 <= latenessMs.max && latenessMs.max < 30_000);
+  // It is seen no sooner than it was fired.
+  assert(atReceiverMs.max >= latenessMs.p50 && firedPerSecond > 0 && nodeRssBytes > 1e6);
+  assert.equal((await runCli([...words, '--ahead', 'soon'])).code, 2);
+});
