@@ -159,6 +159,7 @@ export class Committer {
         }
         partition.isDirty = false;
         partition.uncommitted = 0;
+        if (partition.isClosed) continue;
         const entry = encode(partition);
         const made = entry instanceof Promise ? await entry : entry;
         entries.set(partition, made);

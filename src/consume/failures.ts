@@ -38,6 +38,8 @@ type Leaving = Extract<Decision, { kind: 'move' | 'putOff' }>;
 interface Undecided {
   readonly failure: Failure;
   readonly atMs: number;
+  /** It was decided: only its record has not come yet. */
+  readonly to?: Leaving;
 }
 
 /** What failed in one partition, and what its policy has decided. */
@@ -143,7 +145,10 @@ export class Failures {
     const due = this.#undecided.filter(({ atMs }) => atMs <= now);
     if (due.length === 0) return;
     this.#undecided = this.#undecided.filter(({ atMs }) => atMs > now);
-    for (const { failure } of due) this.#again({ ...failure, nowMs: this.#hooks.clock.now() });
+    for (const { failure, to } of due) {
+      if (to === undefined) this.#again({ ...failure, nowMs: this.#hooks.clock.now() });
+      else this.#move(failure, to);
+    }
   }
 
   /** A message was settled: its failures are history. */
@@ -168,8 +173,9 @@ export class Failures {
     this.#hooks.onChanged(this.#partition);
   }
 
-  #wait(failure: Failure, delayMs: number): void {
-    this.#undecided.push({ failure, atMs: this.#hooks.clock.monotonic() + delayMs });
+  #wait(failure: Failure, delayMs: number, to?: Leaving): void {
+    const atMs = this.#hooks.clock.monotonic() + delayMs;
+    this.#undecided.push(to === undefined ? { failure, atMs } : { failure, atMs, to });
   }
 
   #move(failure: Failure, to: Leaving): void {
@@ -196,8 +202,10 @@ export class Failures {
   async #moveOne(failure: Failure, to: Leaving): Promise<void> {
     const partition = this.#partition;
     const { policy } = partition;
+    let isRead = false;
     try {
       const record = await this.#hooks.read(partition, failure.offset);
+      isRead = true;
       // Without a record there is nothing left to move: that is counted where it was looked for.
       if (record !== undefined && to.kind === 'move') await policy.move(failure, record);
       else if (record !== undefined && to.kind === 'putOff') {
@@ -206,7 +214,8 @@ export class Failures {
       }
     } catch (error) {
       this.#hooks.onMoveFailed(partition, error);
-      if (!partition.isClosed) this.#wait(failure, moveRetryMs);
+      // The policy gives back what it took for a move that failed; of a read it knows nothing.
+      if (!partition.isClosed) this.#wait(failure, moveRetryMs, isRead ? undefined : to);
       return;
     }
     if (partition.isClosed) return;

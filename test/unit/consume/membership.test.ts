@@ -119,6 +119,11 @@ test('a record that does not come in time stays unfinished, and is moved when it
   cluster.tail = tail;
   await under.pass(1_500);
   assert.deepEqual(under.policy.moved, ['0:m0']);
+  assert.equal(
+    under.policy.failures.length,
+    1,
+    'asked again, the policy would take from its budget',
+  );
   assert.equal(cluster.commits.get('g/t/0')?.offset, 1);
 });
 
