@@ -8,9 +8,7 @@ import type { ClusterPorts } from './cluster-ports.ts';
 import type { Config } from './config/schema.ts';
 import { DeadLetterDesk } from './consume/dead-letter-desk.ts';
 import { DeadLetters } from './consume/dead-letters.ts';
-
-/** Room for what a dead letter has beside its message, in bytes. */
-const EXTRA_BYTES = 64 * 1024;
+import { sideTopicConfig } from './internal-topics.ts';
 
 /** What {@link openNodeDeadLetters} needs. */
 export interface NodeDeadLettersParts {
@@ -34,18 +32,13 @@ export interface NodeDeadLetters {
 export function openNodeDeadLetters(parts: NodeDeadLettersParts): NodeDeadLetters {
   const { config, log, clusters, backend } = parts;
   const nodeId = BigInt(`0x${parts.nodeId}`);
-  const { retention, partitions, replicationFactor } = config.deadLetters;
+  const { partitions, replicationFactor } = config.deadLetters;
   const portsOf = (cluster: number): ClusterPorts | undefined =>
     clusters.find(({ consumers }) => consumers.cluster === (cluster as Cluster));
   const settler = new DeadLetters({
     settings: config.retry,
     topic: {
-      config: {
-        'cleanup.policy': 'delete',
-        'retention.ms': retention === 'forever' ? '-1' : String(retention),
-        'retention.bytes': '-1',
-        'max.message.bytes': String(config.limits.messageBytesMax + EXTRA_BYTES),
-      },
+      config: sideTopicConfig(config),
       partitions,
       replicationFactor,
     },

@@ -1,4 +1,5 @@
 import { type CodedError, coded } from '../base/errors.ts';
+import type { InternalTopicSpec } from './publisher-port.ts';
 
 /** What is wrong with an internal topic. */
 export interface TopicFault {
@@ -21,9 +22,52 @@ export function isEnough(setting: string, found: string | undefined, needed: str
   return found === '-1' || (needed !== '-1' && Number(found) >= Number(needed));
 }
 
+/** An internal topic as a cluster has it. */
+export interface RealTopic {
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  /** Every setting, those that nobody set too. */
+  readonly settings: ReadonlyMap<string, string>;
+}
+
+/** What is weaker or other in a topic than its role needs: what nodes refuse, and doctor names. */
+export function faultsOf(spec: InternalTopicSpec, real: RealTopic): TopicFault[] {
+  const { name: topic, partitions, config, isPublic, replicationFactor } = spec;
+  const faults: TopicFault[] = [];
+  const add = (setting: string, found: number | string, needed: number | string): void => {
+    faults.push({ topic, setting, found: String(found), needed: String(needed) });
+  };
+  if (real.partitions !== partitions) add('partitions', real.partitions, partitions);
+  if (replicationFactor !== 'auto' && real.replicationFactor < replicationFactor) {
+    add('replication.factor', real.replicationFactor, replicationFactor);
+  }
+  for (const [setting, needed] of Object.entries(config)) {
+    const found = real.settings.get(setting) ?? 'not shown to this node';
+    if (isPublic === true && isEnough(setting, found, needed)) continue;
+    if (!sameSetting(setting, found, needed)) add(setting, found, needed);
+  }
+  return faults;
+}
+
+/** A list of policies has no order; the rest is compared as it stands. */
+function sameSetting(setting: string, found: string, needed: string): boolean {
+  if (setting !== 'cleanup.policy') return found === needed;
+  const sorted = (policies: string): string =>
+    policies
+      .split(/\s*,\s*/)
+      .sort()
+      .join();
+  return sorted(found) === sorted(needed);
+}
+
+/** What is wrong, in words. */
+export function faultWords({ topic, setting, found, needed }: TopicFault): string {
+  return `internal topic ${topic}: ${setting} is ${found}, and must be ${needed}`;
+}
+
 /** The refusal of a role whose internal topic is not as it must be, with all that is to be told. */
-export function roleRefused({ topic, setting, found, needed }: TopicFault): CodedError {
-  const words = `internal topic ${topic}: ${setting} is ${found}, and must be ${needed}`;
+export function roleRefused(fault: TopicFault): CodedError {
+  const { topic, setting, needed } = fault;
   const hint = `Set ${setting} of ${topic} back to ${needed}, and start again.`;
-  return coded('ROLE_REFUSED', words, { hint });
+  return coded('ROLE_REFUSED', faultWords(fault), { hint });
 }

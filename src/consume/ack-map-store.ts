@@ -2,7 +2,12 @@ import { createHash } from 'node:crypto';
 import { RecordCursor } from '../../protocol/src/record-cursor.ts';
 import type { ConsumerBackend } from '../backend/consumer-port.ts';
 import { tailFrom } from '../backend/port.ts';
-import type { InternalTopics, Publisher, PublishRecord } from '../backend/publisher-port.ts';
+import type {
+  InternalTopicSpec,
+  InternalTopics,
+  Publisher,
+  PublishRecord,
+} from '../backend/publisher-port.ts';
 import { coded, codeOf } from '../base/errors.ts';
 import { encodeAckChunk, loadAckChunk } from '../offsets/ack-map.ts';
 import { CHUNK_SEQUENCES } from '../offsets/bits.ts';
@@ -15,6 +20,15 @@ import type { ConsumePartition } from './partition.ts';
 /** Log-compacted, kept for ever: the newest record of each key is all that counts. */
 export const ACKS_TOPIC = '__mqproxy.acks';
 export const ACKS_PARTITIONS = 16;
+/** How it must be. */
+export const acksTopicSpec: InternalTopicSpec = {
+  name: ACKS_TOPIC,
+  partitions: ACKS_PARTITIONS,
+  config: { 'cleanup.policy': 'compact', 'retention.ms': '-1' },
+  // The cleaner leaves the last segment alone, which has 1 GiB in each partition by default.
+  madeWith: { 'segment.bytes': String(64 * 1024 * 1024) },
+  replicationFactor: 'auto',
+};
 
 const HEAD_VERSION = 1;
 /** One record is always given, however long. */
@@ -68,19 +82,10 @@ export class AckMapStore implements MapStore {
 
   /** Makes or checks the topic. @throws ROLE_REFUSED */
   ensure(): Promise<void> {
-    this.#ready ??= this.#options.topics
-      .ensure({
-        name: ACKS_TOPIC,
-        partitions: ACKS_PARTITIONS,
-        config: { 'cleanup.policy': 'compact', 'retention.ms': '-1' },
-        // The cleaner leaves the last segment alone, which has 1 GiB in each partition by default.
-        madeWith: { 'segment.bytes': String(64 * 1024 * 1024) },
-        replicationFactor: 'auto',
-      })
-      .catch((error: unknown) => {
-        this.#ready = undefined;
-        throw error;
-      });
+    this.#ready ??= this.#options.topics.ensure(acksTopicSpec).catch((error: unknown) => {
+      this.#ready = undefined;
+      throw error;
+    });
     return this.#ready;
   }
 

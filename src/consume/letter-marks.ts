@@ -1,6 +1,11 @@
 import { RecordCursor } from '../../protocol/src/record-cursor.ts';
 import { type TailResult, tailFrom } from '../backend/port.ts';
-import type { InternalTopics, Publisher, PublishRecord } from '../backend/publisher-port.ts';
+import type {
+  InternalTopicSpec,
+  InternalTopics,
+  Publisher,
+  PublishRecord,
+} from '../backend/publisher-port.ts';
 import { coded, codeOf } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import { OffsetMerger } from '../offsets/offset-merger.ts';
@@ -14,6 +19,13 @@ const config = {
   'cleanup.policy': 'compact',
   'segment.bytes': String(64 * 1024 * 1024),
 } as const;
+
+/** How it must be. */
+export function marksTopicSpec(
+  replicationFactor: InternalTopicSpec['replicationFactor'],
+): InternalTopicSpec {
+  return { name: marksTopic, partitions: 1, config, replicationFactor };
+}
 
 /** One cluster's side of the marks. */
 export interface MarksCluster {
@@ -84,7 +96,7 @@ export class LetterMarks implements Dealt {
   /** Makes the topic, if need be, before the first mark. @throws ROLE_REFUSED */
   async ensure(): Promise<void> {
     const { topics, replicationFactor } = this.#cluster;
-    await topics.ensure({ name: marksTopic, partitions: 1, config, replicationFactor });
+    await topics.ensure(marksTopicSpec(replicationFactor));
   }
 
   #mergerOf(partition: number): OffsetMerger {

@@ -5,6 +5,7 @@ import { LIST_DEAD, PURGE_DEAD, REDRIVE_DEAD } from '../../protocol/src/dead-let
 import { connect } from '../support/connect.ts';
 import { metricsOf, produce, shortWaits, textOf } from '../support/dead-letters.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
+import { runCli } from '../support/run-cli.ts';
 import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
@@ -88,6 +89,10 @@ describe('dead letters on Kafka', { skip }, () => {
     void consumer.run((message) => message.nack({ dead: true, reason: 'no' }));
     const said = () => /retention\.ms is 60000, and must be 2592000000/.test(server.stderr());
     await until(said, { timeoutMs, what: 'the refusal' });
+    const kafkaFlags = ['--backend', 'kafka', '--kafka.brokers', brokers];
+    const doctor = await runCli(['doctor', ...kafkaFlags, '--data-dir', server.dataDir]);
+    const fault = `FAIL  topics    internal topic ${dlq}: retention.ms is 60000, and must be 2592000000`;
+    assert(doctor.stdout.includes(fault), doctor.stdout);
     const kafka = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
     const admin = kafka.admin();
     await admin.connect();

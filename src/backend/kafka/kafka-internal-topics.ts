@@ -1,6 +1,6 @@
 import { coded, codeOf } from '../../base/errors.ts';
 import type { Cluster } from '../consumer-port.ts';
-import { isEnough, roleRefused } from '../internal-topic-check.ts';
+import { faultsOf, roleRefused } from '../internal-topic-check.ts';
 import type { InternalTopicSpec, InternalTopics } from '../publisher-port.ts';
 import type { KafkaTopic, KafkaTopics } from './kafka-topics.ts';
 
@@ -21,23 +21,12 @@ export class KafkaInternalTopics implements InternalTopics {
   }
 
   async ensure(spec: InternalTopicSpec): Promise<void> {
-    const { name, partitions, config, isPublic } = spec;
-    const known = (await this.#topics.describe(name)) ?? (await this.#create(spec));
+    const known = (await this.#topics.describe(spec.name)) ?? (await this.#create(spec));
     if (known === undefined) return;
-    if (known.partitions !== partitions) {
-      const found = String(known.partitions);
-      const needed = String(partitions);
-      throw roleRefused({ topic: name, setting: 'partitions', found, needed });
-    }
-    this.#checkCopies(spec, known);
-    const real = await this.#topics.settings(name);
-    for (const [setting, needed] of Object.entries(config)) {
-      const found = real.get(setting) ?? 'not shown to this node';
-      if (isPublic === true && isEnough(setting, found, needed)) continue;
-      if (!sameSetting(setting, found, needed)) {
-        throw roleRefused({ topic: name, setting, found, needed });
-      }
-    }
+    const { partitions, replicationFactor } = known;
+    const settings = await this.#topics.settings(spec.name);
+    const [fault] = faultsOf(spec, { partitions, replicationFactor, settings });
+    if (fault !== undefined) throw roleRefused(fault);
   }
 
   /** Undefined: it was made as asked. */
@@ -70,25 +59,4 @@ export class KafkaInternalTopics implements InternalTopics {
       cause: error,
     });
   }
-
-  #checkCopies({ name, replicationFactor }: InternalTopicSpec, known: KafkaTopic): void {
-    if (replicationFactor === 'auto' || known.replicationFactor >= replicationFactor) return;
-    throw roleRefused({
-      topic: name,
-      setting: 'replication.factor',
-      found: String(known.replicationFactor),
-      needed: String(replicationFactor),
-    });
-  }
-}
-
-/** A list of policies has no order; the rest is compared as it stands. */
-function sameSetting(setting: string, found: string, needed: string): boolean {
-  if (setting !== 'cleanup.policy') return found === needed;
-  const sorted = (policies: string): string =>
-    policies
-      .split(/\s*,\s*/)
-      .sort()
-      .join();
-  return sorted(found) === sorted(needed);
 }

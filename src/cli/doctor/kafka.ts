@@ -5,6 +5,7 @@ import { codeOf, messageOf } from '../../base/errors.ts';
 import type { Config } from '../../config/schema.ts';
 import { askApiVersions, isRecentEnough, releaseOf } from './api-versions.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
+import { checkInternalTopics } from './internal-topics.ts';
 
 const { ConfigResourceTypes, Kafka, logLevel } = kafkajs;
 const timeoutMs = 4000;
@@ -68,6 +69,7 @@ async function checkCluster(config: Config): Promise<Finding[]> {
     }
     const replicated = own.filter((topic) => !single.includes(topic)).slice(0, describedTopicsMax);
     if (replicated.length > 0) findings.push(...(await checkInSync(admin, replicated)));
+    findings.push(...(await checkInternalTopics(admin, topics, config)));
     return findings;
   } finally {
     await admin.disconnect();
