@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ConsumerCrew, MortalNode } from '../support/consume-crew.ts';
+import { startConsumeNode } from '../support/consume-ledger.ts';
+import { sharedKafka } from '../support/kafka.ts';
+import { kafkaClient } from '../support/kafka-read.ts';
+import { ProducerCrew } from '../support/producer-crew.ts';
+import { countOf } from '../support/seeded.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { passing, until } from '../support/wait.ts';
+
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const KILLS = countOf('MQP_CONSUME_KILLS', isLong ? 30 : 2);
+const RATE = countOf('MQP_CONSUME_RATE', 1_000);
+/** A member that says nothing for so long is taken out of its group by Kafka. */
+const SESSION_MS = 6_000;
+/** For the group to share its partitions anew, and for a machine that does other things. */
+const ALLOWED_MS = 3_000;
+const SERVING_MS = 10_000;
+/** `consume.ackCommit`. */
+const COMMIT_MS = 100;
+const patient = { timeoutMs: 60_000 };
+
+const brokers = await sharedKafka();
+
+test('kills of nodes and consumers under load lose nothing, bring no committed ack again, and are over within 10 s', async () => {
+  const topic = uniqueTopic('consume');
+  const group = uniqueTopic('group');
+  const [one, two] = (
+    await Promise.all([startConsumeNode(brokers), startConsumeNode(brokers)])
+  ).map((server) => new MortalNode(server)) as [MortalNode, MortalNode];
+  const { mqp } = two.server;
+  const work = { topics: [topic], clients: 4, window: 20, ratePerSecond: RATE };
+  const producers = await ProducerCrew.start({ server: `${mqp.host}:${mqp.port}`, ...work });
+  const crew = new ConsumerCrew({ group, topic, creditMessages: 40 });
+  for (const node of [one, one, two, two]) crew.add(node);
+  const share = async () => {
+    crew.last.length = 0;
+    const nowMs = performance.now();
+    const seen = (node: MortalNode) => crew.servingMs(nowMs, [node]) !== undefined;
+    await until(() => seen(one) && seen(two), { ...patient, what: 'both nodes to deliver' });
+  };
+
+  for (let kill = 0; kill < KILLS; kill++) {
+    const victim = crew.process(two, '--credit', '64', '--lease', '1m');
+    await share();
+    const printing = () => victim.printed.length > 0;
+    await until(printing, { ...patient, what: 'a process that consumes to print' });
+    // What it has been given meanwhile it never handles.
+    victim.signal('SIGSTOP');
+    await passing(100);
+    await victim.kill();
+    await passing(500);
+    if (kill % 2 === 0) {
+      const atMs = await one.kill();
+      const { owned } = crew.after(atMs, one);
+      const isTaken = () => {
+        const { firstMs } = crew.after(atMs, one);
+        return [...owned].every((partition) => firstMs.has(partition));
+      };
+      const takenOver = until(isTaken, { ...patient, what: 'the other node to take over' });
+      await Promise.all([takenOver, one.restart()]);
+      const { firstMs } = crew.after(atMs, one);
+      const slowestMs = Math.max(...[...owned].map((partition) => firstMs.get(partition) ?? 0));
+      console.log(
+        `kill of one: ${owned.size} partitions taken over in ${Math.round(slowestMs)} ms`,
+      );
+      assert(owned.size > 0, 'the killed node had delivered');
+      assert(slowestMs <= SESSION_MS + ALLOWED_MS, `it took ${slowestMs} ms`);
+    } else {
+      const [atMs] = await Promise.all([one.kill(), two.kill()]);
+      await Promise.all([one.restart(), two.restart()]);
+      const readyMs = performance.now() - atMs;
+      const isServing = () => crew.servingMs(atMs, [one, two]);
+      const tookMs = await until(isServing, { ...patient, what: 'a node to deliver again' });
+      const [ready, took] = [readyMs, tookMs].map(Math.round);
+      console.log(`kill of both: ready after ${ready} ms, delivering after ${took} ms`);
+      assert(tookMs <= SERVING_MS, `it took ${tookMs} ms`);
+    }
+  }
+
+  await share();
+  const { code } = await one.server.kill('SIGTERM');
+  assert.equal(code, 0);
+  await producers.stop();
+  assert.deepEqual(producers.failed, []);
+  const missing = () => producers.answered.filter(({ value }) => !crew.handled.has(value));
+  await until(() => missing().length === 0, { ...patient, what: 'all to be handled' }).catch(
+    () => undefined,
+  );
+  const { acks, again, forgottenMs, slowestCommitMs, wrong } = crew;
+  const oldestMs = Math.max(0, ...forgottenMs);
+  console.log(
+    `messages=${producers.answered.length} acks=${acks} again=${again} forgotten=${forgottenMs.length} ` +
+      `oldest=${Math.round(oldestMs)}ms slowest commit=${Math.round(slowestCommitMs)}ms`,
+  );
+  assert.deepEqual(missing().slice(0, 5), [], 'messages are lost');
+  assert.deepEqual(wrong.slice(0, 5), []);
+  // A commit takes a round trip, which the client sees with the wait for it before.
+  assert(oldestMs <= COMMIT_MS + slowestCommitMs, `an ack of ${oldestMs} ms before was forgotten`);
+  await untilWhole(group, topic);
+});
+
+/** Waits until Kafka says that the group is at the end of each partition. */
+async function untilWhole(group: string, topic: string): Promise<void> {
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  try {
+    const isWhole = async () => {
+      const ends = await admin.fetchTopicOffsets(topic);
+      const [floors] = await admin.fetchOffsets({ groupId: group, topics: [topic] });
+      const sum = (list: readonly { offset: string }[]) =>
+        list.reduce((all, { offset }) => all + Number(offset), 0);
+      return sum(ends) === sum(floors?.partitions ?? []);
+    };
+    await until(isWhole, { ...patient, everyMs: 100, what: 'the floors to be at the ends' });
+  } finally {
+    await admin.disconnect();
+  }
+}
