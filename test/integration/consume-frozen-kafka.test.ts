@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cleanUp } from '../support/clean-up.ts';
+import { ConsumerProcess } from '../support/consume-crew.ts';
 import { Ledger, produceNumbers, startConsumeNode, WAIT_MS } from '../support/consume-ledger.ts';
+import { shortWaits } from '../support/dead-letters.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
+import { metric } from '../support/node-state.ts';
 import { RawConsumer } from '../support/raw-consumer.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
@@ -62,4 +65,43 @@ test('an owner that was frozen and wakes settles nothing any more, and what it c
     return floors === 81;
   };
   await until(isWhole, { timeoutMs: WAIT_MS, what: 'the floors to be at the ends' });
+});
+
+test('a consumer that is frozen past its leases loses them to another, and its late acks are refused', async () => {
+  const node = await startConsumeNode(brokers, ...shortWaits);
+  const topic = uniqueTopic('consume');
+  const group = uniqueTopic('group');
+  await produceNumbers(node.mqp, topic, 0, 1, 0);
+  const at = ['--server', `${node.mqp.host}:${node.mqp.port}`];
+  const words = ['consume', topic, ...at, '--group', group, '--lease', '200ms'];
+  const frozen = new ConsumerProcess([...words, '--credit', '5', '--json']);
+  const isThere = () => frozen.printed.length === 1;
+  await until(isThere, { timeoutMs: WAIT_MS, what: 'the process to consume' });
+  frozen.signal('SIGSTOP');
+  await produceNumbers(node.mqp, topic, 1, 21, 0);
+  const isOut = async () => (await metric(node, 'mqproxy_consume_in_flight_messages')) === 5;
+  await until(isOut, { timeoutMs: WAIT_MS, what: 'some to be leased by the frozen one' });
+  const other = await RawConsumer.open(node.mqp, { group, topics: [topic] });
+  const taken = await other.take(20, WAIT_MS);
+  const again = taken.filter(({ attempt }) => attempt > 1).map(({ value }) => value);
+  assert(again.length >= 5);
+  assert.equal(new Set(taken.map(({ value }) => value)).size, 20);
+  frozen.signal('SIGCONT');
+  // It may have been given one of them more than once.
+  const refused = () => frozen.stderr.text.match(/comes again: .*/g) ?? [];
+  const isTold = () => frozen.printed.length > 5 && refused().length === frozen.printed.length - 1;
+  await until(isTold, { timeoutMs: WAIT_MS, what: 'its late acks to be refused' });
+  const printed = new Set(frozen.printed.slice(1).map(({ value }) => value));
+  assert.deepEqual([...printed].sort(), again.sort());
+  // They changed nothing: the leases are the other's still.
+  assert.deepEqual(await other.ack(taken, true), []);
+  await frozen.kill();
+  await produceNumbers(node.mqp, topic, 21, 31, 0);
+  const rest = await other.take(10, WAIT_MS);
+  assert.deepEqual(
+    rest.map(({ value }) => value),
+    Array.from({ length: 10 }, (_, i) => `m${21 + i}`),
+  );
+  assert.deepEqual(await other.ack(rest, true), []);
+  assert.deepEqual(other.got, []);
 });

@@ -8,7 +8,7 @@ import { until } from './wait.ts';
 export const WAIT_MS = 60_000;
 
 /** A node on Kafka that shares its groups with the others of the test. */
-export function startConsumeNode(brokers: string): Promise<TestServer> {
+export function startConsumeNode(brokers: string, ...more: string[]): Promise<TestServer> {
   return startServer({
     backend: 'kafka',
     kafkaBrokers: brokers,
@@ -17,6 +17,7 @@ export function startConsumeNode(brokers: string): Promise<TestServer> {
       'the nodes of this test share it',
       '--topics.replication-factor',
       '1',
+      ...more,
     ],
     readyTimeoutMs: WAIT_MS,
   });
