@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
+import { redeliverMuch } from '../support/large-leases.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawConsumer, type RawDelivery } from '../support/raw-consumer.ts';
 import { type Address, startServer } from '../support/start-server.ts';
@@ -120,4 +121,9 @@ test('a planned stop hands open leases on: the ack of a long handler counts afte
   await produce(server.mqp, 'jobs', 3, 4);
   const [next] = await again.take(1);
   assert.equal(next?.value, 'm3');
+});
+
+test('more than is kept in memory comes again whole', async () => {
+  const server = await startServer();
+  await redeliverMuch(server.mqp, 'jobs', 'g');
 });
