@@ -39,6 +39,8 @@ export class RawConsumer {
   readonly got: RawDelivery[] = [];
   assigned = 0;
   subscription = 0;
+  /** Why the node ended the subscription. */
+  ended: { readonly code: number; readonly message: string } | undefined;
   /** Called for what came in one frame, in place of keeping it. */
   onDelivered: ((messages: RawDelivery[]) => void) | undefined;
   /** `entry:node` of the owners that the last answer to a settlement named. */
@@ -123,7 +125,9 @@ export class RawConsumer {
 
   #take(frame: Frame): void {
     if (frame.opcode === Opcode.ASSIGNED) {
-      this.assigned = decodeAssigned(frame).assigned;
+      const { assigned, ended } = decodeAssigned(frame);
+      this.assigned = assigned;
+      this.ended = ended;
       return;
     }
     const came: RawDelivery[] = [];
