@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ConsumerProcess } from '../support/consume-crew.ts';
+import { metric } from '../support/node-state.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -51,6 +53,63 @@ test('what was printed with --no-ack comes again', async () => {
   assert.equal(kept.stdout, 'a\nb\n', kept.stderr);
   const again = await runCli(consume);
   assert.deepEqual(again.stdout.split('\n').sort(), ['', 'a', 'b']);
+});
+
+test('--credit bounds what is out, and --mode is that of the group', async () => {
+  const server = await startServer();
+  const topic = uniqueTopic('consume');
+  await produce(server, topic, 'k:a\nk:b\nl:c\nl:d\n');
+  const consume = ['consume', topic, ...at(server), '--group', 'billing'];
+  const mode = (name: string) => [...consume, '--mode', name];
+  const first = new ConsumerProcess([
+    ...mode('key-ordered'),
+    '--json',
+    '--no-ack',
+    ...['--credit', '1'],
+  ]);
+  await until(() => first.printed.length > 0, { timeoutMs: 30_000 });
+  const [described] = jsonLines(
+    (await runCli(['group', 'describe', 'billing', ...at(server), '--json'])).stdout,
+  );
+  assert.equal(described?.['mode'], 'key-ordered');
+  const other = await runCli(mode('partition-ordered'));
+  assert.equal(other.code, 1);
+  assert.match(other.stderr, /GROUP_CONFLICT.*key-ordered/);
+  // While `a` is out `b` waits for it; the other key does not.
+  const second = await runCli([...mode('key-ordered'), '--count', '1', '--ack-wait', 'committed']);
+  assert.equal(second.stdout, 'c\n', second.stderr);
+  assert.equal(await metric(server, 'mqproxy_consume_in_flight_messages'), 1);
+  assert.deepEqual(
+    first.printed.map(({ value }) => value),
+    ['a'],
+  );
+  await first.kill();
+});
+
+test('--from begins a new group at a time, or at the end', async () => {
+  const server = await startServer();
+  const topic = uniqueTopic('consume');
+  await produce(server, topic, 'old\n');
+  const between = new Date(Date.now() + 1).toISOString();
+  await produce(server, topic, 'new\n');
+  const consume = (group: string) => ['consume', topic, ...at(server), '--group', group, '--from'];
+  const late = await runCli([...consume('late'), between, '--count', '1']);
+  assert.equal(late.stdout, 'new\n', late.stderr);
+  const last = new ConsumerProcess([...consume('last'), 'end', '--json']);
+  const describe = ['group', 'describe', 'last', ...at(server), '--json'];
+  const isRead = async () => {
+    const [group] = jsonLines((await runCli(describe)).stdout);
+    const partitions = (group?.['partitions'] ?? []) as Record<string, unknown>[];
+    return partitions.some(({ partition, floor }) => partition === 0 && floor === 2);
+  };
+  await until(isRead, { timeoutMs: 30_000, what: 'the group to begin at the end' });
+  await produce(server, topic, 'newest\n');
+  await until(() => last.printed.length > 0, { timeoutMs: 30_000 });
+  assert.deepEqual(
+    last.printed.map(({ value }) => value),
+    ['newest'],
+  );
+  await last.kill();
 });
 
 test('a consumer that is wrongly called says what is wrong', async () => {
