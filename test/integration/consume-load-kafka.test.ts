@@ -154,7 +154,11 @@ test('poison, a handler that holds its message, and a group that is dead slow do
     for (const { value } of fine) good.came(value);
     poisoned += poison.length;
     if (fine.length > 0) void consumer.ack(fine);
-    if (poison.length > 0) void consumer.nack(poison, 20);
+    // Some come again at once and cost most, others wait, which must hold nobody up.
+    const quick = poison.filter(({ offset }) => offset % 2 === 0);
+    const slow = poison.filter(({ offset }) => offset % 2 === 1);
+    if (quick.length > 0) void consumer.nack(quick, 20);
+    if (slow.length > 0) void consumer.nack(slow, 1_500);
   };
   await good.measure('warm');
   const before = await good.measure('before');
@@ -170,7 +174,7 @@ test('poison, a handler that holds its message, and a group that is dead slow do
   ]);
   await until(() => dead.printed.length > 0, { ...patient, what: 'the other group to read' });
   dead.signal('SIGSTOP');
-  for (let i = 0; i < 5; i++) good.send(`poison${i}`);
+  for (let i = 0; i < 12; i++) good.send(`poison${i}`);
   for (let i = 0; i < 3; i++) good.send(`held${i}`);
   await until(() => poisoned > 10 && held.length === 3, { ...patient, what: 'poison to come' });
   const isAsBefore = (now: typeof before): boolean =>
