@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import type { ProtocolError } from '../../protocol/src/protocol-error.ts';
 import { encodeSubscribe } from '../../protocol/src/subscribe.ts';
@@ -9,6 +13,7 @@ import { kafkaClient } from '../support/kafka-read.ts';
 import { describedGroup, kafkaTool } from '../support/kafka-tool.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawConsumer, type RawDelivery } from '../support/raw-consumer.ts';
+import { runCli } from '../support/run-cli.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
@@ -78,7 +83,39 @@ test("Kafka's own tools show a group's offsets and lag, others take it over, and
   );
 });
 
-test("internal topics that Kafka's own tool weakened refuse the role, in words", async () => {
+/** kcat, by either of its names. */
+const kcat = ['kcat', 'kafkacat'].find((name) =>
+  (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, name))),
+);
+
+test('kcat reads the end of a partition, and goes on as the group from its floor', {
+  skip: kcat === undefined ? 'kcat (or kafkacat) is not installed: apt-get install kcat' : false,
+}, async () => {
+  const node = await startConsumeNode(brokers);
+  const topic = uniqueTopic('consume');
+  const group = uniqueTopic('group');
+  await produceNumbers(node.mqp, topic, 0, 60, 0);
+  const consumer = await RawConsumer.open(node.mqp, { group, topics: [topic] });
+  const got = await consumer.take(60, WAIT_MS);
+  const acked = got.filter(({ offset }) => offset < 40 || offset === 50);
+  assert.deepEqual(await consumer.ack(acked, true), []);
+  consumer.client.cut();
+  await node.kill('SIGTERM');
+  const run = async (...words: string[]): Promise<string[]> => {
+    const all = ['-b', brokers, ...words];
+    const { stdout } = await promisify(execFile)(kcat as string, all, { timeout: WAIT_MS });
+    return stdout.trim().split('\n');
+  };
+  assert.deepEqual(await run('-Q', '-t', `${topic}:0:-1`), [`${topic} [0] offset 60`]);
+  const read = await run('-q', '-e', '-f', '%p/%o %s\n', '-G', group, topic);
+  // Its lag: from the floor to the end.
+  assert.deepEqual(
+    read,
+    Array.from({ length: 20 }, (_, i) => `0/${40 + i} m${40 + i}`),
+  );
+});
+
+test("internal topics that Kafka's own tool weakened refuse the role, in words, and doctor names them", async () => {
   const node = await startConsumeNode(brokers);
   const topic = uniqueTopic('consume');
   await produceNumbers(node.mqp, topic, 0, 1);
@@ -88,6 +125,14 @@ test("internal topics that Kafka's own tool weakened refuse the role, in words",
     ['cleanup.policy=delete', /__mqproxy\.acks.*cleanup\.policy.*delete.*compact/],
     ['cleanup.policy=compact,retention.ms=3600000', /__mqproxy\.acks.*retention\.ms.*3600000.*-1/],
   ] as const;
+  const doctor = () =>
+    runCli([
+      ...['doctor', '--backend', 'kafka', '--kafka.brokers', brokers],
+      ...['--listen', '127.0.0.1:0', '--data-dir', node.dataDir],
+      ...['--server', `${node.mqp.host}:${node.mqp.port}`],
+    ]);
+  const well = await doctor();
+  assert.match(well.stdout, /OK {4}topics {4}\d+ internal topics are as they must be/);
   for (const [config, words] of changes) {
     await kafkaTool('configs', brokers, ...entity, '--add-config', config);
     await node.restart();
@@ -98,5 +143,10 @@ test("internal topics that Kafka's own tool weakened refuse the role, in words",
       ({ code, message }: ProtocolError) => code === ErrorCode.ROLE_REFUSED && words.test(message),
     );
     client.cut();
+    const { code, stdout } = await doctor();
+    assert.equal(code, 1);
+    const [line] = stdout.split('\n').filter((one) => words.test(one));
+    assert.match(line ?? stdout, /^FAIL {2}topics/);
+    assert.match(stdout, /→ set \S+ of __mqproxy\.acks to \S+: nodes refuse what needs it/);
   }
 });
