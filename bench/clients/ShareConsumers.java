@@ -37,7 +37,9 @@ public final class ShareConsumers {
 
   public static void main(String[] words) throws Exception {
     ShareConsumers run = new ShareConsumers();
-    for (int i = 0; i + 1 < words.length; i += 2) run.flags.put(words[i].substring(2), words[i + 1]);
+    for (int i = 0; i + 1 < words.length; i += 2) {
+      run.flags.put(words[i].substring(2), words[i + 1]);
+    }
     run.go();
   }
 

@@ -42,7 +42,7 @@ async function untilFired(rig: Rig, topic: string, dueMs: number): Promise<numbe
 /** The burst alone in one topic, others in another, which should not feel it. */
 async function burst(rig: Rig, node: BenchNode, topic: string, second: string) {
   const peace = await benchDue(node, { ...other, topic: second, aheadMs: peaceAheadMs });
-  const dueMs = Date.now() + marginMs + (count * 1000) / scheduledPerSecond;
+  const dueMs = Date.now() + marginMs + Math.ceil((count * 1000) / scheduledPerSecond);
   const client = await connectTo(node);
   await schedule(client, { topic, count, size }, (i) => dueMs + Math.floor((i * secondMs) / count));
   await client.close();

@@ -8,7 +8,6 @@ import {
 import { Meter } from '../meter.ts';
 import { runNative } from '../programs.ts';
 import type { Question, Side } from '../question.ts';
-import { bareResult } from '../result.ts';
 import { loadFlags, proxy } from '../sides.ts';
 
 const size = 100;
@@ -26,13 +25,15 @@ function due(backend: DelayBackend, perSecond: number): Side {
           const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
           const found = await benchDue(node, { topic, perSecond, seconds, aheadMs });
           const { p50, p99, p999, max } = found.latenessMs;
-          return {
-            ...bareResult({}, meter.stealPercent),
+          const load = {
             requestsPerSecond: found.firedPerSecond,
             acked: found.count,
-            missing: found.missing,
-            duplicates: found.duplicates,
+            failed: 0,
             latencyMs: { p50, p90: Number.NaN, p99, p999, max },
+            cpuSeconds: 0,
+          };
+          return {
+            ...meter.result(load, found.arrived + found.duplicates),
             extra: {
               early: found.early,
               inTime: found.scheduledBeforeFirstDue ? 1 : 0,
