@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { writeTopics } from '../support/data-dir.ts';
 import {
   isSync,
   type PreloadCall,
@@ -12,7 +13,6 @@ import { RawClient } from '../support/raw-client.ts';
 import { spoiltBuild } from '../support/spoilt-build.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { uniqueTopic } from '../support/topics.ts';
 
 const skip = skipWithoutPreload();
 const delayMs = 300;
@@ -24,9 +24,22 @@ const drivers: Readonly<Record<string, { file: string; find: RegExp; replace: st
   },
 };
 
+/** Both stores of a lane: the embedded log, and the outbox before a Kafka that is away. */
+const backends = ['embedded', 'kafka'] as const;
+type Backend = (typeof backends)[number];
+const name = 'fsync';
+
+/** Nobody listens at the broker's address, so the node must know its topic from before. */
+function start(backend: Backend, dataDir: string, env: Record<string, string>, entry?: string) {
+  if (backend === 'kafka') writeTopics(dataDir, [name]);
+  const kafka = { kafkaBrokers: '127.0.0.1:1', args: ['--lanes', '1'] };
+  const more = { ...(backend === 'kafka' ? kafka : {}), ...(entry === undefined ? {} : { entry }) };
+  return startServer({ backend, dataDir, env, ...more });
+}
+
 async function open(server: TestServer): Promise<{ client: RawClient; topic: number }> {
   const client = await RawClient.connect(server.mqp);
-  const { topicId } = await client.open(uniqueTopic('fsync'));
+  const { topicId } = await client.open(name);
   return { client, topic: topicId };
 }
 
@@ -51,60 +64,66 @@ function logSyncs(log: string, dataDir: string): PreloadCall[] {
   );
 }
 
-test('with every sync delayed by 300 ms no stored answer comes sooner', { skip }, async () => {
-  const dataDir = tempDir('mqproxy-data-');
-  const env = preloadEnv({ pathPrefix: dataDir, delayMs });
-  const server = await startServer({ dataDir, env });
-  const times = await answerTimes(server, 5);
-  console.log(`answered after ms: ${times.map(Math.round).join(' ')}`);
-  assert(Math.min(...times) >= delayMs, `an answer came after ${Math.min(...times)} ms`);
-});
+for (const backend of backends) {
+  test(`with every sync delayed by 300 ms no stored answer comes sooner, ${backend}`, {
+    skip,
+  }, async () => {
+    const dataDir = tempDir('mqproxy-data-');
+    const env = preloadEnv({ pathPrefix: join(dataDir, 'lanes'), delayMs });
+    const server = await start(backend, dataDir, env);
+    const times = await answerTimes(server, 5);
+    console.log(`answered after ms: ${times.map(Math.round).join(' ')}`);
+    assert(Math.min(...times) >= delayMs, `an answer came after ${Math.min(...times)} ms`);
+  });
 
-test('one sync serves each micro-batch and precedes its answers', { skip }, async () => {
-  const dataDir = tempDir('mqproxy-data-');
-  const log = join(tempDir(), 'calls');
-  const env = preloadEnv({ pathPrefix: dataDir, log });
-  const server = await startServer({ dataDir, env });
-  const { client, topic } = await open(server);
-  const rounds: { sentNs: bigint; answeredNs: bigint }[] = [];
-  const values = Array.from({ length: 200 }, (_, i) => `value ${i}`);
-  for (let round = 0; round < 20; round++) {
-    const sentNs = process.hrtime.bigint();
-    await client.produce({ topic, first: 1 + round * values.length, values, batch: true });
-    rounds.push({ sentNs, answeredNs: process.hrtime.bigint() });
-  }
-  const syncs = logSyncs(log, dataDir);
-  for (const { sentNs, answeredNs } of rounds) {
-    const within = syncs.filter(({ startNs, endNs }) => startNs >= sentNs && endNs <= answeredNs);
-    assert.equal(within.length, 1, 'one frame of 200 messages is one batch, and one sync');
-    assert.equal(within[0]?.result, 0);
-  }
-});
+  test(`one sync serves each micro-batch and precedes its answers, ${backend}`, {
+    skip,
+  }, async () => {
+    const dataDir = tempDir('mqproxy-data-');
+    const log = join(tempDir(), 'calls');
+    const env = preloadEnv({ pathPrefix: dataDir, log });
+    const server = await start(backend, dataDir, env);
+    const { client, topic } = await open(server);
+    const rounds: { sentNs: bigint; answeredNs: bigint }[] = [];
+    const values = Array.from({ length: 200 }, (_, i) => `value ${i}`);
+    for (let round = 0; round < 20; round++) {
+      const sentNs = process.hrtime.bigint();
+      await client.produce({ topic, first: 1 + round * values.length, values, batch: true });
+      rounds.push({ sentNs, answeredNs: process.hrtime.bigint() });
+    }
+    const syncs = logSyncs(log, dataDir);
+    for (const { sentNs, answeredNs } of rounds) {
+      const within = syncs.filter(({ startNs, endNs }) => startNs >= sentNs && endNs <= answeredNs);
+      assert.equal(within.length, 1, 'one frame of 200 messages is one batch, and one sync');
+      assert.equal(within[0]?.result, 0);
+    }
+  });
 
-test('under load one sync serves many messages', { skip }, async () => {
-  const dataDir = tempDir('mqproxy-data-');
-  const log = join(tempDir(), 'calls');
-  const server = await startServer({ dataDir, env: preloadEnv({ pathPrefix: dataDir, log }) });
-  const { client, topic } = await open(server);
-  const before = logSyncs(log, dataDir).length;
-  const { batches: batchesBefore } = await counters(server);
-  const values = Array.from({ length: 20_000 }, () => 'v'.repeat(100));
-  await client.produce({ topic, first: 1, values });
-  const { batches } = await counters(server);
-  const syncs = logSyncs(log, dataDir).length - before;
-  console.log(`messages=20000 syncs=${syncs} batches=${batches - batchesBefore}`);
-  assert.equal(syncs, batches - batchesBefore, 'one sync for each micro-batch');
-  assert(syncs < 2_000);
-});
+  test(`under load one sync serves many messages, ${backend}`, { skip }, async () => {
+    const dataDir = tempDir('mqproxy-data-');
+    const log = join(tempDir(), 'calls');
+    const server = await start(backend, dataDir, preloadEnv({ pathPrefix: dataDir, log }));
+    const { client, topic } = await open(server);
+    const before = logSyncs(log, dataDir).length;
+    const { batches: batchesBefore } = await counters(server);
+    const values = Array.from({ length: 20_000 }, () => 'v'.repeat(100));
+    await client.produce({ topic, first: 1, values });
+    const { batches } = await counters(server);
+    const syncs = logSyncs(log, dataDir).length - before;
+    console.log(`messages=20000 syncs=${syncs} batches=${batches - batchesBefore}`);
+    assert.equal(syncs, batches - batchesBefore, 'one sync for each micro-batch');
+    assert(syncs < 2_000);
+  });
 
-test('a build that writes unsynced is noticed', { skip }, async () => {
-  const dataDir = tempDir('mqproxy-data-');
-  const env = preloadEnv({ pathPrefix: dataDir, delayMs });
-  const entry = spoiltBuild(...Object.values(drivers));
-  const server = await startServer({ dataDir, env, entry });
-  const times = await answerTimes(server, 3);
-  assert(Math.min(...times) < delayMs, 'this build was to answer before its sync');
-});
+  test(`a build that writes unsynced is noticed, ${backend}`, { skip }, async () => {
+    const dataDir = tempDir('mqproxy-data-');
+    const env = preloadEnv({ pathPrefix: join(dataDir, 'lanes'), delayMs });
+    const entry = spoiltBuild(...Object.values(drivers));
+    const server = await start(backend, dataDir, env, entry);
+    const times = await answerTimes(server, 3);
+    assert(Math.min(...times) < delayMs, 'this build was to answer before its sync');
+  });
+}
 
 async function counters(server: TestServer): Promise<{ batches: number }> {
   const { host, port } = server.admin;

@@ -98,22 +98,6 @@ test('the largest message goes through the smallest ring that is allowed', async
   }
 });
 
-test('beyond the limits in flight a connection is not read until answers have left', async () => {
-  const frames = ['--limits.frame-bytes-max', '64KiB', '--limits.message-bytes-max', '32KiB'];
-  const flight = [
-    '--limits.in-flight-messages-max',
-    '100',
-    '--limits.in-flight-bytes-max',
-    '64KiB',
-  ];
-  const server = await start(...frames, ...flight);
-  const client = await RawClient.connect(server.mqp);
-  const { topicId: topic } = await client.open(uniqueTopic('flight'));
-  const values = Array.from({ length: 20_000 }, () => 'v'.repeat(200));
-  const outcomes = await client.produce({ topic, first: 1, values }, 40_000);
-  assert(outcomes.every(({ code }) => code === 0));
-});
-
 test('a client that never reads costs bounded memory, and others are served', async () => {
   const server = await start();
   const topic = uniqueTopic('unread');

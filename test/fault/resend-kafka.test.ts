@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readKafka, resentIds } from '../support/delivered.ts';
+import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
+import { untilDrained } from '../support/node-state.ts';
+import { countOf } from '../support/seeded.ts';
+import { startServer } from '../support/start-server.ts';
+import { drawnLayout } from './layout.ts';
+import { resendOverCuts, textOf } from './resend-run.ts';
+
+const cycles = countOf('MQP_RESEND_CYCLES', 8);
+const skip = skipWithoutKafka();
+
+for (const unordered of [false, true]) {
+  const kind = unordered ? 'unordered' : 'ordered';
+  const title = `what an ${kind} producer resends over cuts and kills is twice in Kafka only if noted`;
+  test(title, { skip }, async () => {
+    const kafkaBrokers = await sharedKafka();
+    const server = await startServer({ backend: 'kafka', kafkaBrokers, args: drawnLayout() });
+    const book = await resendOverCuts(server, unordered, cycles);
+    await untilDrained(server);
+    const noted = resentIds(server.dataDir);
+    const seen = new Map<number, string>();
+    const last = new Map<number, number>();
+    let duplicates = 0;
+    for (const { id, partition, value } of await readKafka(kafkaBrokers, [book.topic])) {
+      const sequence = Number(id.split('-')[2]);
+      assert.equal(value, textOf(sequence));
+      if (seen.has(sequence)) {
+        duplicates++;
+        assert(noted.has(id), `${id} came twice, and the node noted no sending again`);
+        continue;
+      }
+      seen.set(sequence, id);
+      if (unordered) continue;
+      assert(sequence > (last.get(partition) ?? 0), `${id} is out of order`);
+      last.set(partition, sequence);
+    }
+    const all = Array.from({ length: book.next - 1 }, (_, i) => i + 1);
+    assert.deepEqual(
+      all.filter((sequence) => !seen.has(sequence)),
+      [],
+    );
+    assert.equal(seen.size, all.length);
+    const { resent } = book;
+    console.log(`messages=${all.length} resent=${resent} lost=0 duplicates=${duplicates}`);
+  });
+}
