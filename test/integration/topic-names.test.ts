@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
-import {
-  decodeTopicList,
-  encodeCreateTopic,
-  encodeListTopics,
-} from '../../protocol/src/topics.ts';
+import { decodeTopicList, encodeCreateTopic, encodeListTopics } from '../../protocol/src/topics.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { startServer } from '../support/start-server.ts';
 
