@@ -3,7 +3,6 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { ClusterNumber, SendPlan } from '../lanes/lane-calls.ts';
 import { DEFERRED_COLUMNS, type ProduceRequest } from '../native/kafka.ts';
-import type { BatchHeader } from '../store/batch-header.ts';
 import type { LaneStore, Refusal } from '../store/lane-store.ts';
 import { Backlog } from './backlog.ts';
 import type { DrainPace } from './drain-pace.ts';
@@ -75,11 +74,14 @@ export class Forwarder {
   private resendCause = '';
   private refusals: Refusal[] = [];
   private isClosed = false;
+  /** What a former run left may not be sent yet, though a plan comes or a producer is usable. */
+  private isHeld: boolean;
 
   constructor(parts: ForwarderParts) {
     const { store, stats, backup } = parts;
     this.parts = parts;
     this.cursor = store.floor;
+    this.isHeld = store.floor < store.nextSequence;
     this.backlog = new Backlog(parts, parts.pace);
     const primary = this.newRoad(0, parts);
     this.roads = new Roads(backup === undefined ? [primary] : [primary, this.newRoad(1, backup)], {
@@ -106,6 +108,7 @@ export class Forwarder {
   /** Begins with what a former run left unconfirmed; `cause` is for the log of resends. */
   start(cause = 'start'): void {
     const { store, stats } = this.parts;
+    this.isHeld = false;
     this.parking?.start();
     if (!this.isBehind) return;
     this.resendUntil = store.nextSequence;
@@ -356,7 +359,7 @@ export class Forwarder {
 
   /** Walks over the backlog and the lagging topics until nothing more can be sent now. */
   private work(): void {
-    if (!this.isClosed) this.stepper.kick();
+    if (!this.isClosed && !this.isHeld) this.stepper.kick();
   }
 
   /** Both in turn: a long way behind of some topics must not hold up the newest of the others. */
@@ -383,7 +386,8 @@ export class Forwarder {
       if (!this.roads.main.isUsable || this.isClosed) return true;
       if (firstSequence + messages <= this.cursor) continue;
       const skip = batch.confirmed > 0 ? this.backlog.skipBut(batch, () => true).skip : undefined;
-      if (firstSequence < this.resendUntil) this.noteResend(batch.header);
+      if (firstSequence < this.resendUntil)
+        this.parts.onResend(this.resendCause, batch.header, this.roads.main.cluster);
       const fromOrdinal = Math.max(0, this.cursor - firstSequence);
       this.send({ ...this.backlog.request(batch, skip), fromOrdinal }, messages);
       // Cut short by a full queue or a broken instance: what follows must not overtake the rest.
@@ -392,9 +396,5 @@ export class Forwarder {
     if (this.roads.main.isUsable && this.cursor < read.nextSequence)
       this.cursor = read.nextSequence;
     return true;
-  }
-
-  private noteResend(header: BatchHeader): void {
-    this.parts.onResend(this.resendCause, header, this.roads.main.cluster);
   }
 }
