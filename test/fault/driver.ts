@@ -8,6 +8,7 @@ import { clusterState } from '../support/two-clusters.ts';
 import { passing } from '../support/wait.ts';
 import { drawFault, type FaultName } from './drawn-faults.ts';
 import { FaultRun } from './fault-run.ts';
+import { ANSWERED_AFTER_FAULT, missingFrom } from './floors.ts';
 
 // `npm run fault -- --minutes N --seed S`: a node and a real Kafka under load, faults as the seed
 // draws them, and the history checked after each round. scripts/fault.mjs starts it. With
@@ -106,21 +107,23 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
     crew: { ack: kafka === undefined ? 'stored' : 'mixed', ratePerSecond: 2_000 },
   });
   const draws = new Seeded(seed + number);
+  const events = { kill: 0, power: 0 };
   const unwatch = clusters === 2 ? watchSwitches(run) : async () => {};
   const until = performance.now() + roundMs;
   while (performance.now() < until) {
     const fault = drawFault(draws, { clusters, only: values.only });
     totals.faults[fault.name] = (totals.faults[fault.name] ?? 0) + 1;
+    if (fault.name === 'kill' || fault.name === 'power') events[fault.name]++;
     try {
       await fault.happen({ run, random: draws, ...kafka });
-      await run.crew.untilAnswered(50, 120_000);
+      await run.crew.untilAnswered(ANSWERED_AFTER_FAULT, 120_000);
     } catch (error) {
       console.error(`after ${fault.name}; evidence is kept in ${await run.keepEvidence()}`);
       throw error;
     }
   }
   await unwatch();
-  const { counts, verdicts } = await run.end({ answered: 100 });
+  const { counts, verdicts } = await run.end({ answered: 100, events });
   totals.rounds++;
   totals.answered += counts.answered;
   totals.delivered += counts.delivered;
@@ -142,6 +145,8 @@ async function main(): Promise<void> {
   let failure: unknown;
   try {
     for (let number = 0; performance.now() < until; number++) await round(kafka, number);
+    const missing = missingFrom(totals, { clusters, only: values.only });
+    if (missing.length > 0) throw coded('TOO_LITTLE', missing.join('; '));
   } catch (error) {
     failure = error;
   }

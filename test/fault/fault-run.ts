@@ -8,6 +8,7 @@ import { uniqueTopic } from '../support/topics.ts';
 import { passing } from '../support/wait.ts';
 import { checkRun, keep, type RunResult } from './checker/check-run.ts';
 import { dumpEmbedded, dumpKafka } from './checker/dump.ts';
+import { heldBy } from './checker/held.ts';
 import type { HistoryEvent } from './checker/history.ts';
 import type { DumpRecord, Enough } from './checker/history-checker.ts';
 import { HistoryCrew, type HistoryCrewOptions } from './checker/history-crew.ts';
@@ -155,6 +156,7 @@ export class FaultRun {
       ledger: this.ledger,
       enough,
       dump: (onRecord) => this.#dump(onRecord),
+      ...(brokers === undefined ? {} : { held: (onHeld) => heldBy(this.address, onHeld) }),
     });
   }
 

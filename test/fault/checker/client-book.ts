@@ -7,8 +7,8 @@ export const outcome = { none: 0, invoked: 1, ok: 2, failed: 3, unknown: 4 } as 
 export class ClientBook {
   readonly client: number;
   readonly outcomes = new GrowingCounts();
-  /** In how many places the message was found. */
-  readonly found = new GrowingCounts();
+  /** In how many places of each cluster the message was found. */
+  readonly found = [new GrowingCounts(), new GrowingCounts()] as const;
   /** Bit 0: in the primary or the embedded log, bit 1: in the backup, bit 2: held by the node. */
   readonly where = new GrowingCounts();
   /** How often its client sent it again outside of the window. */
@@ -24,9 +24,13 @@ export class ClientBook {
     this.client = client;
   }
 
-  noteFound(n: number): void {
+  /** Answers in how many places it was found by now. */
+  noteFound(n: number, cluster: 'primary' | 'backup'): number {
     this.lowestFound = Math.min(this.lowestFound, n);
     this.highestFound = Math.max(this.highestFound, n);
+    const [primary, backup] = this.found;
+    (cluster === 'backup' ? backup : primary).increment(n);
+    return primary.get(n) + backup.get(n);
   }
 
   /** Where a lost message lies among those that are there. */

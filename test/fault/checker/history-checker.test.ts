@@ -6,13 +6,14 @@ import { tempDir } from '../../support/temp-dir.ts';
 import { History } from './history.ts';
 import { type DumpRecord, type Enough, HistoryChecker } from './history-checker.ts';
 import { payloadKey, payloadOf, readPayload } from './payload.ts';
+import type { ResendLine } from './resend-ledger.ts';
 import type { Guilt } from './verdicts.ts';
 
 /** A run by hand: what clients wrote down, what is in the logs, what the node noted. */
 interface Run {
   readonly history: string;
   readonly dump?: readonly DumpRecord[];
-  readonly resends?: readonly [sequence: number, count: number][];
+  readonly resends?: readonly [sequence: number, count: number, other?: Partial<ResendLine>][];
   readonly held?: readonly number[];
   readonly enough?: Enough;
 }
@@ -45,7 +46,11 @@ async function judge({ history, dump = [], resends = [], held = [], enough }: Ru
   writeFileSync(path, history);
   const checker = new HistoryChecker();
   await checker.readHistory(path);
-  for (const [first, count] of resends) checker.resends.add(PRODUCER, 0, first, count);
+  for (const [first, count, other] of resends) {
+    const ids = [[PRODUCER, 0, first, count]] as const;
+    const lanes = { first: 100 + first, last: 99 + first + count };
+    checker.resends.add({ cause: 'start', lane: 0, cluster: 0, ...lanes, ids, ...other });
+  }
   for (const entry of dump) checker.found(entry);
   for (const n of held) checker.held(idOf(n + 1), payloadOf(1, n));
   return checker.verdicts(enough);
@@ -153,7 +158,73 @@ const pairs: readonly (readonly [title: string, guilt: Guilt, bad: Run, good: Ru
     {
       history: three,
       dump: [...inOrder(0, 1, 2), record(2, 0, { cluster: 'backup' })],
-      resends: [[3, 1]],
+      resends: [[3, 1, { cluster: 1 }]],
+    },
+  ],
+  [
+    'a duplicate whose note names the other cluster',
+    'unexplained-duplicate',
+    {
+      history: three,
+      dump: [...inOrder(0, 1, 2, 2), record(2, 0, { cluster: 'backup' })],
+      resends: [
+        [3, 1, { cluster: 1 }],
+        [3, 1, { cluster: 1 }],
+      ],
+    },
+    {
+      history: three,
+      dump: [...inOrder(0, 1, 2, 2), record(2, 0, { cluster: 'backup' })],
+      resends: [
+        [3, 1],
+        [3, 1, { cluster: 1 }],
+      ],
+    },
+  ],
+  [
+    'a note that names fewer messages than its places',
+    'bad-note',
+    { history: three, dump: inOrder(0, 1, 2), resends: [[1, 2, { last: 103 }]] },
+    { history: three, dump: inOrder(0, 1, 2), resends: [[1, 3, { last: 103 }]] },
+  ],
+  [
+    'notes of one message at two places of its lane',
+    'bad-note',
+    {
+      history: three,
+      dump: inOrder(0, 1, 2),
+      resends: [
+        [1, 2],
+        [2, 1, { first: 101, last: 101 }],
+      ],
+    },
+    {
+      history: three,
+      dump: inOrder(0, 1, 2),
+      resends: [
+        [1, 2],
+        [2, 1, { first: 102, last: 102 }],
+      ],
+    },
+  ],
+  [
+    'notes of one producer in two lanes',
+    'bad-note',
+    {
+      history: three,
+      dump: inOrder(0, 1, 2),
+      resends: [
+        [1, 2],
+        [3, 1, { lane: 1 }],
+      ],
+    },
+    {
+      history: three,
+      dump: inOrder(0, 1, 2),
+      resends: [
+        [1, 2],
+        [3, 1],
+      ],
     },
   ],
   [

@@ -118,10 +118,9 @@ export class HistoryChecker {
       this.#verdicts.add('misplaced', `${what}, sent to ${this.#topics[book.topics.get(n)]}`);
     }
     if (state === outcome.failed) this.#verdicts.add('failed-delivered', what);
-    book.noteFound(n);
     this.#sequence(id, 1);
     this.#checkPlace(record);
-    this.#checkTimes(book, n, id, what);
+    this.#checkTimes(book, n, id, { what, cluster });
     const bit = cluster === 'backup' ? 2 : 1;
     if ((book.where.get(n) & bit) === 0) this.#checkOrder(record, what);
     book.where.set(n, book.where.get(n) | bit);
@@ -148,6 +147,7 @@ export class HistoryChecker {
     for (const book of this.#clients.values()) this.#findLost(book);
     this.#findGaps();
     this.#findPlaces();
+    for (const words of this.resends.contradictions) this.#verdicts.add('bad-note', words);
     this.#judgeWork(enough);
     return this.#verdicts;
   }
@@ -181,15 +181,31 @@ export class HistoryChecker {
     this.#nextOffset.set(line, offset + 1);
   }
 
-  #checkTimes(book: ClientBook, n: number, id: string, what: string): void {
-    const times = book.found.increment(n);
+  /** Each occurrence but the first has a note, of this very cluster. */
+  #checkTimes(
+    book: ClientBook,
+    n: number,
+    id: string,
+    { what, cluster }: { what: string; cluster: DumpRecord['cluster'] },
+  ): void {
+    const times = book.noteFound(n, cluster);
+    const found = [book.found[0].get(n), book.found[1].get(n)] as const;
     if (times > 1) this.#counts.duplicates++;
     const known = book.ids.get(n);
     if (known === undefined) book.ids.set(n, id);
-    if (known !== undefined && known !== id && book.resent.get(n) === 0)
+    if (known !== undefined && known !== id && book.resent.get(n) === 0) {
       this.#verdicts.add('unexplained-duplicate', `${what}, known as ${known}`);
-    else if (times - 1 > this.resends.timesResent(id) + book.resent.get(n))
-      this.#verdicts.add('unexplained-duplicate', `${what}, there for the ${times}. time`);
+      return;
+    }
+    // The first sending is not noted, and went to one of the two.
+    const noted = this.resends.timesResent(id);
+    const at = cluster === 'backup' ? 1 : 0;
+    const over = Math.max(0, found[0] - noted[0]) + Math.max(0, found[1] - noted[1]);
+    if (found[at] > noted[at] && over > 1 + book.resent.get(n))
+      this.#verdicts.add(
+        'unexplained-duplicate',
+        `${what}, there for the ${times}. time, noted primary=${noted[0]} backup=${noted[1]}`,
+      );
   }
 
   #checkOrder({ cluster, topic, partition, node, id }: DumpRecord, what: string): void {

@@ -14,6 +14,8 @@ export type Guilt =
   | 'disordered'
   /** More often there than was noted, or under two ids. */
   | 'unexplained-duplicate'
+  /** A note of a resend that does not agree with itself or with another one. */
+  | 'bad-note'
   /** Offsets of a partition, or sequences of an ordered producer, with a gap. */
   | 'hole'
   /** The run did too little to prove anything. */
