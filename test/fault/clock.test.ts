@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
+import { metric } from '../support/node-state.ts';
 import { skipWithoutPreload } from '../support/preload.ts';
-import { passing } from '../support/wait.ts';
+import { until } from '../support/wait.ts';
 import { FaultRun } from './fault-run.ts';
 
 const hourMs = 3_600_000;
@@ -30,10 +31,19 @@ test('what Kafka refuses for a clock that is hours ahead arrives when it is righ
   run.clock.setOffset(5 * hourMs);
   run.crew.history.event('clock');
   await run.crew.untilAnswered(200);
-  await passing(1_000);
+  const refusals = (): number => {
+    run.ledger.update(run.server.dataDir);
+    return run.ledger.causes.get('INVALID_TIMESTAMP') ?? 0;
+  };
+  await until(() => refusals() > 0, { timeoutMs: 30_000, what: 'Kafka to refuse for the clock' });
+  const confirmed = () => metric(run.server, 'mqproxy_messages_confirmed_total');
+  const before = await confirmed();
+  await run.crew.untilAnswered(200);
+  assert.equal(await confirmed(), before, 'nothing is taken with such a time');
   run.clock.setOffset(0);
   run.crew.history.event('clock');
   await run.crew.untilAnswered(200);
-  await run.endWell({ answered: 400, events: { clock: 2 } });
+  const { counts } = await run.endWell({ answered: 600, resends: 1, events: { clock: 2 } });
   assert.deepEqual([...run.crew.failures], []);
+  console.log(`refusedForTheClock=${refusals()} delivered=${counts.delivered}`);
 });
