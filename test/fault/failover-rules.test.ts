@@ -5,12 +5,12 @@ import { test } from 'node:test';
 import { Kafka, logLevel } from 'kafkajs';
 import { readKafka } from '../support/delivered.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
-import { metric, untilDrained } from '../support/node-state.ts';
+import { laneStates, metric, untilDrained } from '../support/node-state.ts';
 import { preloadEnv, skipWithoutPreload, WallClock } from '../support/preload.ts';
 import { ProducerCrew } from '../support/producer-crew.ts';
 import { runCli } from '../support/run-cli.ts';
 import { countOf } from '../support/seeded.ts';
-import { serveRefusal } from '../support/start-server.ts';
+import { serveRefusal, type TestServer } from '../support/start-server.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import {
@@ -33,7 +33,12 @@ const [first, second] =
   skip === false ? await Promise.all([startKafka(options), startKafka(options)]) : [];
 const clusters = { primary: first?.address ?? '', backup: second?.address ?? '' };
 
-async function createTopics(brokers: string, topics: readonly string[], config = {}) {
+async function createTopics(
+  brokers: string,
+  topics: readonly string[],
+  config = {},
+  numPartitions = 3,
+) {
   const configEntries = Object.entries(config).map(([name, value]) => ({
     name,
     value: `${value}`,
@@ -42,7 +47,7 @@ async function createTopics(brokers: string, topics: readonly string[], config =
   await admin.connect();
   await admin.createTopics({
     waitForLeaders: false,
-    topics: topics.map((topic) => ({ topic, numPartitions: 3, configEntries })),
+    topics: topics.map((topic) => ({ topic, numPartitions, configEntries })),
   });
   await admin.disconnect();
 }
@@ -77,6 +82,87 @@ test('a topic that takes nothing goes to the backup alone', {
   assert.ok(created.length > 0);
   clock.close();
 });
+
+/** The partitions of a cluster's topics, by name. */
+async function partitionsIn(brokers: string): Promise<ReadonlyMap<string, number>> {
+  const admin = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  const { topics } = await admin.fetchTopicMetadata();
+  await admin.disconnect();
+  return new Map(topics.map(({ name, partitions }) => [name, partitions.length]));
+}
+
+/** What a node's metrics and /readyz say of its circuits. */
+async function circuitsOf(server: TestServer): Promise<readonly unknown[]> {
+  const { host, port } = server.admin;
+  const ready = await fetch(`http://${host}:${port}/readyz`);
+  const { state, reasons } = (await ready.json()) as { state: string; reasons: string[] };
+  return [
+    await metric(server, 'mqproxy_circuit_open{cluster="primary"}'),
+    await metric(server, 'mqproxy_circuit_open{cluster="backup"}'),
+    await metric(server, 'mqproxy_cluster_in_use{lane="0"}'),
+    ready.status,
+    state,
+    reasons.some((reason) => reason.startsWith('the primary cluster is out of order: ')),
+  ];
+}
+
+test('a topic that the backup lacks is made there with as many partitions, or waits for the primary; all say so', {
+  skip,
+}, async () => {
+  assert.ok(first && second);
+  const [made, kept, differs] = ['made', 'kept', 'differs'].map((name) => uniqueTopic(name)) as [
+    string,
+    string,
+    string,
+  ];
+  await createTopics(clusters.primary, [made, kept], {}, 7);
+  await createTopics(clusters.primary, [differs], {}, 3);
+  await createTopics(clusters.backup, [differs], {}, 5);
+  const maker = await startBetween(clusters);
+  const keeper = await startBetween(clusters, { args: ['--failover.create-topics', 'false'] });
+  for (const server of [maker, keeper]) await untilReady(server);
+  assert.equal((await sendOne(maker, made)).cluster, 'primary');
+  for (const topic of [kept, differs])
+    assert.equal((await sendOne(keeper, topic)).cluster, 'primary');
+  assert.deepEqual(await circuitsOf(maker), [0, 0, 0, 200, 'ok', false]);
+  first.pause();
+  assert.equal((await sendOne(maker, made)).cluster, 'backup');
+  assert.equal((await sendOne(keeper, differs)).cluster, 'backup');
+  await untilCluster(maker, 'the backup to be used', ({ inUse }) => inUse === 'backup');
+  assert.deepEqual(await circuitsOf(maker), [1, 0, 1, 200, 'degraded', true]);
+  assert.equal((await partitionsIn(clusters.backup)).get(made), 7);
+  const waiting = sendOne(keeper, kept);
+  const waits = async () => (await laneStates(keeper))[0]?.outboxMessages === 1;
+  await until(waits, { what: 'a message to wait' });
+  // Messages of another topic pass it.
+  assert.equal((await sendOne(keeper, differs)).cluster, 'backup');
+  assert.equal(await waits(), true);
+  first.resume();
+  assert.equal((await waiting).cluster, 'primary');
+  assert.equal((await partitionsIn(clusters.backup)).has(kept), false);
+  for (const server of [maker, keeper]) {
+    await untilCluster(server, 'the primary to be used again', ({ inUse }) => inUse === 'primary');
+    await untilReady(server);
+  }
+  assert.deepEqual(await circuitsOf(maker), [0, 0, 0, 200, 'ok', false]);
+  await namesDifferences(keeper, kept, differs);
+});
+
+/** `mqproxy doctor`, beside a node of two clusters whose topics are not the same. */
+async function namesDifferences(server: TestServer, missing: string, other: string) {
+  const words = ['doctor', '--json', '--data-dir', server.dataDir, '--backend', 'kafka'];
+  const both = ['--kafka.brokers', clusters.primary, '--kafka.backup.brokers', clusters.backup];
+  const { stdout, stderr } = await runCli([...words, ...both, '--server', addressOf(server)]);
+  const found = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { area: string; level: string; found: string });
+  const warnings = found.filter(({ area, level }) => area === 'backup' && level === 'warn');
+  const text = warnings.map((finding) => finding.found).join('\n');
+  assert.match(text, new RegExp(`^not known on the backup: ${missing}$`, 'm'), stdout + stderr);
+  assert.match(text, new RegExp(`^other partitions on the backup: ${other}$`, 'm'));
+}
 
 test('a waiting topic is held and keeps its order; with both away all is held', {
   skip,
