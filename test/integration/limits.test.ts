@@ -7,6 +7,7 @@ import { ErrorCode } from '../../protocol/src/generated.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { writeTopics } from '../support/data-dir.ts';
 import { framesOf, RawClient } from '../support/raw-client.ts';
+import { RawConsumer } from '../support/raw-consumer.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -172,6 +173,59 @@ test('at the soft mark RETRY_LATER, at the hard mark no reads, and room again he
   await client.answersTo([first]);
   assert.equal(client.outcomes.get(first)?.name, 'OK');
   assert.equal((await ready(server)).status, 200);
+});
+
+test('too little free space is the soft mark, half of it the hard one, and who reads goes on at both', async () => {
+  const configFile = `${tempDir()}/mqproxy.yaml`;
+  const leave = (bytes: number) =>
+    writeFileSync(configFile, `outbox: { freeBytesMin: ${Math.round(bytes)} }\n`);
+  leave(1);
+  const server = await start('--config', configFile);
+  const topic = uniqueTopic('marks');
+  const producer = await RawClient.connect(server.mqp);
+  const { topicId } = await producer.open(topic);
+  const values = Array.from({ length: 40 }, (_, n) => `v${n}`);
+  await producer.produce({ topic: topicId, first: 1, values, partition: 0 });
+  const consumer = await RawConsumer.open(server.mqp, { group: 'g', topics: [topic] });
+  const reader = await RawClient.connect(server.mqp);
+  const { topicId: readId } = await reader.open(topic);
+  /** Ten messages are consumed and acked, and all are read by TAIL. */
+  const readersGoOn = async (): Promise<void> => {
+    await consumer.credit(10);
+    const taken = await consumer.take(10);
+    await consumer.credit(0);
+    assert.deepEqual(await consumer.ack(taken, true), []);
+    assert.equal((await reader.tail(readId, 0)).records.length, values.length);
+  };
+  const pressure = (wanted: number) =>
+    until(async () => (await metric(server, 'mqproxy_outbox_pressure')) === wanted, {
+      what: `pressure ${wanted}`,
+    });
+  const free = await metric(server, 'mqproxy_disk_free_bytes');
+  await readersGoOn();
+  leave(free * 1.4);
+  server.signal('SIGHUP');
+  await pressure(1);
+  const [refused] = await producer.produce({ topic: topicId, first: 41, values: ['w'] });
+  assert.equal(refused?.name, 'RETRY_LATER');
+  assert.equal((await ready(server)).status, 200);
+  await readersGoOn();
+  leave(free * 4);
+  server.signal('SIGHUP');
+  await pressure(2);
+  assert.equal((await ready(server)).status, 503);
+  producer.outcomes.clear();
+  producer.send({ topic: topicId, first: 41, values: ['w'] });
+  await readersGoOn();
+  await passing(300);
+  assert.equal(producer.outcomes.size, 0, 'who sends messages is not read at the hard mark');
+  leave(1);
+  server.signal('SIGHUP');
+  assert.deepEqual(
+    (await producer.answersTo([41])).map(({ name }) => name),
+    ['OK'],
+  );
+  await readersGoOn();
 });
 
 async function ready(server: TestServer): Promise<{ status: number }> {
