@@ -21,13 +21,16 @@ export class GapReader {
     this.#losses = losses;
   }
 
-  /** Brings the payload of what is ready in a block. Rejects as `tail` does. */
-  async fill(partition: ConsumePartition, block: Block): Promise<void> {
+  /**
+   * Brings the payload of what is ready in a block. False: nothing came of the first, which is still
+   * expected. Rejects as `tail` does.
+   */
+  async fill(partition: ConsumePartition, block: Block): Promise<boolean> {
     const { window } = partition;
     const first = firstReady(block);
-    if (first < 0) return;
+    if (first < 0) return true;
     const read = await this.#read(partition, block.offsetOf(first), READ_BYTES);
-    if (partition.isClosed) return;
+    if (partition.isClosed) return true;
     if (block.records !== undefined) keepWhatIsThere(block, read.records, read.count, window);
     else place(block, read.records, read.count, window);
     let freed = 0;
@@ -42,6 +45,7 @@ export class GapReader {
     }
     if (freed > 0) this.#losses.note(partition, 'retention', freed);
     if (dropped > 0) this.#losses.note(partition, 'compaction', dropped);
+    return firstReady(block) !== first;
   }
 
   /**

@@ -8,6 +8,7 @@ import type {
 import { sleep } from '../base/clock.ts';
 import { type CodedError, codeOf, messageOf } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
+import type { Block } from './block.ts';
 import { Committer } from './committer.ts';
 import type { ConsumeShared } from './consume-shared.ts';
 import type { DedupeWindow, NotedRecords } from './dedupe.ts';
@@ -24,7 +25,7 @@ import { isRetryTopic, retriesOf } from './retry-record.ts';
 import type { ConsumeMode } from './settle.ts';
 import { NO_WAIT } from './window-state.ts';
 
-/** Between two tries to take partitions over, in ms. */
+/** Between two tries to take partitions over, or to read payload again, in ms. */
 const RETRY_MS = 500;
 /**
  * From `onRevoking` until what is out is given away with the partition, in ms. Below the session
@@ -130,16 +131,19 @@ export class Membership {
       if (partition.isLeaving) continue;
       this.#want(partition, payloadMax);
       const block = partition.window.missing();
-      if (block === undefined) continue;
-      block.asked = true;
-      void this.gaps
-        .fill(partition, block)
-        .catch((error: unknown) => this.#say(error, 'payload could not be read again'))
-        .finally(() => {
-          block.asked = false;
-          this.#options.onStock();
-        });
+      if (block !== undefined) void this.#fill(partition, block);
     }
+  }
+
+  async #fill(partition: ConsumePartition, block: Block): Promise<void> {
+    block.asked = true;
+    const isThere = await this.gaps.fill(partition, block).catch((error: unknown) => {
+      this.#say(error, 'payload could not be read again');
+      return false;
+    });
+    if (!isThere) await sleep(this.#options.shared.clock, RETRY_MS);
+    block.asked = false;
+    this.#options.onStock();
   }
 
   /** A partition begins anew at an offset, with an empty map. Its leases are lost. */
@@ -214,9 +218,7 @@ export class Membership {
       owner: this.#start.ownerOf(topic),
       epoch: started.epoch,
     });
-    partition.inherit(started.before, started.leases);
-    partition.givenBefore = started.given;
-    window.given = started.given;
+    partition.inherit(started);
     partition.floorSinceMs = nowMs;
     const failures = new Failures(partition, {
       clock,

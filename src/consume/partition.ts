@@ -25,6 +25,13 @@ export interface Before {
   readonly runs: Set<number>;
 }
 
+/** What the owner before has left; see `Started`. */
+interface Left {
+  readonly before: LeaseOwner | undefined;
+  readonly leases: readonly OpenLease[];
+  readonly given: number;
+}
+
 /** A partition that this node owns for a group. */
 export class ConsumePartition {
   readonly cluster: Cluster;
@@ -80,11 +87,13 @@ export class ConsumePartition {
     this.committedFloor = options.window.merger.floor;
   }
 
-  /** The owner before was this one, and left these leases; those without a run are none. */
-  inherit(previous: LeaseOwner | undefined, leases: readonly OpenLease[]): void {
-    if (previous === undefined) return;
-    this.#beforeOf(previous);
-    for (const { offset, run, by = previous } of leases) {
+  /** Takes over what the owner before has left; rows of leases without a run are none. */
+  inherit({ before, leases, given }: Left): void {
+    this.givenBefore = given;
+    this.window.given = given;
+    if (before === undefined) return;
+    this.#beforeOf(before);
+    for (const { offset, run, by = before } of leases) {
       if (run === 0) continue;
       this.#beforeOf(by).runs.add(run >>> 0);
       this.handedOver.set(offset, { run: run >>> 0, by });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ErrorCode } from '../../../protocol/src/generated.ts';
+import { coded } from '../../../src/base/errors.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
 import { EngineUnderTest, FakeReceiver, keptLog, quiet } from './engine-doubles.ts';
 
@@ -195,4 +196,40 @@ test('an owner that has not read what it was left hands it on, and so does one t
   assert.deepEqual(d.under.ack(got.slice(2)).failed, []);
   await d.under.pass(150);
   assert.equal(cluster.commits.get('g/t/0')?.offset, 3);
+});
+
+test('payload that cannot be read again is asked for twice a second, not without a pause', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  const large = Array.from({ length: 30 }, () => ({ value: 'x'.repeat(100_000) }));
+  cluster.append('t', 0, ...large);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ creditMessages: 100, creditBytes: 1e8 });
+  const [first, ...others] = client.take();
+  assert(first !== undefined);
+  under.ack(others);
+  cluster.append('t', 0, ...large);
+  await under.pass(100);
+  under.ack(client.take());
+  const { tail } = cluster;
+  let asked = 0;
+  let answer: () => ReturnType<typeof tail> = () => Promise.reject(coded('UNKNOWN_TOPIC', 't'));
+  cluster.tail = () => {
+    asked++;
+    return answer();
+  };
+  under.nack([first]);
+  await under.pass(2_000);
+  assert(asked >= 3 && asked <= 5, `${asked} questions in 2 s`);
+  asked = 0;
+  const span = { partition: 0, startOffset: 0, endOffset: 60, nextOffset: 0, count: 0 };
+  answer = () => Promise.resolve({ ...span, records: Buffer.alloc(0) });
+  await under.pass(2_000);
+  assert(asked >= 3 && asked <= 5, `${asked} questions in 2 s`);
+  cluster.tail = tail;
+  await under.pass(600);
+  assert.deepEqual(
+    client.take().map(({ offset, attempt }) => [offset, attempt]),
+    [[0, 2]],
+  );
 });
