@@ -22,8 +22,8 @@ export class GapReader {
   }
 
   /**
-   * Brings the payload of what is ready in a block. False: nothing came of the first, which is still
-   * expected. Rejects as `tail` does.
+   * Brings the payload of what is ready in a block. False: nothing came of the first, which is
+   * still expected. Rejects as `tail` does.
    */
   async fill(partition: ConsumePartition, block: Block): Promise<boolean> {
     const { window } = partition;
