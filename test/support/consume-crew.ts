@@ -12,12 +12,29 @@ import type { TestServer } from './start-server.ts';
 interface Life {
   /** When it was killed, by `performance.now()`; undefined: it was not. */
   killedMs: number | undefined;
+  /** Acks that wait for their commit, and that have waited. */
+  readonly commits: Commit[];
+}
+
+interface Commit {
+  readonly askedMs: number;
+  /** Undefined: it was not answered. */
+  answeredMs: number | undefined;
+}
+
+const born = (): Life => ({ killedMs: undefined, commits: [] });
+
+/** How long an ack waited for its commit at most, in the last second of a life, in ms. */
+function slowestCommitMs({ killedMs = 0, commits }: Life): number {
+  const ends = commits.map(({ askedMs, answeredMs = killedMs }) => ({ askedMs, answeredMs }));
+  const last = ends.filter(({ answeredMs }) => answeredMs > killedMs - 1_000);
+  return Math.max(0, ...last.map(({ askedMs, answeredMs }) => answeredMs - askedMs));
 }
 
 /** A node that a test kills; what its consumers were told belongs to one of its lives. */
 export class MortalNode {
   readonly server: TestServer;
-  life: Life = { killedMs: undefined };
+  life = born();
 
   constructor(server: TestServer) {
     this.server = server;
@@ -32,7 +49,7 @@ export class MortalNode {
   }
 
   async restart(): Promise<void> {
-    this.life = { killedMs: undefined };
+    this.life = born();
     await this.server.restart();
   }
 }
@@ -71,10 +88,11 @@ export class ConsumerCrew {
   readonly last: Delivery[] = [];
   /** What came again although it must not: `place: why`. */
   readonly wrong: string[] = [];
-  /** How long before its node was killed each ack was answered whose message came again, in ms. */
-  readonly forgottenMs: number[] = [];
-  /** Longest time that an ack took until it was answered `committed`, in ms. */
-  slowestCommitMs = 0;
+  /**
+   * Of each ack that was answered `recorded` and whose message came again: how long before the kill
+   * of its node that was, and how long commits took then, in ms.
+   */
+  readonly forgotten: { readonly ageMs: number; readonly commitMs: number }[] = [];
   acks = 0;
   again = 0;
   readonly #of: CrewOf;
@@ -182,20 +200,24 @@ export class ConsumerCrew {
     if (recorded === undefined) return;
     const toldMs = recorded.life.killedMs;
     if (toldMs === undefined) this.wrong.push(`${place}: its ack was recorded, by who lives`);
-    else this.forgottenMs.push(Math.max(0, toldMs - recorded.atMs));
+    else {
+      const ageMs = Math.max(0, toldMs - recorded.atMs);
+      this.forgotten.push({ ageMs, commitMs: slowestCommitMs(recorded.life) });
+    }
   }
 
   async #ack(life: Life, consumer: RawConsumer, messages: RawDelivery[]): Promise<void> {
     if (messages.length === 0) return;
     const isCommitted = this.acks++ % 2 === 0;
-    const askedMs = performance.now();
+    const commit: Commit = { askedMs: performance.now(), answeredMs: undefined };
+    if (isCommitted) life.commits.push(commit);
     // An ack whose answer a kill cuts off may be committed all the same.
     for (const { value } of messages) this.handled.add(value);
     const failed = await consumer.ack(messages, isCommitted).catch(() => ['cut']);
+    const atMs = performance.now();
+    if (failed[0] !== 'cut') commit.answeredMs = atMs;
     // Those that failed come again, and are acked then.
     if (failed.length > 0) return;
-    const atMs = performance.now();
-    if (isCommitted) this.slowestCommitMs = Math.max(this.slowestCommitMs, atMs - askedMs);
     for (const { partition, offset } of messages) {
       const place = `${partition}/${offset}`;
       if (isCommitted) this.#committed.add(place);
