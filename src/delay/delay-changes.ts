@@ -39,7 +39,9 @@ export class DelayChanges {
     if (!this.#isReady(id)) throw await this.#refusal(id);
     const first = await this.#indexed(id);
     if (first !== undefined) return first;
-    await this.#inTime(this.#cluster.caughtUp(id[1] as number));
+    await this.#cluster.caughtUp(id[1] as number, (asked) => this.#inTime(asked));
+    // It may have been lost meanwhile: then nobody read to the end.
+    if (!this.#isReady(id)) throw await this.#refusal(id);
     return this.#indexed(id);
   }
 

@@ -45,6 +45,9 @@ const RETRY_AFTER_MS = 2_000;
 
 type RestateEffect = Extract<LogEffect, { kind: 'restate' }>;
 
+/** Waits for what a cluster is asked, not longer than it may take. */
+export type InTime = <T>(asked: Promise<T>) => Promise<T>;
+
 /** A partition that is ours. */
 interface Own {
   /** Nothing of it fires before everything up to here was applied. */
@@ -183,8 +186,8 @@ export class DelayCluster {
   }
 
   /** Resolves when what is in the log now was applied. */
-  async caughtUp(partition: number): Promise<void> {
-    const offsets = await this.#parts.consumers.offsets(delayTopic);
+  async caughtUp(partition: number, inTime: InTime): Promise<void> {
+    const offsets = await inTime(this.#parts.consumers.offsets(delayTopic));
     const end = offsets.find((p) => p.partition === partition)?.endOffset ?? 0;
     await this.untilApplied(partition, end);
   }

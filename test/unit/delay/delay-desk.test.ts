@@ -204,6 +204,42 @@ test('nothing is notFound before each cluster said so, and what one has is shown
   await pair.stop();
 });
 
+test('what a node cannot know it does not call not there: its partitions lost, its log silent', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const dueMs = world.clock.nowMs + hour;
+  const known = world.schedule({ topic: 't', value: 'a', dueMs });
+  await world.settle();
+  // It is in the log, and not read yet; then the partitions are lost.
+  world.log.isHeld = true;
+  const unread = world.schedule({ topic: 't', value: 'b', dueMs });
+  const asked = [world.commands.get(unread), world.commands.topicOf(unread)];
+  for (const one of asked) one.catch(() => {});
+  await world.settle();
+  world.log.lose();
+  for (const one of asked) await assert.rejects(one, { code: 'RETRY_LATER' });
+  await assert.rejects(world.commands.list({ limit: 1 }), { code: 'RETRY_LATER' });
+  await assert.rejects(world.commands.cancel(known), { code: 'RETRY_LATER' });
+  world.log.isHeld = false;
+  world.log.assign();
+  await world.settle();
+  await world.jump(2_000);
+  assert.equal((await world.does(world.commands.get(unread)))?.dueMs, dueMs);
+
+  const { consumers } = world;
+  const { offsets } = consumers;
+  consumers.offsets = () => new Promise(() => {});
+  const other = Buffer.from(known);
+  other.writeUInt8(known.readUInt8(23) ^ 1, 23);
+  const silent = { code: 'BACKEND_UNAVAILABLE' };
+  const [first, ...more] = [world.commands.get(other), world.commands.cancel(other)];
+  await assert.rejects(world.does(Promise.all([first, ...more])), silent);
+  assert.equal((await world.does(world.commands.get(known)))?.dueMs, dueMs, 'it is in the index');
+  consumers.offsets = offsets;
+  assert.equal(await world.does(world.commands.cancel(other)), 'notFound');
+  await world.stop();
+});
+
 test('a move moves every copy, and its due time is refused in words of its own', async () => {
   const pair = await Pair.start();
   const [primary, backup] = pair.worlds;

@@ -101,6 +101,8 @@ class MemoryPublisher implements Publisher {
 export class DelayWorld {
   readonly clock = new JumpClock();
   readonly log = new DelayLog();
+  /** What the cluster is asked by. */
+  readonly consumers = this.log.backend;
   readonly fired: Fired[] = [];
   store = new MemoryStore();
   cluster!: DelayCluster;
@@ -123,11 +125,11 @@ export class DelayWorld {
   }
 
   async start(): Promise<void> {
-    const { clock, log } = this;
+    const { clock } = this;
     const index = await DelayIndex.open('', async () => this.store, silentLogger());
     this.#running = true;
     this.cluster = new DelayCluster({
-      consumers: log.backend,
+      consumers: this.consumers,
       publisher: new MemoryPublisher(this),
       index,
       clock,
