@@ -1,7 +1,13 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { ERROR_TABLE } from '../../protocol/src/generated.ts';
 import { limits } from '../base/limits.ts';
-import { BATCH_BUCKETS, FSYNC_BUCKETS_MS, type LaneStats, stat } from '../produce/lane-stats.ts';
+import {
+  BATCH_BUCKETS,
+  DELIVERY_BUCKETS_MS,
+  FSYNC_BUCKETS_MS,
+  type LaneStats,
+  stat,
+} from '../produce/lane-stats.ts';
 import { type ConsumeNumbers, consumeHistograms, consumeMetrics } from './consume-metrics.ts';
 import { addDeadLetterMetrics, type DeadLetterReport } from './dead-letter-metrics.ts';
 import { addDelayMetrics, type DelayReport, delayHistogram } from './delay-metrics.ts';
@@ -313,6 +319,14 @@ export class NodeMetrics {
         (lane) => lane.get(stat.answerSumMs) / 1000,
       ),
     });
-    return fsync + batch + answer + consumeHistograms(consume().stats) + delayHistogram(delays());
+    const way = histogramText(`${PREFIX}delivery_seconds`, "From acceptance to Kafka's verdict.", {
+      bounds: DELIVERY_BUCKETS_MS.map((ms) => ms / 1000),
+      rows: rows(
+        (lane) => lane.deliveryBuckets(),
+        (lane) => lane.get(stat.deliverySumMs) / 1000,
+      ),
+    });
+    const lane = fsync + batch + answer + way;
+    return lane + consumeHistograms(consume().stats) + delayHistogram(delays());
   }
 }

@@ -236,7 +236,8 @@ export class LaneRoom {
     if (kafka === undefined) throw coded('INTERNAL', 'no kafka settings');
     const onFailure = (error: unknown): void => this.fail(error);
     const resends = new ResendLog(options.dataDir);
-    const outbox = new OutboxJournal({ store, producers, acker, stats, marks, onFailure });
+    const clock = systemClock;
+    const outbox = new OutboxJournal({ store, producers, acker, stats, clock, marks, onFailure });
     await outbox.restore();
     const primary = this.openRoad(kafka, 0);
     const backup = options.backup === undefined ? undefined : this.openRoad(options.backup, 1);

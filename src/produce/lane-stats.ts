@@ -57,6 +57,8 @@ export const stat = {
   confirmedBackup: 38,
   /** How fast the backlog may be sent while new messages come; 0: as fast as the backend takes. */
   drainBytesPerSecond: 39,
+  /** Time from acceptance to the backend's verdict, over all that it has confirmed. */
+  deliverySumMs: 40,
 } as const;
 
 /** What a lane does, as {@link stat.laneState} says it. */
@@ -75,12 +77,19 @@ export const FSYNC_BUCKETS_MS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250
 /** Upper bounds of the histogram of messages per micro-batch; one more bucket for the rest. */
 export const BATCH_BUCKETS = [1, 4, 16, 64, 256, 1024, 4096, 16_384] as const;
 
+/** Upper bounds of the histogram of ways to the backend, in ms; one more bucket for the rest. */
+export const DELIVERY_BUCKETS_MS = [
+  ...[1, 2.5, 5, 10, 25, 50, 100, 250, 500],
+  ...[1_000, 2_500, 10_000, 60_000, 600_000, 3_600_000],
+] as const;
+
 const GAUGES = 64;
 const CODES = 128;
 const FSYNC_AT = GAUGES + CODES;
 const BATCH_AT = FSYNC_AT + FSYNC_BUCKETS_MS.length + 1;
 const ANSWER_AT = BATCH_AT + BATCH_BUCKETS.length + 1;
-const TOPICS_AT = ANSWER_AT + FSYNC_BUCKETS_MS.length + 1;
+const DELIVERY_AT = ANSWER_AT + FSYNC_BUCKETS_MS.length + 1;
+const TOPICS_AT = DELIVERY_AT + DELIVERY_BUCKETS_MS.length + 1;
 const TOPICS = 65_536;
 
 /**
@@ -154,7 +163,20 @@ export class LaneStats {
 
   /** Counts by bucket, as {@link FSYNC_BUCKETS_MS} names them, not cumulated. */
   answerBuckets(): Float64Array {
-    return this.values.slice(ANSWER_AT, TOPICS_AT);
+    return this.values.slice(ANSWER_AT, DELIVERY_AT);
+  }
+
+  /** Notes how long messages took from their acceptance to the backend's verdict. */
+  delivered(elapsedMs: number, messages: number): void {
+    // The wall clock says when a message was accepted, also over a restart; it may step.
+    const ms = Math.max(0, elapsedMs);
+    this.add(stat.deliverySumMs, ms * messages);
+    this.add(DELIVERY_AT + bucketOf(DELIVERY_BUCKETS_MS, ms), messages);
+  }
+
+  /** Counts by bucket, as {@link DELIVERY_BUCKETS_MS} names them, not cumulated. */
+  deliveryBuckets(): Float64Array {
+    return this.values.slice(DELIVERY_AT, TOPICS_AT);
   }
 }
 

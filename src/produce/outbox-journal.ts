@@ -1,5 +1,6 @@
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import type { Verdict } from '../backend/kafka/verdict-codes.ts';
+import type { Clock } from '../base/clock.ts';
 import type { ClusterNumber } from '../lanes/lane-calls.ts';
 import type { BatchBuilder } from '../native/batch-builder.ts';
 import type { BatchHeader } from '../store/batch-header.ts';
@@ -20,6 +21,7 @@ export interface OutboxJournalParts {
   readonly producers: Producers;
   readonly acker: Acker;
   readonly stats: LaneStats;
+  readonly clock: Clock;
   readonly marks: QuotaMarks;
   /** Messages leave and nobody else may answer any more. */
   onFailure(error: unknown): void;
@@ -54,6 +56,8 @@ export class OutboxJournal implements Journal {
   private turn: 0 | 1 = 0;
   private payloadCrc = 0;
   private forwarder: Forwarder | undefined;
+  private readonly noteDelivered = (acceptedMs: number, messages: number): void =>
+    this.parts.stats.delivered(this.parts.clock.now() - acceptedMs, messages);
 
   constructor(parts: OutboxJournalParts) {
     this.parts = parts;
@@ -155,7 +159,7 @@ export class OutboxJournal implements Journal {
     cluster: ClusterNumber = 0,
   ): void {
     const { store, stats } = this.parts;
-    stats.add(stat.confirmed, store.confirm(firstSequence, count));
+    stats.add(stat.confirmed, store.confirm(firstSequence, count, this.noteDelivered));
     stats.set(stat.outboxMessages, store.unconfirmedMessages);
     this.pending.confirm(firstSequence, count, { cluster, partition, offset });
   }

@@ -13,6 +13,9 @@ export interface LedgerBatch {
   left: number;
 }
 
+/** Messages that were accepted at one time are confirmed. */
+export type NoteConfirmed = (acceptedMs: number, messages: number) => void;
+
 /**
  * Batches in ascending order. One without unconfirmed messages stays while others before it have
  * some; those in front of all that have are cut off, many at once.
@@ -75,8 +78,11 @@ export class BatchLedger {
     return left;
   }
 
-  /** Returns how many of the run were not confirmed before. */
-  confirm(first: number, count: number): number {
+  /**
+   * Returns how many of the run were not confirmed before. `note` hears, by batch, when they were
+   * accepted and how many; it does not hear of those that only the disk knows.
+   */
+  confirm(first: number, count: number, note?: NoteConfirmed): number {
     const end = first + count;
     let fresh = 0;
     for (let at = first; at < end; ) {
@@ -86,7 +92,10 @@ export class BatchLedger {
       fresh += set;
       if (set > 0) {
         if (batch === undefined) this.#noteCold(at);
-        else this.#took(batch, set);
+        else {
+          note?.(batch.acceptedMs, set);
+          this.#took(batch, set);
+        }
       }
       at = to;
     }

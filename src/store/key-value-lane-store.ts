@@ -3,7 +3,7 @@ import type { Timer } from '../base/clock.ts';
 import { type CodedError, coded, messageOf } from '../base/errors.ts';
 import { type BatchHeader, decodeBatchHeader, headerCrc } from './batch-header.ts';
 import { joinBatches } from './batch-join.ts';
-import type { BatchLedger } from './batch-ledger.ts';
+import type { BatchLedger, NoteConfirmed } from './batch-ledger.ts';
 import { adoptConfirmed, type BatchSource, readBatches } from './batch-reader.ts';
 import type { KeyValueChunkLog } from './chunk-log.ts';
 import { ConfirmedState } from './confirmed-state.ts';
@@ -171,9 +171,9 @@ export class KeyValueLaneStore implements LaneStore {
     return this.#state.anchorNext;
   }
 
-  confirm(firstSequence: number, count: number): number {
+  confirm(firstSequence: number, count: number, note?: NoteConfirmed): number {
     assert(firstSequence + count <= this.#nextSequence, 'confirmed what was never stored');
-    const fresh = this.#ledger.confirm(firstSequence, count);
+    const fresh = this.#ledger.confirm(firstSequence, count, note);
     if (fresh > 0) this.#markDirty();
     return fresh;
   }

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { CodedError } from '../base/errors.ts';
 import type { BatchHeader, BatchHeaderBuilder, Crc32c } from './batch-header.ts';
+import type { NoteConfirmed } from './batch-ledger.ts';
 import type { DriverName } from './key-value-store.ts';
 
 /** How a lane's store is opened; see `openLaneStore` in open-lane-store.ts. */
@@ -280,8 +281,11 @@ export interface LaneStore {
 
   /** Resolves when the batch is on the disk (fsync). Its sequence is `nextSequence` as it was. */
   append(request: AppendRequest): Promise<void>;
-  /** Notes that messages are confirmed; it rides in the next write. Returns how many were not. */
-  confirm(firstSequence: number, count: number): number;
+  /**
+   * Notes that messages are confirmed; it rides in the next write. Returns how many were not.
+   * `note` hears when these were accepted, batch by batch, as far as memory knows the batches.
+   */
+  confirm(firstSequence: number, count: number, note?: NoteConfirmed): number;
   isConfirmed(sequence: number): boolean;
   /**
    * Batches with unconfirmed messages in order, from the one that contains `fromSequence`, until
