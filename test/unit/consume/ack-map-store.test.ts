@@ -2,20 +2,28 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PublishRecord } from '../../../src/backend/publisher-port.ts';
 import { ACKS_PARTITIONS, ACKS_TOPIC, AckMapStore } from '../../../src/consume/ack-map-store.ts';
+import { BlockTimers } from '../../../src/consume/block-timers.ts';
+import { LeaseWindow } from '../../../src/consume/lease-window.ts';
+import { ConsumePartition } from '../../../src/consume/partition.ts';
+import type { WindowState } from '../../../src/consume/window-state.ts';
+import { CHUNK_SEQUENCES } from '../../../src/offsets/bits.ts';
 import { decodeMetadata } from '../../../src/offsets/commit-metadata.ts';
+import { OffsetMerger } from '../../../src/offsets/offset-merger.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
-import { EngineUnderTest, quiet } from './engine-doubles.ts';
+import { EngineUnderTest, quiet, ScriptedPolicy } from './engine-doubles.ts';
 
 const MESSAGES = 2_000;
 
 /** A cluster whose maps' records wait, when `hold` is set. */
 class MapCluster extends MemoryCluster {
   mapHold: Promise<void> = Promise.resolve();
+  tombstones = 0;
 
   store(): AckMapStore {
     const publish = async (records: readonly PublishRecord[]) => {
       await this.mapHold;
       return records.map(({ partition = 0, value }) => {
+        if (value === null) this.tombstones++;
         this.append(ACKS_TOPIC, partition, { value: value ?? '' });
         return { partition, offset: this.logOf(ACKS_TOPIC, partition).records.length - 1 };
       });
@@ -85,4 +93,31 @@ test('a map is read back as it was committed, its head and its chunks', async ()
   assert(found !== undefined && 'offset' in found.map);
   const open = got.map(({ offset }) => offset).filter(isOpen);
   assert.deepEqual(await afterKill(cluster), open);
+});
+
+test('a chunk that became full keeps its record until a commit no longer names it', async () => {
+  const cluster = mapCluster();
+  const store = cluster.store();
+  const timers = new BlockTimers<WindowState>(0);
+  const window = new LeaseWindow({ mode: 'shared', floor: 0, heldMax: 1, timers });
+  const policy = new ScriptedPolicy();
+  const place = { cluster: 0, topic: 't', partition: 0, policy, epoch: 1 } as const;
+  const partition = new ConsumePartition({ ...place, window, owner: Buffer.alloc(8) });
+  const { merger } = window;
+  merger.confirm(CHUNK_SEQUENCES, 1_000);
+  const named = await store.write('g', partition, () => {});
+  merger.confirm(CHUNK_SEQUENCES, CHUNK_SEQUENCES);
+  store.committed('g', partition);
+  await quiet();
+  assert.equal(cluster.tombstones, 0);
+  const again = new OffsetMerger(0);
+  (await store.read(named))(again);
+  assert.deepEqual([again.confirmedAbove, again.nextConfirmed(0)], [1_000, CHUNK_SEQUENCES]);
+  const full = await store.write('g', partition, () => {});
+  store.committed('g', partition);
+  await quiet();
+  assert.equal(cluster.tombstones, 2, 'both keys of the chunk');
+  const whole = new OffsetMerger(0);
+  (await store.read(full))(whole);
+  assert.equal(whole.confirmedAbove, CHUNK_SEQUENCES);
 });
