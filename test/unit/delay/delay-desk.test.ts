@@ -240,6 +240,28 @@ test('what a node cannot know it does not call not there: its partitions lost, i
   await world.stop();
 });
 
+test('another node is named for the cluster in which it has the partition, save where nothing is', async () => {
+  const pair = await Pair.start();
+  const [primary, backup] = pair.worlds;
+  backup.consumers.groupMembers = async () => new Map();
+  backup.log.lose();
+  backup.log.assignNone();
+  const dueMs = primary.clock.nowMs + hour;
+  const first = primary.schedule({ topic: 't', value: 'a', dueMs });
+  await primary.settle();
+  assert.equal(await pair.does(pair.desk.cancel(first)), 'cancelled');
+  assert.equal(await pair.does(pair.desk.get(first)), undefined);
+  // So that both number the next one alike.
+  backup.schedule({ topic: 't', value: 'other', dueMs });
+  const second = await pair.scheduleBoth('b', dueMs);
+  await assert.rejects(pair.does(pair.desk.cancel(second)), (error: CodedError) => {
+    assert.equal(error.code, 'NOT_OWNER');
+    assert.match(error.message, /^cancelled on the primary .* \(NOT_OWNER: another node has this/);
+    return true;
+  });
+  await pair.stop();
+});
+
 test('a move moves every copy, and its due time is refused in words of its own', async () => {
   const pair = await Pair.start();
   const [primary, backup] = pair.worlds;

@@ -74,6 +74,11 @@ export class DelayLog {
     this.#options?.onAssigned(this.#places);
   }
 
+  /** The member is told that others have all partitions. */
+  assignNone(): void {
+    this.#options?.onAssigned([]);
+  }
+
   pump(): void {
     if (this.isHeld) return;
     for (const [partition, next] of this.#next.entries()) {
