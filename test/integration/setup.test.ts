@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { cleanUp } from '../support/clean-up.ts';
+import { cacheDir, repoRoot } from '../support/repo.ts';
+import { removeDir, tempDir } from '../support/temp-dir.ts';
+
+/** A clone with little to compile, whose packages and addon are those of this one. */
+function littleClone(): string {
+  const folder = mkdtempSync(join(cacheDir, 'clone-'));
+  cleanUp(
+    () => removeDir(folder),
+    () => removeDir(folder),
+  );
+  const copied = ['package.json', 'package-lock.json', 'tsconfig.json', 'binding.gyp', 'scripts'];
+  for (const name of [...copied, 'native']) {
+    cpSync(join(repoRoot, name), join(folder, name), { recursive: true });
+  }
+  for (const name of ['node_modules', 'build'])
+    symlinkSync(join(repoRoot, name), join(folder, name));
+  mkdirSync(join(folder, '.cache'));
+  cpSync(join(cacheDir, 'npm-ci.sha256'), join(folder, '.cache', 'npm-ci.sha256'));
+  mkdirSync(join(folder, 'src'));
+  writeFileSync(join(folder, 'src', 'one.ts'), 'export const one: number = 1;\n');
+  return folder;
+}
+
+/** What `npm start` and `npm test` run first. */
+function setup(folder: string, path = process.env['PATH']) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/setup.mjs'], {
+    cwd: folder,
+    env: { ...process.env, PATH: path },
+    encoding: 'utf8',
+  });
+  return { status, stdout, lines: stderr.split('\n').filter((line) => line !== '') };
+}
+
+test('a second start builds nothing, and a touched source is built again', () => {
+  const folder = littleClone();
+  const built = join(folder, 'dist', 'src', 'one.js');
+  const first = setup(folder);
+  assert.deepEqual([first.status, first.stdout], [0, ''], first.lines.join('\n'));
+  assert.equal(first.lines.length, 1);
+  assert.match(first.lines[0] ?? '', /^setup: tsc -b … \d+\.\d s$/);
+  assert(existsSync(built));
+  assert.deepEqual(setup(folder), { status: 0, stdout: '', lines: [] });
+
+  writeFileSync(join(folder, 'src', 'one.ts'), 'export const one: number = 2;\n');
+  assert.match(setup(folder).lines.join('\n'), /^setup: tsc -b … \d+\.\d s$/);
+  assert.match(readFileSync(built, 'utf8'), /one = 2/);
+  // Touched alone is enough to ask the compiler, which finds nothing to do.
+  utimesSync(join(folder, 'src', 'one.ts'), 1, 1);
+  assert.match(setup(folder).lines.join('\n'), /^setup: tsc -b /);
+  assert.deepEqual(setup(folder).lines, []);
+});
+
+test('without make a start that has to compile is one line and exit code 1', {
+  skip: process.platform === 'linux' ? false : 'the words are those of Linux',
+}, () => {
+  const folder = littleClone();
+  rmSync(join(folder, 'build'));
+  const path = tempDir();
+  for (const program of ['c++', 'python3']) {
+    writeFileSync(join(path, program), '#!/bin/sh\n');
+    chmodSync(join(path, program), 0o755);
+  }
+  const { status, stdout, lines } = setup(folder, path);
+  assert.deepEqual([status, stdout], [1, '']);
+  assert.equal(lines.length, 1, lines.join('\n'));
+  assert.match(lines[0] ?? '', /^mqproxy: .* needs make, .*apt-get install make /);
+});
+
+test('an error of the compiler ends a start with exit code 1 and what it said', () => {
+  const folder = littleClone();
+  writeFileSync(join(folder, 'src', 'one.ts'), "export const one: number = 'two';\n");
+  const { status, lines } = setup(folder);
+  assert.equal(status, 1);
+  assert.match(lines.join('\n'), /^setup: tsc -b … FAILED after .*\n.*src\/one\.ts.*TS2322/s);
+});
