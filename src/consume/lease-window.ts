@@ -79,16 +79,20 @@ export class LeaseWindow extends WindowState {
     run: number,
     onDone: (run: number, attempt: number) => void = () => {},
   ): number {
-    if (!this.locate(offset, run)) return -1;
-    const sub = this.block.sub[this.index] as number;
+    const isHere = this.locate(offset, run);
+    const unread = isHere ? [] : this.takeInherited(offset, run);
+    if (!isHere && unread.length === 0) return -1;
+    for (const lease of unread) onDone(lease.run, lease.attempt);
+    const sub = isHere ? (this.block.sub[this.index] as number) : 0;
     this.lastSub = sub;
-    return this.each(leased, (block, i) => {
+    const read = this.each(leased, (block, i) => {
       if (block.sub[i] !== sub || block.offsetOf(i) > offset) return false;
       this.leased--;
       onDone(block.run[i] as number, block.attemptOf(i));
       this.finish(block, i);
       return true;
     });
+    return read + unread.length;
   }
 
   /** Finds a message that is leased under this run: in `block` and `index`. */

@@ -135,6 +135,22 @@ export class WindowState {
     return { attempt, dueMs: state === waiting ? (block.due[index] as number) : NO_WAIT };
   }
 
+  /**
+   * Settles the leases of an owner before up to `offset`, whose own must be under `run`, of
+   * messages that were not read again yet; those that it settled. They are of nobody's slot here.
+   */
+  protected takeInherited(offset: number, run: number): InheritedLease[] {
+    if (this.inherited.get(offset)?.run !== run) return [];
+    const taken: InheritedLease[] = [];
+    for (const [at, lease] of this.inherited) {
+      if (at > offset || lease.run === 0) continue;
+      this.inherited.delete(at);
+      this.merger.confirm(at, 1);
+      taken.push(lease);
+    }
+    return taken;
+  }
+
   /** A lease that an owner before granted, as long as it is open. */
   leaseOf(offset: number, run: number): { attempt: number; dueMs: number } | undefined {
     const lease = this.inherited.get(offset);

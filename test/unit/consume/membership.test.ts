@@ -5,6 +5,7 @@ import { coded } from '../../../src/base/errors.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
 import { EngineUnderTest, FakeReceiver, keptLog, quiet } from './engine-doubles.ts';
 
+const LOST = ErrorCode.LEASE_LOST;
 const place = { topic: 't', partition: 0 };
 
 function clusterWith(messages: number): MemoryCluster {
@@ -232,4 +233,25 @@ test('payload that cannot be read again is asked for twice a second, not without
     client.take().map(({ offset, attempt }) => [offset, attempt]),
     [[0, 2]],
   );
+});
+
+test('a COMMIT at an owner that has not read what it was left settles all up to its message', async () => {
+  const cluster = clusterWith(5);
+  const a = new EngineUnderTest(cluster, { nodeId: 'a' });
+  const asked = { mode: 'partition-ordered', leaseMs: 60_000 } as const;
+  const client = await a.subscribe(asked);
+  const got = client.take();
+  await stop(a, cluster);
+  cluster.members.clear();
+  const b = new EngineUnderTest(cluster, { nodeId: 'b' });
+  b.engine.subscribe(new FakeReceiver(9), { group: 'g', topics: ['t'], ...asked });
+  const [unread] = [...cluster.members];
+  assert(unread !== undefined);
+  unread.want = () => {};
+  await b.pass(100);
+  assert.deepEqual(b.commit(got[3] as NonNullable<(typeof got)[0]>).failed, []);
+  await b.pass(150);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 4);
+  assert.equal(b.engine.stats.acked, 4);
+  assert.deepEqual(b.commit(got[3] as NonNullable<(typeof got)[0]>).failed, [`0/3/${LOST}`]);
 });
