@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { kafkaClient, readTopic } from '../support/kafka-read.ts';
-import { laneStates } from '../support/node-state.ts';
+import { laneStates, metric } from '../support/node-state.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer } from '../support/start-server.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
@@ -63,4 +66,53 @@ test('what was refused for good is shown, survives a kill, and is tried again', 
   );
   assert.match(await cli('purge', '--topic', topic), /^1 discarded/);
   assert.equal((await cli('list')).split('\n').filter((line) => line.includes(topic)).length, 0);
+});
+
+test('a full undeliverable log says so, drops nothing, and holds up no other topic', {
+  skip: skipWithoutKafka(),
+}, async () => {
+  const brokers = await sharedKafka();
+  const [refusing, well] = [uniqueTopic('refusing'), uniqueTopic('well')];
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  const configEntries = [{ name: 'max.message.bytes', value: '2000' }];
+  await admin.createTopics({ topics: [{ topic: refusing, numPartitions: 1, configEntries }] });
+  await admin.disconnect();
+  const config = join(tempDir(), 'mqproxy.yaml');
+  const quota = (bytes: string) =>
+    writeFileSync(config, `outbox: { undeliverableBytesMax: ${bytes} }\n`);
+  quota('5KiB');
+  const args = ['--lanes', '1', '--config', config];
+  const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers, args });
+  const client = await RawClient.connect(server.mqp, { producerId: 78n });
+  const { topicId } = await client.open(refusing);
+  const values = Array.from({ length: 8 }, (_, n) => `${n}`.repeat(1_950));
+  const outcomes = await client.produce({ topic: topicId, first: 1, values });
+  assert(outcomes.every(({ name }) => name === 'OK'));
+  const fullIs = (wanted: number) =>
+    until(async () => (await metric(server, 'mqproxy_aside_full')) === wanted, {
+      timeoutMs: 60_000,
+      what: `aside_full ${wanted}`,
+    });
+  await fullIs(1);
+  const held = async () => {
+    const [lane] = await laneStates(server);
+    return [lane?.undeliverableMessages ?? 0, lane?.outboxMessages ?? 0] as const;
+  };
+  const [undeliverable, waiting] = await held();
+  assert(undeliverable > 0 && waiting > 0, `${undeliverable} refused, ${waiting} wait`);
+  assert.equal(undeliverable + waiting, values.length);
+  const ready = await fetch(`http://${server.admin.host}:${server.admin.port}/readyz`);
+  assert.match(await ready.text(), /the undeliverable log of lane 0 is full/);
+  const { topicId: other } = await client.open(well);
+  const run = { topic: other, first: 9, values: ['well'], replicated: true };
+  assert.equal((await client.produce(run, 30_000))[0]?.name, 'OK');
+  assert.deepEqual(await held(), [undeliverable, waiting], 'nothing was dropped meanwhile');
+  quota('1MiB');
+  server.signal('SIGHUP');
+  await until(async () => (await held()).join() === `${values.length},0`, {
+    timeoutMs: 60_000,
+    what: 'all of them to be undeliverable',
+  });
+  await fullIs(0);
 });
