@@ -55,6 +55,19 @@ test('every setting that the pages name is one, and each section too', () => {
   }
 });
 
+test('every number of a test that the environment may set is named for who runs it, and no other', () => {
+  const sources = ['test', 'bench'].flatMap((folder) =>
+    readdirSync(join(repoRoot, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => read(join(folder, name))),
+  );
+  const names = (text: string, pattern: RegExp) =>
+    new Set([...text.matchAll(pattern)].map(([, name = '']) => name));
+  const used = names(sources.join('\n'), /'(MQP_[A-Z_]+)'/g);
+  const named = names(read('CONTRIBUTING.md'), /\b(MQP_[A-Z_]+)\b/g);
+  assert.deepEqual([...named].sort(), [...used].sort());
+});
+
 test('each guarantee has a paragraph, and each that is built names a test', () => {
   const page = read('docs/guarantees.md');
   const rows = tableRows(page, '# Guarantees');

@@ -3,37 +3,20 @@ import { test } from 'node:test';
 import { checkDelivery, readKafka, resentIds } from '../support/delivered.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
-import { laneStates, untilDrained } from '../support/node-state.ts';
+import { untilDrained } from '../support/node-state.ts';
 import { ProducerCrew } from '../support/producer-crew.ts';
-import { spoiltBuild } from '../support/spoilt-build.ts';
-import { startServer, type TestServer } from '../support/start-server.ts';
+import { runCli } from '../support/run-cli.ts';
+import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
+import { impatientBuild, sumOf } from './impatient-build.ts';
 
 const skip = skipWithoutKafka();
-
-/** A build that parks sooner, and gives a topic that is gone more time. */
-const impatient = () =>
-  spoiltBuild(
-    {
-      file: 'src/base/limits.js',
-      find: /topicStuckMs: 30_?000/,
-      replace: 'topicStuckMs: 1500',
-    },
-    {
-      file: 'src/base/limits.js',
-      find: /topicMissingMs: 60_?000/,
-      replace: 'topicMissingMs: 600000',
-    },
-  );
-
-const sumOf = async (server: TestServer, name: 'parkedMessages' | 'outboxMessages') =>
-  (await laneStates(server)).reduce((sum, lane) => sum + lane[name], 0);
 
 test('a stuck topic is parked, over a kill too, and follows in order', { skip }, async () => {
   const brokers = await sharedKafka();
   const args = ['--lanes', '1'];
-  const entry = impatient();
+  const entry = impatientBuild();
   const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers, args, entry });
   const topics = [uniqueTopic('stuck'), uniqueTopic('well')] as const;
   const address = `${server.mqp.host}:${server.mqp.port}`;
@@ -59,6 +42,7 @@ test('a stuck topic is parked, over a kill too, and follows in order', { skip },
   const ready = await fetch(`http://${server.admin.host}:${server.admin.port}/readyz`);
   assert.equal(ready.status, 200);
   assert.match(await ready.text(), /lane 0 has parked messages of 1 topics/);
+  await commandsShow(address, topics[0], await sumOf(server, 'parkedMessages'));
   const before = await sumOf(server, 'parkedMessages');
   await server.kill('SIGKILL');
   await server.restart();
@@ -82,3 +66,28 @@ test('a stuck topic is parked, over a kill too, and follows in order', { skip },
   );
   console.log(`answered=${crew.answered.length} parked>=${before} duplicates=${duplicates.size}`);
 });
+
+/** `mqproxy parked` shows and gives out what is parked, tries it again, and discards nothing. */
+async function commandsShow(address: string, topic: string, atLeast: number): Promise<void> {
+  const cli = (...words: string[]) => runCli(['parked', ...words, '--server', address]);
+  const well = async (...words: string[]) => {
+    const { code, stdout, stderr } = await cli(...words);
+    assert.equal(code, 0, stderr);
+    return stdout.trim().split('\n');
+  };
+  const listed = (await well('list', '--json')).map((line) => JSON.parse(line));
+  assert.deepEqual(
+    listed.map((one) => [one.topic, one.lane, one.messages >= atLeast, one.bytes > 0]),
+    [[topic, 0, true, true]],
+  );
+  const shown = await well('show', '--topic', topic);
+  assert.match(shown[1] ?? '', /^00000000000000\d\d-0-\d+ .* PARKED +its topic takes no messages$/);
+  const exported = (await well('export', '--topic', topic)).map((line) => JSON.parse(line));
+  assert(exported.length >= atLeast);
+  assert(exported.every(({ state, value }) => state === 'parked' && /^p\d+-n\d+-/.test(value)));
+  const [retried = ''] = await well('retry', '--topic', topic);
+  assert(Number(/^([\d,]+) tried again$/.exec(retried)?.[1]?.replaceAll(',', '')) >= atLeast);
+  const purge = await cli('purge', '--topic', topic);
+  assert.equal(purge.code, 2);
+  assert.match(purge.stderr, /parked takes one of list, show, export, retry/);
+}
