@@ -11,6 +11,7 @@ import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
 const skip = skipWithoutKafka();
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const hour = 3_600_000;
 const patient = { timeoutMs: 30_000, everyMs: 100 };
 const replicated = { ack: 'replicated' } as const;
@@ -117,7 +118,7 @@ test('cancels and moves that race the fire are each as they were answered', {
   skip,
 }, async () => {
   const { client, topic } = await setUp('race');
-  const count = process.env['MQPROXY_TEST_SCALE'] === 'long' ? 4_000 : 400;
+  const count = isLong ? 4_000 : 400;
   const startMs = Date.now() + 3_000;
   const dues = Array.from({ length: count }, (_, i) => startMs + i * 5);
   const sent = await Promise.all(
@@ -228,10 +229,11 @@ test('a delay log that somebody changed is refused in words, and all else is ser
   const { client, topic, server: node } = await setUp('changed');
   await client.produce(topic, { value: 'waits', delayMs: hour }, replicated);
   await client.close();
-  for (const [setting, weak, needed] of [
+  const changes = [
     ['cleanup.policy', 'compact,delete', 'compact'],
     ['min.compaction.lag.ms', '0', '60000'],
-  ] as const) {
+  ] as const;
+  for (const [setting, weak, needed] of isLong ? changes : changes.slice(0, 1)) {
     assert.equal(await setDelayLog(setting, weak), needed);
     await node.restart();
     const words = `internal topic __mqproxy.delay: ${setting} is ${weak}, and must be ${needed}`;
@@ -251,5 +253,5 @@ test('a delay log that somebody changed is refused in words, and all else is ser
   const back = await connectDelay(node);
   assert.equal((await listed(back, topic)).length, 1);
   const values = (await readTopic(brokers, topic)).map(({ value }) => `${value}`);
-  assert.deepEqual(values, ['now', 'now']);
+  assert.deepEqual(new Set(values), new Set(['now']));
 });
