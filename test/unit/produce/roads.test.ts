@@ -29,24 +29,6 @@ test('what is on its way to a cluster that fails is taken back, and goes to the 
   assert.equal(bench.stats.get(stat.confirmedBackup), 2);
 });
 
-test('a plan that comes before the start sends nothing of a former run, and each is noted after it', async () => {
-  const bench = new ForwarderBench(({ store }) => {
-    for (let i = 0; i < 3; i++) store.append([1]);
-  }).know(1);
-  for (const plan of [well, onBackup]) {
-    bench.forwarder.setPlan(plan);
-    await settle();
-  }
-  bench.producer.ready(1);
-  await settle();
-  assert.deepEqual([bench.producer.waiting, bench.backup.waiting], [[], []]);
-  bench.forwarder.start();
-  await settle();
-  await bench.drain();
-  assert.deepEqual(backupLogOf(bench, 1), [1, 2, 3]);
-  assert.deepEqual(bench.resends, ['start 1', 'start 2', 'start 3']);
-});
-
 test('once it has caught up, the other cluster gets what is stored straight from memory', async () => {
   const bench = new ForwarderBench().know(1);
   bench.produce([1]);
