@@ -159,7 +159,9 @@ export class NodeDelay implements DelaySite {
       }
       this.#refusal = why.message;
       log.error({ cluster, ...why }, 'delayed messages are refused');
-      await this.#parts.onRefused();
+      await this.#parts.onRefused().catch((cause: unknown) => {
+        log.error({ message: messageOf(cause) }, 'a lane was not told so');
+      });
       return true;
     }
   }
