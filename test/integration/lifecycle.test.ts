@@ -215,6 +215,26 @@ test('listening beyond the loopback without a token is warned of once', async ()
   assert.doesNotMatch(closed.stderr(), /anybody who reaches/);
 });
 
+test('stdout is one line, which says what an answer is worth', async () => {
+  const what = { embedded: 'refused, there are no replicas', kafka: 'acks=all by the cluster' };
+  for (const backend of ['embedded', 'kafka'] as const) {
+    const kafka = backend === 'kafka' ? { kafkaBrokers: '127.0.0.1:1' } : {};
+    const server = await startServer({ backend, ...kafka });
+    const client = await RawClient.connect(server.mqp);
+    await client.ping();
+    await server.kill('SIGTERM');
+    const { mqp, admin: port, dataDir } = server;
+    const at = `mqp=${mqp.host}:${mqp.port} admin=${port.host}:${port.port}`;
+    const brokers = backend === 'kafka' ? ' kafka=127.0.0.1:1' : '';
+    const { nodeId } = JSON.parse(readFileSync(join(dataDir, 'node.json'), 'utf8'));
+    assert.equal(
+      server.stdout(),
+      `mqproxy ready ${at} backend=${backend}${brokers} data=${dataDir} node=${nodeId} ` +
+        `stored="fsynced on this node's disk" replicated="${what[backend]}"\n`,
+    );
+  }
+});
+
 test('health, readiness and metrics are on the admin port', async () => {
   const server = await startServer();
   const client = await RawClient.connect(server.mqp);
