@@ -3,9 +3,11 @@ import { test } from 'node:test';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
+import { metric } from '../support/node-state.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { passing } from '../support/wait.ts';
+import { latencies } from './latencies.ts';
 
 const skip = skipWithoutKafka();
 const addressOf = (server: TestServer) => `${server.mqp.host}:${server.mqp.port}`;
@@ -31,42 +33,17 @@ test('one topic of eight is deleted: the others flow on', { skip }, async () => 
     }
   })();
   const during = await latencies(client, others, 6_000);
+  const deferred = await metric(server, 'mqproxy_deferred_topics');
+  const waiting = await metric(server, 'mqproxy_outbox_messages');
   stopped = true;
   await client.close();
   await stuck.close({ timeoutMs: 500 }).catch(() => undefined);
   await feeding;
   console.log(`replicated p99 of the others: before=${quiet.p99} ms during=${during.p99} ms`);
   console.log(`before=${JSON.stringify(quiet)} during=${JSON.stringify(during)}`);
+  // Else the others would have been measured beside nothing.
+  assert(deferred >= 1, 'the deleted topic was not behind while the others were measured');
+  assert(waiting > 100, `only ${waiting} messages of it waited`);
   // The machine is shared with other tests: below 60 ms nothing is said about twice as much.
   assert(during.p99 <= Math.max(2 * quiet.p99, 60));
 });
-
-interface Latencies {
-  readonly count: number;
-  readonly p50: number;
-  readonly p99: number;
-  readonly max: number;
-}
-
-/** Produces to all topics at once, `replicated`, each awaited; milliseconds. */
-async function latencies(
-  client: MqpClient,
-  topics: readonly string[],
-  forMs: number,
-): Promise<Latencies> {
-  const times: number[] = [];
-  const until = performance.now() + forMs;
-  const loop = async (topic: string): Promise<void> => {
-    while (performance.now() < until) {
-      const sent = performance.now();
-      await client.produce(topic, { value: 'v' }, { ack: 'replicated' });
-      times.push(performance.now() - sent);
-      await passing(5);
-    }
-  };
-  await Promise.all(topics.map(loop));
-  times.sort((a, b) => a - b);
-  const at = (share: number) =>
-    Math.round((times[Math.floor(times.length * share)] ?? 0) * 10) / 10;
-  return { count: times.length, p50: at(0.5), p99: at(0.99), max: at(0.99999) };
-}

@@ -14,6 +14,7 @@ import {
   killPoints,
   refusalPoints,
 } from './kill-points.ts';
+import { drawnLayout } from './layout.ts';
 
 // `npm test` draws a few of the points, the larger counts hit each of them three times.
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
@@ -32,8 +33,8 @@ async function dieAt(run: FaultRun, point: KillPoint): Promise<void> {
 }
 
 test('a node that dies at any named point loses nothing that it answered', { skip }, async () => {
-  const entry = killPointBuild(killPoints);
-  const run = await FaultRun.start({ brokers: await sharedKafka(), server: { entry } });
+  const server = { entry: killPointBuild(killPoints), args: drawnLayout() };
+  const run = await FaultRun.start({ brokers: await sharedKafka(), server });
   let hits = 0;
   for (let round = 0; round < rounds; round++) {
     for (const point of run.random.shuffle(killPoints).slice(0, drawn)) {

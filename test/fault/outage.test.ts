@@ -8,6 +8,7 @@ import { type KafkaBroker, skipWithoutKafka, startKafka } from '../support/kafka
 import { laneStates, untilDrained } from '../support/node-state.ts';
 import { ProducerCrew } from '../support/producer-crew.ts';
 import { RawClient } from '../support/raw-client.ts';
+import { runCli } from '../support/run-cli.ts';
 import { countOf } from '../support/seeded.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -61,6 +62,10 @@ test('Kafka is stopped under load: no error, no loss, drained in order', { skip 
   const crew = await ProducerCrew.start(options);
   await until(() => crew.answered.length > ratePerSecond, { what: 'a second of answers' });
   assert.equal(await untilState(server, 'ok'), 200);
+  const wellFrom = { answered: crew.answered.length, at: performance.now() };
+  await passing(3_000);
+  const well = crew.answered.length - wellFrom.answered;
+  const perSecondBefore = Math.round((1000 * well) / (performance.now() - wellFrom.at));
   const before = crew.answered.length;
   const began = performance.now();
   await broker.kill();
@@ -77,10 +82,11 @@ test('Kafka is stopped under load: no error, no loss, drained in order', { skip 
   const drainMs = Math.round(performance.now() - drainBegan);
   console.log(
     `outageMs=${outageMs} answered=${crew.answered.length} during=${during} ` +
-      `perSecondDuring=${perSecond} lost=0 duplicates=${duplicates} ` +
+      `perSecondBefore=${perSecondBefore} perSecondDuring=${perSecond} lost=0 duplicates=${duplicates} ` +
       `waitingAfter=${waiting} drainAndReadMs=${drainMs}`,
   );
-  assert(during > (ratePerSecond * outageMs) / 1000 / 3, `only ${during} answers in the outage`);
+  // The same clients just before: what the machine gives to others slows both.
+  assert(perSecond >= 0.9 * perSecondBefore, `${perSecondBefore}/s before, ${perSecond}/s during`);
 });
 
 test('Kafka is away at the start: known topics are taken, a new one waits', { skip }, async () => {
@@ -118,15 +124,27 @@ test('Kafka is away at the start: known topics are taken, a new one waits', { sk
     isAnswered = true;
     return answer;
   });
-  await passing(1_500);
-  assert.equal(isAnswered, false);
+  const byHand = uniqueTopic('fresh');
+  let hasEnded = false;
+  const words = ['produce', byHand, '--server', addressOf(server), '--timeout', '60s'];
+  const command = runCli(words, 'by hand\n').finally(() => {
+    hasEnded = true;
+  });
+  await passing(2_500);
+  assert.deepEqual([isAnswered, hasEnded], [false, false]);
   await crew.stop();
   await broker.start();
   await waiting;
+  const { code, stderr } = await command;
+  assert.equal(code, 0, stderr);
   await client.close();
   await untilDrained(server);
   const [found] = await readAgain([fresh]);
   assert.equal(found?.value, 'patient');
+  assert.deepEqual(
+    (await readAgain([byHand])).map(({ value }) => value),
+    ['by hand'],
+  );
   const all = await readAgain(topics);
   checkDelivery(
     crew.answered,

@@ -4,6 +4,7 @@ import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { skipWithoutPreload } from '../support/preload.ts';
 import { countOf } from '../support/seeded.ts';
 import { FaultRun } from './fault-run.ts';
+import { drawnLayout } from './layout.ts';
 
 const scale = process.env['MQPROXY_TEST_SCALE'] === 'long' ? 50 : 6;
 const cycles = countOf('MQP_POWER_CYCLES', scale);
@@ -34,7 +35,8 @@ test('what was answered over losses of power is in the embedded log exactly once
 test('what was answered over losses of power is in Kafka', {
   skip: skipWithoutPreload() || skipWithoutKafka(),
 }, async () => {
-  const run = await FaultRun.start({ preload: true, brokers: await sharedKafka() });
+  const server = { args: drawnLayout() };
+  const run = await FaultRun.start({ preload: true, brokers: await sharedKafka(), server });
   await losePower(run);
   await run.endWell(enough);
   assert.deepEqual([...run.crew.failures], []);

@@ -36,6 +36,9 @@ test('what was refused for good is shown, survives a kill, and is tried again', 
   );
   // A kill right behind the refusal: its tombstone was durable before the answer.
   await server.kill('SIGKILL');
+  const inspected = await runCli(['outbox', 'inspect', '--data-dir', server.dataDir]);
+  const row = new RegExp(`^000000000000004d-0-1 +${topic} +MESSAGE_TOO_LARGE `, 'm');
+  assert.match(inspected.stdout, row);
   await server.restart();
   const [lane] = await laneStates(server);
   await until(async () => (await laneStates(server))[0]?.outboxMessages === 0, {
