@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+// tidy-allow sleep: a steady load is paced
+import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { writeTopics } from '../support/data-dir.ts';
+import { MockKafka, skipWithoutMock } from '../support/mock-kafka.ts';
+import { metric, untilDrained } from '../support/node-state.ts';
+import { countOf } from '../support/seeded.ts';
+import { spoiltBuild } from '../support/spoilt-build.ts';
+import { startServer } from '../support/start-server.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { passing, until } from '../support/wait.ts';
+import { latencies } from './latencies.ts';
+
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const leaderlessMs = countOf('MQP_LEADERLESS_MS', isLong ? 60_000 : 5_000);
+/** Below it nothing is said about twice as much, in ms: the machine is shared with other tests. */
+const floorMs = 60;
+const stuck = 'stuck';
+const others = Array.from({ length: 7 }, (_, i) => `well-${i}`);
+/** The broker that leads the one topic alone, and is stopped. */
+const lone = 3;
+
+test('a topic whose only broker is gone is parked, the others flow on, it follows whole', {
+  skip: skipWithoutMock(),
+}, async () => {
+  const mock = await MockKafka.start(lone);
+  for (const topic of [stuck, ...others]) await mock.tell(`topic ${topic} 1 1`);
+  for (const [i, topic] of others.entries()) await mock.tell(`leader ${topic} 0 ${1 + (i % 2)}`);
+  await mock.tell(`leader ${stuck} 0 ${lone}`);
+  const dataDir = tempDir('mqproxy-data-');
+  // The mock answers nothing about settings: the node must know its topics.
+  writeTopics(dataDir, [stuck, ...others], 1);
+  const find = /topicStuckMs: 30_?000/;
+  const entry = spoiltBuild({ file: 'src/base/limits.js', find, replace: 'topicStuckMs: 1500' });
+  const kafka = { backend: 'kafka', kafkaBrokers: mock.address, args: ['--lanes', '1'] } as const;
+  const server = await startServer({ ...kafka, dataDir, entry });
+  const servers = [`${server.mqp.host}:${server.mqp.port}`];
+  const client = await MqpClient.connect({ servers, timeoutMs: 60_000 });
+  const feeder = await MqpClient.connect({ servers, timeoutMs: 60_000 });
+  await client.produce(stuck, { value: 'before' }, { ack: 'replicated' });
+  const answered: string[] = [];
+  let isOver = false;
+  const feeding = (async () => {
+    for (let n = 0; !isOver; n++) {
+      await feeder.produce(stuck, { value: `stuck ${n}` });
+      answered.push(`stuck ${n}`);
+      await passing(4);
+    }
+  })();
+  const quiet = await latencies(client, others, leaderlessMs / 2);
+  await mock.tell(`down ${lone}`);
+  await until(async () => (await metric(server, 'mqproxy_deferred_topics')) >= 1, {
+    what: 'the topic to be behind',
+  });
+  const during = await latencies(client, others, leaderlessMs);
+  console.log(`p99 of the others: before=${quiet.p99} ms during=${during.p99} ms`);
+  const parked = () => metric(server, 'mqproxy_parked_messages');
+  await until(async () => (await parked()) > 0, { timeoutMs: 30_000, what: 'parked messages' });
+  // From here on what comes to it passes the outbox: that stays as small as it is.
+  const [had, fed] = [await parked(), answered.length];
+  await until(async () => answered.length > fed + 200, { what: 'two hundred more' });
+  await until(async () => (await parked()) >= had + 150, { what: 'them to be parked too' });
+  const waiting = await metric(server, 'mqproxy_outbox_messages');
+  assert(waiting < 150, `${waiting} messages wait in the outbox`);
+  isOver = true;
+  await feeding;
+  assert(during.p99 <= Math.max(2 * quiet.p99, floorMs), `${quiet.p99} to ${during.p99} ms`);
+
+  await mock.tell(`up ${lone}`);
+  await until(async () => (await parked()) === 0, { timeoutMs: 60_000, what: 'none parked' });
+  await client.close();
+  await feeder.close();
+  await untilDrained(server);
+  const found = (await mock.read(stuck, 1)).map(({ value }) => value);
+  assert.deepEqual([...new Set(found)], ['before', ...answered]);
+});
