@@ -64,7 +64,7 @@ test('an outage parks nothing, a topic that waits is never parked, and a full lo
   // What was on its way to the old topics is gone with them; what comes from here on is not.
   const from = crew.answered.length;
   const full = await metric(server, 'mqproxy_parked_bytes');
-  await answers(600);
+  await answers(400);
   const { stdout } = await runCli(['parked', 'list', '--json', '--server', address]);
   const listed = stdout.trim().split('\n');
   assert.deepEqual(
@@ -72,10 +72,12 @@ test('an outage parks nothing, a topic that waits is never parked, and a full lo
     [stuck],
   );
   assert.equal(await metric(server, 'mqproxy_parked_bytes'), full, 'nothing goes into a full log');
-  assert((await sumOf(server, 'outboxMessages')) >= 300, 'the rest waits in the outbox');
+  assert((await sumOf(server, 'outboxMessages')) > 200, 'the rest waits in the outbox');
   const ready = await fetch(`http://${server.admin.host}:${server.admin.port}/readyz`);
   assert.equal(ready.status, 200);
   assert.match(await ready.text(), /the parked log of lane 0 is full/);
+  await crew.stop();
+  assert.deepEqual(crew.failed, []);
   settings('64MiB');
   server.signal('SIGHUP');
   await until(async () => (await metric(server, 'mqproxy_parked_bytes')) > full, {
@@ -87,8 +89,6 @@ test('an outage parks nothing, a topic that waits is never parked, and a full lo
   await admin.disconnect();
   const parked = async () => (await sumOf(server, 'parkedMessages')) === 0;
   await until(parked, { timeoutMs: 120_000, what: 'the parked log to be empty' });
-  await crew.stop();
-  assert.deepEqual(crew.failed, []);
   await untilDrained(server, 120_000);
   const found = await readKafka(broker.address, topics);
   const noted = resentIds(server.dataDir);
