@@ -12,8 +12,8 @@ import { until } from '../support/wait.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const BEYOND = countOf('MQP_ACKS_BEYOND', isLong ? 10_000_000 : 100_000);
-/** One message of so many stays open: many runs, and fewer open ones than a window may have. */
-const SPACING = Math.max(8, BEYOND / 40_000);
+/** One message of so many stays open: many runs, and fewer open ones than there is credit. */
+const SPACING = Math.max(8, Math.ceil(BEYOND / 20_000));
 const ACKS = '__mqproxy.acks';
 const patient = { timeoutMs: isLong ? 1_800_000 : WAIT_MS };
 const asked = {
