@@ -37,7 +37,7 @@ export interface DueLoopParts {
 const HORIZON_MS = 30_000;
 const LOOK_MS = 500;
 const LOAD_STEP = 2_000;
-const BATCH_MAX = 1_000;
+const BATCH_MAX = 4_000;
 /** A clock that went so far against the other is said to have stepped, in ms. */
 const STEP_MS = 1_000;
 const REWIND_MS = 20;

@@ -39,7 +39,7 @@ interface TopicQueue {
 const WELL: Room = { entries: 10_000, bytes: 8 * 1024 * 1024 };
 /** Of what may be near, all topics together that take nothing have one part in so many. */
 const STUCK_PART = 4;
-const BATCH_MAX = 1_000;
+const BATCH_MAX = 4_000;
 
 /**
  * What is due, a queue for each topic, so that none waits for another. A queue has its bounds, and

@@ -22,6 +22,8 @@ export interface NearDelay {
   slot: number;
 }
 
+const NONE = Buffer.alloc(0);
+
 type NewDelay = Pick<NearDelay, 'id' | 'dueMs' | 'offset' | 'bytes' | 'topic'>;
 
 /** How much a {@link DueWindow} may hold. */
@@ -76,7 +78,19 @@ export class DueWindow {
     const before = this.#byName.get(name);
     if (before !== undefined) this.drop(before);
     const slot = this.#freeSlots.pop() ?? this.#slots.length;
-    const entry: NearDelay = { ...delay, name, state: 'queued', turn: undefined, handle: 0, slot };
+    const { id, dueMs, offset, bytes, topic } = delay;
+    const entry: NearDelay = {
+      id,
+      name,
+      dueMs,
+      offset,
+      bytes,
+      topic,
+      state: 'queued',
+      turn: undefined,
+      handle: 0,
+      slot,
+    };
     this.#slots[slot] = entry;
     this.#byName.set(name, entry);
     this.#bytes += entry.bytes.length;
@@ -112,7 +126,7 @@ export class DueWindow {
   /** Its record is not needed any more. */
   empty(entry: NearDelay): void {
     if (this.#slots[entry.slot] === entry) this.#bytes -= entry.bytes.length;
-    entry.bytes = Buffer.alloc(0);
+    entry.bytes = NONE;
   }
 
   /** Forgets what waits or is queued and `which` names; what is on its way stays known. */

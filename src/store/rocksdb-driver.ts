@@ -17,10 +17,20 @@ interface Binding {
   open(options: object, done: Done): void;
   close(done: Done): void;
   get(key: Buffer, options: object, done: Done<Buffer>): void;
-  /** The public `batch` copies each operation; its chained form is an object with a finalizer. */
+  /**
+   * The public `batch` copies each operation. The chained form takes them one by one, at a third of
+   * the cost, but is an object with a finalizer.
+   */
+  batch(): BindingBatch;
   _batch(ops: readonly BindingOp[], options: { sync: boolean }, done: Done): void;
   iterator(options: object): BindingIterator;
   compactRange(from: Buffer, to: Buffer, done: Done): void;
+}
+
+interface BindingBatch {
+  _put(key: Buffer, value: Buffer): void;
+  _del(key: Buffer): void;
+  _write(options: { sync: boolean }, done: Done): void;
 }
 
 type BindingOp =
@@ -37,6 +47,8 @@ interface BindingIterator {
 const require = createRequire(import.meta.url);
 const EMPTY = Buffer.alloc(0);
 const MEMTABLE_BYTES = 16 * 1024 * 1024;
+/** From so many operations on a chained batch costs less than its finalizer. */
+const CHAINED_FROM = 64;
 
 /** Opens a store by `rocksdb`: for Node below 22 only, its prebuilt binary aborts a newer one. */
 export async function openRocksdb(options: KeyValueOpenOptions): Promise<KeyValueStore> {
@@ -67,8 +79,21 @@ class RocksdbStore implements KeyValueStore {
 
   write(ops: readonly KeyValueOp[], options: { sync: boolean }): Promise<void> {
     // The binding copies what it is given before the call returns.
+    if (ops.length >= CHAINED_FROM) {
+      const chained = this.#chained(ops);
+      return this.#calls.run(() => call((done) => chained._write(options, done)));
+    }
     const batch = ops.map(bindingOp);
     return this.#calls.run(() => call((done) => this.#db._batch(batch, options, done)));
+  }
+
+  #chained(ops: readonly KeyValueOp[]): BindingBatch {
+    const batch = this.#db.batch();
+    for (const { key, value } of ops) {
+      if (value === undefined) batch._del(key);
+      else batch._put(key, value);
+    }
+    return batch;
   }
 
   get(key: Buffer): Promise<Buffer | undefined> {
