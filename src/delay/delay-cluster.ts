@@ -16,7 +16,7 @@ import { DelayStats } from './delay-stats.ts';
 import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop } from './due-loop.ts';
-import { isAlone, LogApplier, type LogEffect } from './log-applier.ts';
+import { isAlone, LogApplier, type LogEffect, partsOf } from './log-applier.ts';
 import { PendingCount } from './pending-count.ts';
 import { isSeriesId } from './series-record.ts';
 
@@ -40,6 +40,8 @@ const RESTATE_AGAIN_MS = 1_000;
 const NUDGE_MS = 3_000;
 /** Partitions that were read wait so long for those that are still being read, in ms. */
 const GATHER_MS = 1_000;
+/** Records that are applied without a pause. */
+const APPLY_MAX = 1_000;
 /** About how long an index that failed takes to be opened again. */
 const RETRY_AFTER_MS = 2_000;
 
@@ -280,15 +282,22 @@ export class DelayCluster {
   }
 
   async #apply(batch: FetchedRecords): Promise<void> {
-    const own = this.#own.get(batch.partition);
-    if (own === undefined || batch.nextOffset <= own.applied) return;
-    const { effects, foreign } = await this.#applier.apply(batch);
-    this.stats.applied += batch.count;
+    // What is due meanwhile does not wait for the whole of a long one.
+    for (const part of partsOf(batch, APPLY_MAX)) await this.#applyPart(part);
+    if (this.isOwn(batch.partition)) {
+      this.#member?.want(delayTopic, batch.partition, batch.records.length);
+    }
+  }
+
+  async #applyPart(part: FetchedRecords): Promise<void> {
+    const own = this.#own.get(part.partition);
+    if (own === undefined || part.nextOffset <= own.applied) return;
+    const { effects, foreign } = await this.#applier.apply(part);
+    this.stats.applied += part.count;
     this.stats.foreign += foreign;
-    own.applied = batch.nextOffset;
+    own.applied = part.nextOffset;
     if (!own.ready) this.#readySoon();
     for (const effect of effects) this.#effect(effect, own);
-    this.#member?.want(delayTopic, batch.partition, batch.records.length);
     this.#wakeWaiters();
   }
 

@@ -216,6 +216,22 @@ function isBlind({ id, target, ends }: DelayRecord): boolean {
   return isAlone(id) && (target === undefined ? ends !== undefined : !isMoved(target));
 }
 
+/** A batch in parts of so many records, over the same memory. */
+export function* partsOf(batch: FetchedRecords, most: number): Generator<FetchedRecords> {
+  const { count, starts, offsets, keyHashes } = batch;
+  for (let from = 0; from < count; from += most) {
+    const to = Math.min(from + most, count);
+    yield {
+      ...batch,
+      count: to - from,
+      starts: starts.subarray(from, to + 1),
+      offsets: offsets.subarray(from, to),
+      keyHashes: keyHashes.subarray(from, to),
+      nextOffset: to === count ? batch.nextOffset : (offsets[to] as number),
+    };
+  }
+}
+
 /** A delay id as a key of a map. */
 export function nameOf(id: Buffer): string {
   return id.toString('latin1');
