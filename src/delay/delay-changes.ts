@@ -78,7 +78,12 @@ export class DelayChanges {
   async write(record: PublishRecord, held?: NearDelay): Promise<void> {
     try {
       const { partition, offset } = await this.#cluster.writes.write(record);
-      await this.#cluster.untilApplied(partition, offset + 1);
+      if (offset >= 0) await this.#cluster.untilApplied(partition, offset + 1);
+      else await this.#cluster.caughtUp(partition, (asked) => this.#inTime(asked));
+      // Whoever has it now may have begun before this came into the log.
+      if (!this.#cluster.isOwn(partition)) {
+        throw coded('RETRY_LATER', 'its partition of the delay log was lost meanwhile');
+      }
     } finally {
       // What was applied took its place already; else it waits as before.
       if (held !== undefined) this.release(held);

@@ -5,20 +5,21 @@ import type {
   GroupMember,
   TopicPartition,
 } from '../backend/consumer-port.ts';
-import type { Publisher, PublishRecord } from '../backend/publisher-port.ts';
+import type { Publisher } from '../backend/publisher-port.ts';
 import { type Clock, sleep, type Timer } from '../base/clock.ts';
 import { coded, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { AppliedWaiters } from './applied-waiters.ts';
 import type { DelayIndex } from './delay-index.ts';
 import { DelayOwners } from './delay-owners.ts';
-import { delayRecord, dueOf, movedTarget, readDelayRecord, tombstone } from './delay-record.ts';
+import { tombstone } from './delay-record.ts';
 import { DelayStats } from './delay-stats.ts';
 import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop } from './due-loop.ts';
-import { isAlone, LogApplier, type LogEffect, partsOf } from './log-applier.ts';
+import { LogApplier, type LogEffect, partsOf } from './log-applier.ts';
 import { PendingCount } from './pending-count.ts';
-import { isSeriesId } from './series-record.ts';
+import { Restating } from './restating.ts';
 
 /** What a {@link DelayCluster} is made of. */
 export interface DelayClusterParts {
@@ -36,16 +37,21 @@ export interface DelayClusterParts {
 }
 
 const CREDIT_BYTES = 2 * 1024 * 1024;
-const RESTATE_AGAIN_MS = 1_000;
+const ASK_AGAIN_MS = 1_000;
 const NUDGE_MS = 3_000;
 /** Partitions that were read wait so long for those that are still being read, in ms. */
 const GATHER_MS = 1_000;
 /** Records that are applied without a pause. */
 const APPLY_MAX = 1_000;
+/** What is this node's is noted as heard of so often, in ms. */
+const HEARD_EVERY_MS = 3_600_000;
+/**
+ * An index that heard nothing for so long begins anew, in ms: what ended meanwhile may be gone from
+ * the log after its `delete.retention.ms` of a day.
+ */
+const STALE_MS = 12 * 3_600_000;
 /** About how long an index that failed takes to be opened again. */
 const RETRY_AFTER_MS = 2_000;
-
-type RestateEffect = Extract<LogEffect, { kind: 'restate' }>;
 
 /** Waits for what a cluster is asked, not longer than it may take. */
 export type InTime = <T>(asked: Promise<T>) => Promise<T>;
@@ -69,14 +75,19 @@ export class DelayCluster {
   readonly #parts: DelayClusterParts;
   readonly #count: PendingCount;
   readonly #applier: LogApplier;
+  readonly #restating: Restating;
   readonly #own = new Map<number, Own>();
+  /** Partitions as the group gave them last, by which assignment. */
+  readonly #given = new Map<number, object>();
+  #losses = 0;
+  #hearing: Timer | undefined;
   #member: GroupMember | undefined;
   #work: Promise<void> = Promise.resolve();
   #isAssigned = false;
   #gathering: Timer | undefined;
   #closed = false;
   #failed = false;
-  #waiters: { partition: number; offset: number; resolve: () => void }[] = [];
+  readonly #waiters = new AppliedWaiters();
 
   constructor(parts: DelayClusterParts) {
     this.#parts = parts;
@@ -89,7 +100,16 @@ export class DelayCluster {
     this.owners = new DelayOwners({ consumers, clock, group: delayGroup, topic: delayTopic });
     const work = (task: () => Promise<void>): Promise<void> => this.work(task);
     this.#count = new PendingCount({ index, clock, work });
-    this.#applier = new LogApplier(index, this.#count);
+    this.#applier = new LogApplier({ index, count: this.#count, clock });
+    this.#restating = new Restating({
+      index,
+      clock,
+      log,
+      isOwn: (id) => !this.#closed && this.isOwn(id[1] as number),
+      write: (record) => this.writes.write(record),
+      untilApplied: (partition, offset) => this.untilApplied(partition, offset),
+      onDone: (id) => this.#applier.restated(id),
+    });
     this.loop = new DueLoop({
       topic: delayTopic,
       index,
@@ -124,7 +144,13 @@ export class DelayCluster {
       group: delayGroup,
       topics: [delayTopic],
       clientId: this.#parts.clientId,
-      onAssigned: (partitions) => void this.work(() => this.#assigned(partitions)),
+      onAssigned: (partitions) => {
+        const { losses, mark } = { losses: this.#losses, mark: {} };
+        for (const { partition } of partitions) this.#given.set(partition, mark);
+        void this.work(() => this.#assigned(partitions, mark)).then(() => {
+          if (this.#losses === losses) this.#isAssigned = true;
+        });
+      },
       onRevoking: (partitions, done) => {
         this.#revoke(partitions);
         void this.work(async () => {}).then(done);
@@ -132,6 +158,7 @@ export class DelayCluster {
       onLost: (partitions) => {
         // Nobody said who has them now: it may be that the cluster is away.
         this.#isAssigned = false;
+        this.#losses++;
         this.#revoke(partitions);
       },
       onRecords: (batch) => void this.work(() => this.#apply(batch)),
@@ -140,6 +167,7 @@ export class DelayCluster {
         this.#parts.log.warn({ code, message, place }, 'reading the delay log');
       },
     });
+    this.#hearLater();
   }
 
   isReady(partition: number): boolean {
@@ -182,9 +210,7 @@ export class DelayCluster {
   untilApplied(partition: number, offset: number): Promise<void> {
     const own = this.#own.get(partition);
     if (own === undefined || own.applied >= offset || this.#closed) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#waiters.push({ partition, offset, resolve });
-    });
+    return this.#waiters.wait(partition, offset);
   }
 
   /** Resolves when what is in the log now was applied. */
@@ -202,10 +228,11 @@ export class DelayCluster {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#hearing?.cancel();
     await this.loop.close();
     await this.#member?.close();
     await this.#work;
-    for (const { resolve } of this.#waiters.splice(0)) resolve();
+    this.#waiters.wake(() => false);
     await this.index.close();
   }
 
@@ -215,19 +242,20 @@ export class DelayCluster {
     this.#parts.onFailed(error);
   }
 
-  async #assigned(partitions: readonly TopicPartition[]): Promise<void> {
-    if (partitions.length === 0) this.#isAssigned = true;
+  async #assigned(partitions: readonly TopicPartition[], mark: object): Promise<void> {
     if (partitions.length === 0 || this.#closed) return;
     const offsets = await this.#offsets();
     for (const { partition } of partitions) {
+      // Taken away meanwhile it is another's, whose word on it nobody here would hear.
+      const isGiven = () => this.#given.get(partition) === mark;
+      if (!isGiven()) continue;
       const span = offsets.find((p) => p.partition === partition);
       const endOffset = span?.endOffset ?? 0;
       const startOffset = span?.startOffset ?? 0;
-      let applied = await this.#applier.begin(partition);
-      if (applied > endOffset) {
-        this.#parts.log.error({ partition, applied, endOffset }, 'the delay log is another one');
-        await this.index.forget(partition);
-        applied = await this.#applier.begin(partition);
+      let applied = await this.#begin(partition, endOffset);
+      if (!isGiven()) {
+        this.#applier.end(partition);
+        continue;
       }
       if (applied < startOffset) applied = startOffset;
       if (applied === startOffset && endOffset > startOffset) this.stats.replays++;
@@ -238,7 +266,31 @@ export class DelayCluster {
       if (!isRead(own)) this.#nudgeLater(partition, applied);
     }
     this.#readySoon();
-    this.#isAssigned = true;
+  }
+
+  /** How far the index has it; one that cannot know what ended meanwhile begins anew. */
+  async #begin(partition: number, endOffset: number): Promise<number> {
+    const { clock, log } = this.#parts;
+    const { applied, heardMs } = await this.#applier.begin(partition);
+    const isStale = applied > 0 && heardMs !== undefined && clock.now() - heardMs > STALE_MS;
+    if (applied <= endOffset && !isStale) return applied;
+    if (isStale)
+      log.warn({ partition, heardMs }, 'the index of a partition is old: it begins anew');
+    else log.error({ partition, applied, endOffset }, 'the delay log is another one');
+    await this.index.forget(partition);
+    return (await this.#applier.begin(partition)).applied;
+  }
+
+  /** Notes that nothing was missed, also where nothing comes. */
+  #hearLater(): void {
+    this.#hearing = this.#parts.clock.setTimer(() => {
+      void this.work(async () => {
+        for (const [partition, own] of this.#own) {
+          if (own.ready) await this.#applier.heard(partition, own.applied);
+        }
+      });
+      this.#hearLater();
+    }, HEARD_EVERY_MS);
   }
 
   /**
@@ -267,7 +319,7 @@ export class DelayCluster {
       } catch (error) {
         if (this.#closed) return [];
         this.#parts.log.warn({ message: messageOf(error) }, 'the delay log cannot be asked');
-        await sleep(this.#parts.clock, RESTATE_AGAIN_MS);
+        await sleep(this.#parts.clock, ASK_AGAIN_MS);
       }
     }
   }
@@ -275,10 +327,11 @@ export class DelayCluster {
   #revoke(partitions: readonly TopicPartition[]): void {
     for (const { partition } of partitions) {
       this.#own.delete(partition);
+      this.#given.delete(partition);
       this.#applier.end(partition);
     }
     this.loop.window.dropIdle(({ id }) => !this.#own.has(id[1] as number));
-    this.#wakeWaiters();
+    this.#waiters.wake((p, offset) => (this.#own.get(p)?.applied ?? offset) < offset);
   }
 
   async #apply(batch: FetchedRecords): Promise<void> {
@@ -298,13 +351,13 @@ export class DelayCluster {
     own.applied = part.nextOffset;
     if (!own.ready) this.#readySoon();
     for (const effect of effects) this.#effect(effect, own);
-    this.#wakeWaiters();
+    this.#waiters.wake((p, offset) => (this.#own.get(p)?.applied ?? offset) < offset);
   }
 
   #effect(effect: LogEffect, own: Own): void {
     const { loop } = this;
     if (effect.kind === 'restate') {
-      this.#restate(effect).catch((error: unknown) => this.#fail(error));
+      this.#restating.restate(effect).catch((error: unknown) => this.#fail(error));
       return;
     }
     if (effect.kind === 'ended') {
@@ -314,49 +367,8 @@ export class DelayCluster {
       if (entry !== undefined && isIt) loop.window.drop(entry);
       return;
     }
-    const { record, dueMs } = effect;
     this.stats.scheduled++;
-    const entry = loop.window.find(record.id);
-    if (entry !== undefined) {
-      // The same message again, by a resend after a crash: the first goes on.
-      const isOnItsWay = entry.state !== 'waiting' && entry.state !== 'held';
-      if (isOnItsWay && entry.dueMs === dueMs && isAlone(record.id)) return;
-      loop.window.drop(entry);
-    }
-    if (!own.ready || record.target === undefined || !loop.isNear(dueMs, record.id)) return;
-    const { id, offset, bytes, target } = record;
-    loop.add({ id, offset, bytes, target }, dueMs);
-  }
-
-  /** Writes what stands again, so that it is the newest of its key. */
-  async #restate(effect: RestateEffect): Promise<void> {
-    while (!this.#closed) {
-      const again = await this.#restated(effect);
-      if (again === undefined) break;
-      try {
-        const { partition, offset } = await this.writes.write(again);
-        await this.untilApplied(partition, offset + 1);
-        break;
-      } catch (error) {
-        this.#parts.log.warn({ message: messageOf(error) }, 'a delayed message is written again');
-        await sleep(this.#parts.clock, RESTATE_AGAIN_MS);
-      }
-    }
-    this.#applier.restated(effect.id);
-  }
-
-  async #restated({ id, upTo, over }: RestateEffect): Promise<PublishRecord | undefined> {
-    const place = await this.index.find(id);
-    if (place === undefined) return over && tombstone(delayTopic, id, over);
-    const bytes = await this.index.record(id, place.dueMs);
-    const record = bytes === undefined ? undefined : readDelayRecord(bytes);
-    if (record?.target === undefined) return undefined;
-    // It may be replaced or end meanwhile, and must not come back.
-    const target = isSeriesId(id)
-      ? record.target
-      : movedTarget(record.target, dueOf(record.target));
-    const ends = { offset: Math.max(place.offset, upTo), dueMs: place.dueMs };
-    return delayRecord(delayTopic, record, target, ends);
+    loop.scheduled(effect.record, effect.dueMs, own.ready);
   }
 
   /**
@@ -378,16 +390,6 @@ export class DelayCluster {
       },
       isWhole ? 0 : GATHER_MS,
     );
-  }
-
-  #wakeWaiters(): void {
-    if (this.#waiters.length === 0) return;
-    this.#waiters = this.#waiters.filter(({ partition, offset, resolve }) => {
-      const own = this.#own.get(partition);
-      if (own !== undefined && own.applied < offset) return true;
-      resolve();
-      return false;
-    });
   }
 }
 

@@ -9,7 +9,8 @@ import { MappedErrors } from '../store/mapped-errors.ts';
 // key   := 'd' due:u64 id:24      → the record as it lies in the log, crc32:u32 of key and record
 //        | 'i' id:24              → due:u64 offset:u64
 //        | 'e' id:24              → offset:u64 timestampMs:u64       where and when a series ended
-//        | 'p' partition:u8       → applied:u64 pending:u64    the offset after the last applied
+//        | 'p' partition:u8       → applied:u64 pending:u64 [heardMs:u64]   the offset after the last
+//                                   applied, and until when nothing was missed
 //        | 'v'                    → version:u8                      (big-endian: ordered bytewise)
 
 const VERSION = 2;
@@ -44,6 +45,8 @@ export interface PartitionProgress {
   readonly applied: number;
   /** Messages that wait. */
   readonly pending: number;
+  /** Nothing of the log up to then was missed, in unix ms; undefined: nobody noted it. */
+  readonly heardMs?: number;
 }
 
 /** A line of the index in the order of due times. Owned by the caller. */
@@ -95,7 +98,8 @@ export class DelayIndex {
   async progress(partition: number): Promise<PartitionProgress> {
     const value = await this.#kv.get(partitionKey(partition));
     if (value === undefined) return { applied: 0, pending: 0 };
-    return { applied: u64(value, 0), pending: u64(value, 8) };
+    const heard = value.length < 24 ? {} : { heardMs: u64(value, 16) };
+    return { applied: u64(value, 0), pending: u64(value, 8), ...heard };
   }
 
   async find(id: Buffer): Promise<DelayPlace | undefined> {
@@ -248,10 +252,11 @@ export class IndexChanges {
     this.deleted++;
   }
 
-  progress(partition: number, { applied, pending }: PartitionProgress): void {
-    const value = Buffer.allocUnsafe(16);
+  progress(partition: number, { applied, pending, heardMs }: PartitionProgress): void {
+    const value = Buffer.allocUnsafe(heardMs === undefined ? 16 : 24);
     writeU64(value, applied, 0);
     writeU64(value, Math.max(0, pending), 8);
+    if (heardMs !== undefined) writeU64(value, Math.max(0, Math.floor(heardMs)), 16);
     this.ops.push({ key: partitionKey(partition), value });
   }
 }

@@ -16,6 +16,7 @@ import type { DelayStats } from './delay-stats.ts';
 import { DueQueues } from './due-queues.ts';
 import { DueWindow, type NearDelay } from './due-window.ts';
 import { FireQueue } from './fire-queue.ts';
+import { isAlone } from './log-applier.ts';
 import { isSeriesId, seriesFiring, seriesFollower, seriesOf } from './series-record.ts';
 import type { Turn } from './series-rule.ts';
 
@@ -37,6 +38,8 @@ export interface DueLoopParts {
 const HORIZON_MS = 30_000;
 const LOOK_MS = 500;
 const LOAD_STEP = 2_000;
+/** Lines of the index that one refill looks at: others wait for it. */
+const REFILL_STEP = 20_000;
 const BATCH_MAX = 4_000;
 /** A clock that went so far against the other is said to have stepped, in ms. */
 const STEP_MS = 1_000;
@@ -55,6 +58,8 @@ export class DueLoop {
   readonly #enders: FireQueue;
   /** Before it everything of the index is in the window, or was left by a full queue. */
   #cursor: Buffer = dueKey(0, undefined);
+  /** So often the cursor went back. */
+  #movedBack = 0;
   #loading = false;
   #timer: Timer | undefined;
   #wakeAtMs = 0;
@@ -108,17 +113,34 @@ export class DueLoop {
   }
 
   /** Whether a message of this due time belongs into the window. */
-  isNear(dueMs: number, id: Buffer): boolean {
+  #isNear(dueMs: number, id: Buffer): boolean {
     return Buffer.compare(dueKey(dueMs, id), this.#cursor) < 0;
   }
 
-  /** A record of the log was applied that is near. */
-  add(record: { id: Buffer; offset: number; bytes: Buffer; target: Buffer }, dueMs: number): void {
+  /** A record of the log was applied; what is far stays in the index. */
+  scheduled(record: DelayRecord, dueMs: number, isReady: boolean): void {
     const { id, offset, target } = record;
+    const entry = this.window.find(id);
+    const isNear = isReady && target !== undefined && this.#isNear(dueMs, id);
+    if (entry?.state === 'held' && target !== undefined) {
+      // A command for it is on its way: it must not fire before that is known.
+      const bytes = Buffer.from(record.bytes);
+      this.window.change(entry, { dueMs, offset, bytes, topic: topicOf(target) });
+      return;
+    }
+    if (entry !== undefined) {
+      if (entry.state !== 'waiting' && entry.dueMs === dueMs && isAlone(id)) {
+        // The same message again, by a resend after a crash: the first goes on, as this one.
+        entry.offset = offset;
+        return;
+      }
+      this.window.drop(entry);
+    }
+    if (!isNear) return;
     const bytes = Buffer.from(record.bytes);
     this.window.add({ id: Buffer.from(id), dueMs, offset, bytes, topic: topicOf(target) });
     const cut = this.window.shrink();
-    if (cut !== undefined) this.#cursor = dueKey(cut, undefined);
+    if (cut !== undefined) this.#moveBack(dueKey(cut, undefined));
     this.wake(dueMs);
   }
 
@@ -139,15 +161,25 @@ export class DueLoop {
 
   /** The command failed: it waits as before. */
   release(entry: NearDelay): void {
-    this.window.release(entry);
-    this.wake(entry.dueMs);
+    if (entry.state !== 'held') return;
+    if (this.#isNear(entry.dueMs, entry.id)) {
+      this.window.release(entry);
+      this.wake(entry.dueMs);
+    } else this.window.drop(entry);
   }
 
   /** Loads from the beginning again: other partitions are ready, or are not ours any more. */
   reload(): void {
-    this.#cursor = dueKey(0, undefined);
+    this.#moveBack(dueKey(0, undefined));
     this.#queues.forgetLeft();
     this.#look();
+  }
+
+  /** What lies between is loaded again, also by a load that is under way. */
+  #moveBack(cursor: Buffer): void {
+    if (Buffer.compare(cursor, this.#cursor) >= 0) return;
+    this.#cursor = cursor;
+    this.#movedBack++;
   }
 
   /** Looks again no later than at `atMs`. */
@@ -271,8 +303,10 @@ export class DueLoop {
     const { index, isReady } = this.#parts;
     // Many may have one due time, so the end is a place and not a time.
     const range = { from, to: this.#cursor };
+    let looked = 0;
     for await (const { id, dueMs, bytes } of index.between(range)) {
-      if (this.#closed) return dueKey(dueMs, id);
+      if (this.#closed || looked === REFILL_STEP || this.window.isFarOver) return dueKey(dueMs, id);
+      looked++;
       if (this.window.find(id) !== undefined || !isReady(id[1] as number)) continue;
       const record = readDelayRecord(bytes);
       if (record?.target === undefined || topicOf(record.target) !== topic) continue;
@@ -305,9 +339,10 @@ export class DueLoop {
     const end = dueKey(now + HORIZON_MS, undefined);
     stats.loads++;
     let read = 0;
+    const movedBack = this.#movedBack;
     const range = { from: this.#cursor, to: end };
     for await (const { id, dueMs, bytes } of index.between(range, LOAD_STEP)) {
-      if (this.window.isFull) return;
+      if (this.window.isFull || this.#movedBack !== movedBack) return;
       read++;
       this.#cursor = afterKey(dueMs, id);
       if (!isReady(id[1] as number) || this.window.find(id) !== undefined) continue;
@@ -318,6 +353,7 @@ export class DueLoop {
       if (dueMs <= now && this.#queues.isLeft(topic, dueMs, id)) continue;
       this.window.add({ id, dueMs, offset: record.offset, bytes, topic });
     }
+    if (this.#movedBack !== movedBack) return;
     if (read < LOAD_STEP) this.#cursor = end;
     await index.tidy(clock.now() - HORIZON_MS);
   }

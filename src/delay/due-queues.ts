@@ -28,6 +28,7 @@ interface Room {
 }
 
 interface TopicQueue {
+  readonly topic: string;
   readonly queue: FireQueue;
   /** From here on, by due time, its messages stay in the index until those before are gone. */
   left: Buffer | undefined;
@@ -51,6 +52,8 @@ export class DueQueues {
   readonly #byTopic = new Map<string, TopicQueue>();
   readonly #stuck = new Set<TopicQueue>();
   readonly #touched = new Set<FireQueue>();
+  /** Those that have room while the window has none. */
+  readonly #waiting = new Set<TopicQueue>();
 
   constructor(parts: DueQueuesParts) {
     this.#parts = parts;
@@ -81,6 +84,7 @@ export class DueQueues {
 
   /** Sends what was pushed. */
   pump(): void {
+    for (const own of this.#waiting) this.#room(own);
     for (const queue of this.#touched) queue.pump();
     this.#touched.clear();
   }
@@ -111,7 +115,7 @@ export class DueQueues {
     own.leftMeanwhile = undefined;
     own.isRefilling = false;
     this.pump();
-    this.#room(topic, own);
+    this.#room(own);
   }
 
   /** What was left is loaded anew by somebody else. */
@@ -129,6 +133,7 @@ export class DueQueues {
     if (known !== undefined) return known;
     const { publisher, clock, log, stats } = this.#parts;
     const own: TopicQueue = {
+      topic,
       left: undefined,
       isRefilling: false,
       leftMeanwhile: undefined,
@@ -145,7 +150,7 @@ export class DueQueues {
           this.#stuck.add(own);
           this.#shed();
         },
-        onRoom: () => this.#room(topic, own),
+        onRoom: () => this.#room(own),
       }),
     };
     this.#byTopic.set(topic, own);
@@ -170,7 +175,10 @@ export class DueQueues {
   #shed(): void {
     const room = this.#stuckRoom();
     for (const own of this.#stuck) {
-      for (const entry of own.queue.shed(room)) this.#leave(own, entry);
+      for (const entry of own.queue.shed(room)) {
+        // One that is held or on its way is known elsewhere: this was a copy of the queue.
+        if (entry.state === 'queued') this.#leave(own, entry);
+      }
     }
   }
 
@@ -181,8 +189,9 @@ export class DueQueues {
     this.#parts.window.drop(entry);
   }
 
-  #room(topic: string, own: TopicQueue): void {
-    const { queue } = own;
+  #room(own: TopicQueue): void {
+    const { topic, queue } = own;
+    this.#waiting.delete(own);
     if (queue.isRefused) return;
     this.#stuck.delete(own);
     if (own.left === undefined) {
@@ -191,6 +200,10 @@ export class DueQueues {
     }
     const isHalfEmpty = queue.size < WELL.entries / 2 && queue.bytes < WELL.bytes / 2;
     if (!isHalfEmpty || own.isRefilling) return;
+    if (this.#parts.window.isFarOver) {
+      this.#waiting.add(own);
+      return;
+    }
     own.isRefilling = true;
     this.#parts.onRoom(topic);
   }

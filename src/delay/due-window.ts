@@ -61,6 +61,12 @@ export class DueWindow {
     return this.#byName.size >= this.#limits.entriesMax || this.#bytes >= this.#limits.bytesMax;
   }
 
+  /** More is held than twice the limits: what is left in the index must wait. */
+  get isFarOver(): boolean {
+    const { entriesMax, bytesMax } = this.#limits;
+    return this.#byName.size >= 2 * entriesMax || this.#bytes >= 2 * bytesMax;
+  }
+
   find(id: Buffer): NearDelay | undefined {
     return this.#byName.get(nameOf(id));
   }
@@ -103,6 +109,12 @@ export class DueWindow {
     entry.state = 'held';
   }
 
+  /** What is held is another record of its message now, and stays held. */
+  change(entry: NearDelay, to: Omit<NewDelay, 'id'>): void {
+    this.#bytes += to.bytes.length - entry.bytes.length;
+    Object.assign(entry, to);
+  }
+
   /** What was held waits again. */
   release(entry: NearDelay): void {
     if (entry.state === 'held' && this.#byName.get(entry.name) === entry) this.#wait(entry);
@@ -142,8 +154,7 @@ export class DueWindow {
    * from which on things were forgotten.
    */
   shrink(): number | undefined {
-    const { entriesMax, bytesMax } = this.#limits;
-    if (this.#byName.size < 2 * entriesMax && this.#bytes < 2 * bytesMax) return undefined;
+    if (!this.isFarOver) return undefined;
     const dues: number[] = [];
     for (const { state, dueMs } of this.#byName.values()) if (state === 'waiting') dues.push(dueMs);
     const sorted = Float64Array.from(dues).sort();

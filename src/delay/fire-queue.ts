@@ -32,6 +32,8 @@ const BACKOFF_LAST_MS = 30_000;
 export class FireQueue {
   readonly #parts: FireQueueParts;
   #waiting: NearDelay[] = [];
+  /** Bytes of each as it was pushed: a record may be emptied, or pushed twice. */
+  #sizes: number[] = [];
   /** Of `waiting`: before it they are taken. */
   #head = 0;
   #bytes = 0;
@@ -62,6 +64,7 @@ export class FireQueue {
 
   push(entry: NearDelay): void {
     this.#waiting.push(entry);
+    this.#sizes.push(entry.bytes.length);
     this.#bytes += entry.bytes.length;
   }
 
@@ -82,9 +85,10 @@ export class FireQueue {
     let bytes = this.#bytes;
     while (from - this.#head > 1 && (from - this.#head > room.entries || bytes > room.bytes)) {
       from--;
-      bytes -= (this.#waiting[from] as NearDelay).bytes.length;
+      bytes -= this.#sizes[from] as number;
     }
     this.#bytes = bytes;
+    this.#sizes.length = from;
     return this.#waiting.splice(from);
   }
 
@@ -157,15 +161,17 @@ export class FireQueue {
   #settle(taken: number, left: readonly NearDelay[]): void {
     const from = this.#head + taken - left.length;
     for (let i = this.#head; i < this.#head + taken; i++) {
-      this.#bytes -= (this.#waiting[i] as NearDelay).bytes.length;
+      this.#bytes -= this.#sizes[i] as number;
     }
     for (const [i, entry] of left.entries()) {
       this.#waiting[from + i] = entry;
+      this.#sizes[from + i] = entry.bytes.length;
       this.#bytes += entry.bytes.length;
     }
     this.#head = from;
     if (this.#head > 1024 && this.#head * 2 > this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#head);
+      this.#sizes = this.#sizes.slice(this.#head);
       this.#head = 0;
     }
   }

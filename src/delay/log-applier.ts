@@ -1,6 +1,12 @@
 import { DelayIdKind } from '../../protocol/src/generated.ts';
 import type { FetchedRecords } from '../backend/consumer-port.ts';
-import { type DelayIndex, type DelayPlace, IndexChanges } from './delay-index.ts';
+import type { Clock } from '../base/clock.ts';
+import {
+  type DelayIndex,
+  type DelayPlace,
+  IndexChanges,
+  type PartitionProgress,
+} from './delay-index.ts';
 import {
   type DelayRecord,
   dueOf,
@@ -41,32 +47,45 @@ export interface Applied {
 export class LogApplier {
   readonly #index: DelayIndex;
   readonly #count: PendingCount;
-  /** By their names: what is being written again. */
-  readonly #restating = new Set<string>();
+  readonly #clock: Clock;
+  /** By their names: what is being written again, and how often. */
+  readonly #restating = new Map<string, number>();
 
-  constructor(index: DelayIndex, count: PendingCount) {
-    this.#index = index;
-    this.#count = count;
+  constructor(parts: { index: DelayIndex; count: PendingCount; clock: Clock }) {
+    this.#index = parts.index;
+    this.#count = parts.count;
+    this.#clock = parts.clock;
   }
 
-  /** Where a partition goes on: the offset after the last applied. */
-  async begin(partition: number): Promise<number> {
-    const { applied, pending } = await this.#index.progress(partition);
-    this.#count.begin(partition, pending);
-    return applied;
+  /** Where a partition goes on. */
+  async begin(partition: number): Promise<PartitionProgress> {
+    const progress = await this.#index.progress(partition);
+    this.#count.begin(partition, progress.pending);
+    return progress;
+  }
+
+  /** Nothing more is in the partition's log. */
+  async heard(partition: number, applied: number): Promise<void> {
+    const changes = new IndexChanges();
+    const heardMs = this.#clock.now();
+    changes.progress(partition, { applied, pending: this.#count.get(partition), heardMs });
+    await this.#index.write(changes);
   }
 
   /** The partition is another node's. */
   end(partition: number): void {
     this.#count.end(partition);
-    for (const name of this.#restating) {
+    for (const name of this.#restating.keys()) {
       if (name.charCodeAt(1) === partition) this.#restating.delete(name);
     }
   }
 
   /** What stood was written again, and that was applied; or nothing stands any more. */
   restated(id: Buffer): void {
-    this.#restating.delete(nameOf(id));
+    const name = nameOf(id);
+    const left = (this.#restating.get(name) ?? 1) - 1;
+    if (left > 0) this.#restating.set(name, left);
+    else this.#restating.delete(name);
   }
 
   async apply(batch: FetchedRecords): Promise<Applied> {
@@ -91,7 +110,8 @@ export class LogApplier {
     }
     this.#count.add(partition, round.added);
     const pending = this.#count.get(partition);
-    round.changes.progress(partition, { applied: batch.nextOffset, pending });
+    const heardMs = this.#clock.now();
+    round.changes.progress(partition, { applied: batch.nextOffset, pending, heardMs });
     await this.#index.write(round.changes);
     return { effects: round.effects, foreign: round.foreign };
   }
@@ -115,8 +135,8 @@ interface RoundParts {
   readonly index: DelayIndex;
   /** Where they stand after what was applied so far; absent: it was not asked for. */
   readonly standing: Standing;
-  /** By their names: what is being written again, also by this round. */
-  readonly restating: Set<string>;
+  /** By their names: what is being written again, and how often; also by this round. */
+  readonly restating: Map<string, number>;
   /** A message was taken without a look at what stands. */
   onUnseen(record: DelayRecord): void;
 }
@@ -193,7 +213,9 @@ class Round {
   /** @param after the record that would outlive what stands */
   #restate(after: DelayRecord, over?: RecordEnd): void {
     const { id, offset: upTo } = after;
-    this.#parts.restating.add(nameOf(id));
+    const { restating } = this.#parts;
+    const name = nameOf(id);
+    restating.set(name, (restating.get(name) ?? 0) + 1);
     this.effects.push({ kind: 'restate', id, upTo, ...(over === undefined ? {} : { over }) });
   }
 

@@ -97,9 +97,9 @@ export class PendingCount {
         await work(async () => {
           if (!isOurs()) return;
           count.pending += found - before;
-          const { applied } = await index.progress(partition);
+          const progress = await index.progress(partition);
           const changes = new IndexChanges();
-          changes.progress(partition, { applied, pending: count.pending });
+          changes.progress(partition, { ...progress, pending: count.pending });
           await index.write(changes);
         });
       }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { tombstone } from '../../../src/delay/delay-record.ts';
+import { delayTopic } from '../../../src/delay/delay-topic.ts';
 import { Seeded, seed } from '../../support/seeded.ts';
 import { DelayWorld } from './delay-world.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -391,5 +393,61 @@ test('a node that was not told its partitions yet has no empty list, and names n
   );
   await started;
   assert.deepEqual(await world.commands.list({ limit: 10 }), { delays: [] });
+  await world.stop();
+});
+
+test("a partition that is taken away while it is being taken over is not this node's", async () => {
+  const world = new DelayWorld();
+  await world.start();
+  world.schedule({ topic: 't', value: 'a', dueMs: world.clock.nowMs + 1_000 });
+  await world.settle();
+  world.log.lose();
+  await world.settle();
+  world.log.assign();
+  world.log.lose();
+  await world.settle();
+  assert.equal(world.cluster.partitions.own, 0);
+  await world.jump(5_000);
+  assert.deepEqual(values(world), []);
+  world.log.assign();
+  await world.settle();
+  await world.jump(1_000);
+  assert.deepEqual(values(world), ['a']);
+  await world.stop();
+});
+
+test('an index that was away for longer than the log keeps tombstones begins anew', async () => {
+  for (const hours of [1, 25]) {
+    const world = new DelayWorld();
+    await world.start();
+    const id = world.schedule({ topic: 't', value: 'a', dueMs: world.clock.nowMs + 3 * day });
+    await world.settle();
+    await world.stop();
+    world.clock.jump(hours * 3_600_000);
+    // Another node cancelled it, and the cleaner has taken both records.
+    world.take(tombstone(delayTopic, id));
+    if (hours === 25) world.log.vanish();
+    await world.start();
+    await world.jump(3_000);
+    await world.jump(4 * day);
+    assert.deepEqual(values(world), []);
+    assert.equal(world.cluster.pending, 0);
+    await world.stop();
+  }
+});
+
+test('an index that heard of nothing because nothing came stays as it is', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  world.schedule({ topic: 't', value: 'a', dueMs: world.clock.nowMs + 3 * day });
+  await world.settle();
+  for (let hour = 0; hour < 30; hour++) await world.jump(3_600_000);
+  await world.stop();
+  const { replays } = world.cluster.stats;
+  world.clock.jump(3_600_000);
+  await world.start();
+  assert.equal(world.cluster.stats.replays, 0, `${replays} at first`);
+  await world.jump(3 * day);
+  assert.deepEqual(values(world), ['a']);
   await world.stop();
 });

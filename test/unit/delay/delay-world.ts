@@ -219,6 +219,11 @@ export class DelayWorld {
     }
   }
 
+  /** Turns of the loop, without a timer. */
+  async turns(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) await setImmediate();
+  }
+
   /** Time goes on, and all that is due by then happens. */
   async jump(byMs: number): Promise<void> {
     this.clock.jump(byMs);

@@ -89,3 +89,88 @@ test('what is queued when the clock goes back waits until it is due again', asyn
   assert.equal(world.cluster.stats.early, 0);
   await world.stop();
 });
+
+test('what becomes ready while others are loaded is loaded too', async () => {
+  const world = new DelayWorld();
+  const { nowMs } = world.clock;
+  // More than one step of loading takes, so that the log is applied between two.
+  const count = 3_000;
+  const ids = Array.from({ length: count }, (_, i) =>
+    world.schedule({ topic: 't', value: `${i}`, dueMs: nowMs + 5_000 + i }),
+  );
+  world.log.heldPartition = (ids[0] as Buffer)[1];
+  await world.start();
+  await world.settle();
+  world.store.isSlow = true;
+  // The partitions that were read are loaded from now on, which takes some turns.
+  world.clock.jump(1_000);
+  world.clock.fire();
+  await world.turns(100);
+  world.log.heldPartition = undefined;
+  world.log.pump();
+  for (let i = 0; i < 4_000; i++) {
+    world.clock.fire();
+    await world.turns(1);
+  }
+  world.store.isSlow = false;
+  await world.jump(10_000);
+  assert.equal(world.fired.length, count);
+  await world.stop();
+});
+
+test('messages far ahead that commands could not change do not stay in memory', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const dueMs = world.clock.nowMs + 86_400_000;
+  const ids = Array.from({ length: 20 }, (_, i) =>
+    world.schedule({ topic: 't', value: `${i}`, dueMs }),
+  );
+  await world.settle();
+  world.logIsAway = true;
+  for (const id of ids) {
+    await assert.rejects(world.does(world.commands.cancel(id)), { code: 'BACKEND_UNAVAILABLE' });
+  }
+  assert.equal(world.cluster.loop.window.size, 0);
+  world.logIsAway = false;
+  assert.equal(await world.does(world.commands.cancel(ids[0] as Buffer)), 'cancelled');
+  await world.jump(86_400_000);
+  assert.equal(world.fired.length, 19);
+  await world.stop();
+});
+
+test('a copy that comes while a message is being cancelled does not let it fire', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const id = world.schedule({ topic: 't', value: 'a', dueMs: world.clock.nowMs + 1_000 });
+  await world.settle();
+  world.publishTurns = 100;
+  const cancelled = world.commands.cancel(id);
+  await world.turns(5);
+  world.resend();
+  await world.turns(20);
+  world.clock.jump(1_000);
+  assert.equal(await world.does(cancelled), 'cancelled');
+  await world.jump(1_000);
+  assert.deepEqual(values(world), []);
+  assert.equal(world.cluster.loop.window.size, 0);
+  await world.stop();
+});
+
+test('a message that waits for its topic is moved, also after a copy of it came', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const { nowMs } = world.clock;
+  world.refusing.add('t');
+  const id = world.schedule({ topic: 't', value: 'a', dueMs: nowMs + 1_000 });
+  await world.settle();
+  await world.jump(1_000);
+  world.resend();
+  await world.settle();
+  assert.equal(await world.does(world.commands.move(id, nowMs + 600_000)), 'moved');
+  world.refusing.clear();
+  await world.jump(60_000);
+  assert.deepEqual(values(world), []);
+  await world.jump(600_000);
+  assert.deepEqual(values(world), ['a']);
+  await world.stop();
+});

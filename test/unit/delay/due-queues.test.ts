@@ -50,13 +50,13 @@ class World {
     });
   }
 
-  due(topic: string, bytes = 10, dueMs = this.serial): void {
+  due(topic: string, bytes = 10, dueMs = this.serial): NearDelay {
     const id = Buffer.alloc(24);
     id.writeUInt32BE(this.serial++, 20);
     const offset = this.serial;
-    this.queues.push(
-      this.window.addQueued({ id, dueMs, offset, bytes: Buffer.alloc(bytes), topic }),
-    );
+    const entry = this.window.addQueued({ id, dueMs, offset, bytes: Buffer.alloc(bytes), topic });
+    this.queues.push(entry);
+    return entry;
   }
 
   async settle(): Promise<void> {
@@ -116,5 +116,20 @@ test('what is behind something left in the index stays there too, and is asked f
   world.due('t');
   await world.settle();
   assert.equal(world.fired.length, 10_001);
+  await world.queues.close();
+});
+
+test('what a command holds stays known, whatever its topic gives back to the index', async () => {
+  const world = new World();
+  const entries = Array.from({ length: 10_000 }, () => world.due('t0'));
+  await world.settle();
+  const held = entries.at(-1) as NearDelay;
+  world.window.hold(held);
+  for (let t = 1; t < 20; t++) world.due(`t${t}`);
+  await world.settle();
+  world.clock.jump(30_000);
+  await world.settle();
+  assert(world.queues.leftOf('t0') !== undefined);
+  assert.equal(world.window.find(held.id), held);
   await world.queues.close();
 });

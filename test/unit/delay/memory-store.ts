@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type {
   IterateOptions,
   KeyRange,
@@ -10,6 +11,8 @@ import type {
 export class MemoryStore implements KeyValueStore {
   readonly driver = 'rocksdb';
   readonly #entries = new Map<string, Buffer>();
+  /** Each entry that is iterated takes a turn of the loop. */
+  isSlow = false;
 
   get size(): number {
     return this.#entries.size;
@@ -34,7 +37,10 @@ export class MemoryStore implements KeyValueStore {
     const entries = keys
       .slice(0, options.limit ?? keys.length)
       .map((key) => ({ key: Buffer.from(key, 'latin1'), value: this.#entries.get(key) as Buffer }));
-    for (const entry of entries) yield entry;
+    for (const entry of entries) {
+      if (this.isSlow) await setImmediate();
+      yield entry;
+    }
   }
 
   async compact(): Promise<void> {}
