@@ -9,8 +9,8 @@ import { MappedErrors } from '../store/mapped-errors.ts';
 // key   := 'd' due:u64 id:24      → the record as it lies in the log, crc32:u32 of key and record
 //        | 'i' id:24              → due:u64 offset:u64
 //        | 'e' id:24              → offset:u64 timestampMs:u64       where and when a series ended
-//        | 'p' partition:u8       → applied:u64 pending:u64 [heardMs:u64]   the offset after the last
-//                                   applied, and until when nothing was missed
+//        | 'p' partition:u8       → applied:u64 pending:u64 [heardMs:u64]
+//                                   the offset after the last applied; until when none was missed
 //        | 'v'                    → version:u8                      (big-endian: ordered bytewise)
 
 const VERSION = 2;

@@ -39,32 +39,6 @@ test('each fires at its tick, not one before', async () => {
   await world.stop();
 });
 
-test('a copy of a message is counted out again', async () => {
-  const world = new DelayWorld();
-  await world.start();
-  const dueMs = world.clock.nowMs + day;
-  for (let i = 0; i < 5; i++) world.schedule({ topic: 't', value: `${i}`, dueMs: dueMs + i });
-  await world.settle();
-  await world.jump(20_000);
-  world.resend();
-  await world.settle();
-  assert.equal(world.cluster.pending, 6, 'it was taken without a look at what stands');
-  // Others come while it is being counted.
-  world.clock.jump(10_000);
-  world.schedule({ topic: 't', value: 'later', dueMs });
-  await world.settle();
-  assert.equal(world.cluster.pending, 6);
-  await world.jump(20_000);
-  assert.equal(world.cluster.pending, 6);
-  await world.stop();
-  await world.start();
-  assert.equal(world.cluster.pending, 6);
-  await world.jump(2 * day);
-  assert.equal(world.cluster.pending, 0);
-  assert.equal(world.fired.length, 6);
-  await world.stop();
-});
-
 /** A model beside a world, and drawn steps on both. */
 class Run {
   readonly world = new DelayWorld();
@@ -164,35 +138,6 @@ test('years of schedules, cancels, moves, restarts and lost indexes agree with a
     assert.equal(run.world.cluster.stats.early, 0);
     await run.world.stop();
   }
-});
-
-test('what is written again does not come back over what replaced or ended it meanwhile', async () => {
-  const world = new DelayWorld();
-  await world.start();
-  const dueMs = world.clock.nowMs + 3_600_000;
-  for (const unique of ['replaced', 'cancelled', 'moved']) {
-    world.schedule({ topic: 't', value: `first ${unique}`, dueMs, unique });
-  }
-  await world.settle();
-  // It stays, since it was the first, and so must become the newest record of its key again.
-  const second = (unique: string) =>
-    world.schedule({ topic: 't', value: 'second', dueMs, unique, ifAbsent: true });
-  second('replaced');
-  world.schedule({ topic: 't', value: 'third', dueMs: dueMs + 1_000, unique: 'replaced' });
-  const cancelled = world.commands.cancel(second('cancelled'));
-  const moved = world.commands.move(second('moved'), dueMs + 2_000);
-  assert.equal(await world.does(cancelled), 'cancelled');
-  assert.equal(await world.does(moved), 'moved');
-  await world.stop();
-  world.log.compact();
-  world.store = new MemoryStore();
-  await world.start();
-  await world.jump(dueMs - world.clock.nowMs);
-  assert.deepEqual(values(world), []);
-  await world.jump(2_000);
-  assert.deepEqual(values(world), ['third', 'first moved']);
-  assert.equal(world.cluster.pending, 0);
-  await world.stop();
 });
 
 test('a topic that refuses holds back no other, and gets its own when it takes again', async () => {
@@ -298,26 +243,6 @@ test('a clock that steps is counted and followed, both ways', async () => {
   assert.deepEqual(values(world), ['b', 'a']);
   assert.equal(world.cluster.stats.clockSteps, 2);
   assert.equal(world.cluster.stats.early, 0);
-  await world.stop();
-});
-
-test('one that fires while a later one takes its place leaves that one waiting', async () => {
-  const world = new DelayWorld();
-  await world.start();
-  const { nowMs } = world.clock;
-  world.schedule({ topic: 't', value: 'first', dueMs: nowMs + 100, unique: 'k' });
-  await world.settle();
-  world.clock.jump(100);
-  world.clock.fire();
-  world.schedule({ topic: 't', value: 'second', dueMs: nowMs + 5_000, unique: 'k' });
-  await world.settle();
-  assert.deepEqual(values(world), ['first']);
-  world.log.compact();
-  await world.stop();
-  world.store = new MemoryStore();
-  await world.start();
-  await world.jump(5_000);
-  assert.deepEqual(values(world), ['first', 'second']);
   await world.stop();
 });
 
