@@ -25,6 +25,8 @@ import {
 const HALF_DONE_MAX = 10_000;
 /** So long they are remembered, in ms. */
 const HALF_DONE_MS = 600_000;
+/** So far the wall clock may run from the other between two tries, in ms. */
+const CLOCKS_APART_MS = 1_000;
 /** In a cursor: this cluster has nothing more. */
 const DONE = '-';
 
@@ -36,6 +38,8 @@ export interface DelayPages extends DelayPage {
 
 interface HalfDone {
   readonly atMs: number;
+  /** Of a move. */
+  readonly dueMs: number | undefined;
   readonly outcomes: ReadonlyMap<number, DelayOutcome>;
 }
 
@@ -108,7 +112,7 @@ export class DelayDesk {
   async move(id: Buffer, dueMs: number): Promise<DelayOutcome> {
     checkNewDue(dueMs, this.#clock.now());
     checkChangeable(id);
-    return this.#change('move', id, (site) => commandsOf(site).move(id, dueMs));
+    return this.#change('move', id, (site) => commandsOf(site).move(id, dueMs), dueMs);
   }
 
   /** By due time, over all clusters that can be asked. @throws when none can */
@@ -140,25 +144,36 @@ export class DelayDesk {
     command: string,
     id: Buffer,
     work: (site: DelaySite) => Promise<DelayOutcome>,
+    dueMs?: number,
   ): Promise<DelayOutcome> {
     const name = `${command} ${formatDelayId(id)}`;
     const half = this.#halfDone.get(name);
     this.#halfDone.delete(name);
-    const isFresh = half !== undefined && this.#clock.monotonic() - half.atMs < HALF_DONE_MS;
+    const isAgain = half !== undefined && this.#isAgain(half, dueMs);
     const answers = (await this.#ask(id, work, 'notFound')).map(
       (answer): SiteAnswer<DelayOutcome> => {
-        if (!isFresh || !('value' in answer) || answer.value !== 'notFound') return answer;
-        // Not found by this try, since the one before has done it.
-        return { ...answer, value: half.outcomes.get(answer.site.number) ?? 'notFound' };
+        const isDone = 'value' in answer && ['notFound', 'tooLate'].includes(answer.value);
+        if (!isAgain || !isDone) return answer;
+        // Not found by this try, or fired, since the one before has done it.
+        return { ...answer, value: half.outcomes.get(answer.site.number) ?? answer.value };
       },
     );
-    if (answers.some((answer) => 'error' in answer)) this.#noteHalf(name, answers);
+    if (answers.some((answer) => 'error' in answer)) this.#noteHalf(name, answers, dueMs);
     mustBeWhole(answers, (outcome) => wordsOf[outcome]);
     return worstOf(askedOf(answers).map(({ value }) => value));
   }
 
+  /** The same command: one that moves by a time from now has another due time with each try. */
+  #isAgain(half: HalfDone, dueMs: number | undefined): boolean {
+    const sinceMs = this.#clock.monotonic() - half.atMs;
+    if (sinceMs >= HALF_DONE_MS) return false;
+    if (half.dueMs === undefined || dueMs === undefined) return true;
+    const laterMs = dueMs - half.dueMs;
+    return laterMs >= 0 && laterMs <= sinceMs + CLOCKS_APART_MS;
+  }
+
   /** A command that is given again says what became of it at first. */
-  #noteHalf(name: string, answers: readonly SiteAnswer<DelayOutcome>[]): void {
+  #noteHalf(name: string, answers: readonly SiteAnswer<DelayOutcome>[], dueMs?: number): void {
     if (this.#halfDone.size >= HALF_DONE_MAX) {
       this.#halfDone.delete(this.#halfDone.keys().next().value as string);
     }
@@ -166,7 +181,7 @@ export class DelayDesk {
     for (const answer of answers) {
       if ('value' in answer) outcomes.set(answer.site.number, answer.value);
     }
-    this.#halfDone.set(name, { atMs: this.#clock.monotonic(), outcomes });
+    this.#halfDone.set(name, { atMs: this.#clock.monotonic(), dueMs, outcomes });
   }
 
   /** Another node's partition in which nothing ever stood need not be asked there. */

@@ -176,6 +176,28 @@ test('a cancel ends every copy, and is one only when each cluster has answered',
   await pair.stop();
 });
 
+test('a move that one cluster has done stays done when it is tried again, and is no other move', async () => {
+  const pair = await Pair.start();
+  const [, backup] = pair.worlds;
+  const dueMs = backup.clock.nowMs + hour;
+  const id = backup.schedule({ topic: 't', value: 'a', dueMs });
+  await backup.settle();
+  pair.away.add(0);
+  const move = (toMs: number) => pair.does(pair.desk.move(id, toMs));
+  const soonMs = backup.clock.nowMs + 1_000;
+  await assert.rejects(move(soonMs), /moved on the backup cluster$/);
+  await pair.jump(2_000);
+  assert.equal(backup.fired.length, 1);
+  await assert.rejects(move(soonMs), /moved on the backup cluster$/);
+  pair.away.clear();
+  assert.equal(await move(soonMs + 500), 'moved', 'by a time from now, tried a little later');
+  pair.away.add(0);
+  await assert.rejects(move(soonMs), /nothing was found on the backup cluster$/);
+  pair.away.clear();
+  assert.equal(await move(dueMs), 'notFound', 'what fired cannot be moved to later');
+  await pair.stop();
+});
+
 test('nothing is notFound before each cluster said so, and what one has is shown', async () => {
   const pair = await Pair.start();
   const [primary, backup] = pair.worlds;
