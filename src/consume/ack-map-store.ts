@@ -14,7 +14,7 @@ import { CHUNK_SEQUENCES } from '../offsets/bits.ts';
 import type { MapPlace } from '../offsets/commit-metadata.ts';
 import type { OffsetMerger } from '../offsets/offset-merger.ts';
 import { mapFault, VarintReader, writeVarint } from '../offsets/varint.ts';
-import type { MapStore } from './map-store.ts';
+import type { MapOwner, MapStore } from './map-store.ts';
 import type { ConsumePartition } from './partition.ts';
 
 /** Log-compacted, kept for ever: the newest record of each key is all that counts. */
@@ -141,8 +141,13 @@ export class AckMapStore implements MapStore {
     if (tombstones.length > 0) this.#options.publisher.publish(tombstones).catch(() => {});
   }
 
-  async read(place: MapPlace): Promise<(merger: OffsetMerger) => void> {
-    const head = await this.#value(place);
+  async read(
+    group: string,
+    owner: MapOwner,
+    at: MapPlace,
+  ): Promise<(merger: OffsetMerger) => void> {
+    const place = placeOf(group, owner);
+    const head = await this.#value(place, at);
     const chunks: { chunk: number; bytes: Buffer | undefined }[] = [];
     const reader = new VarintReader(head, 1);
     if (head[0] !== HEAD_VERSION) throw mapFault(`version ${head[0]} of a map's head`);
@@ -152,7 +157,7 @@ export class AckMapStore implements MapStore {
       if (reader.next() === 0) chunks.push({ chunk, bytes: undefined });
       else {
         const at = { partition: reader.next(), offset: reader.next() };
-        chunks.push({ chunk, bytes: await this.#value(at) });
+        chunks.push({ chunk, bytes: await this.#value(place, at) });
       }
     }
     return (merger) => {
@@ -205,8 +210,8 @@ export class AckMapStore implements MapStore {
     });
   }
 
-  /** The value of one record. @throws MALFORMED_MAP when it is not there */
-  async #value({ partition, offset }: MapPlace): Promise<Buffer> {
+  /** The value of one record. @throws MALFORMED_MAP when it is not there, or another partition's */
+  async #value(place: Buffer, { partition, offset }: MapPlace): Promise<Buffer> {
     const at = { topic: ACKS_TOPIC, partition, from: tailFrom.offset, position: offset };
     const read = await this.#options.backend
       .tail({ ...at, bytesMax: READ_BYTES, waitMs: 0 })
@@ -218,7 +223,11 @@ export class AckMapStore implements MapStore {
     const cursor = new RecordCursor('ack map');
     cursor.start(Buffer.from(buffer, byteOffset, byteLength), 0, byteLength, read.count);
     while (cursor.next()) {
-      if (cursor.offset === offset && cursor.value !== null) return Buffer.from(cursor.value);
+      if (cursor.offset === offset && cursor.value !== null) {
+        // In a topic that was made anew there is something else at the old place.
+        if (cursor.key?.subarray(1, 17).equals(place)) return Buffer.from(cursor.value);
+        throw mapFault(`record ${offset} of partition ${partition} is of another map`);
+      }
       if (cursor.offset > offset) break;
     }
     if (read.nextOffset <= offset && read.endOffset > offset) {
@@ -260,7 +269,7 @@ function encodeHead(
   return bytes.subarray(0, at);
 }
 
-function placeOf(group: string, { cluster, topic, partition }: ConsumePartition): Buffer {
+function placeOf(group: string, { cluster, topic, partition }: MapOwner): Buffer {
   const text = `${cluster}\0${group}\0${topic}\0${partition}`;
   return createHash('sha256').update(text).digest().subarray(0, 16);
 }

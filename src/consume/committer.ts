@@ -7,6 +7,10 @@ import type { ConsumePartition } from './partition.ts';
 /** Between a commit that failed and the next, in ms. */
 const RETRY_MS = 500;
 
+/** Most of one request, in characters, and what an entry has beside its topic and metadata. */
+const REQUEST_CHARS_MAX = 512 * 1024;
+const ENTRY_CHARS = 200;
+
 /** Somebody who waits until what was settled is committed. */
 export interface CommitWaiter {
   /** Partitions that have not committed yet. */
@@ -81,7 +85,9 @@ export class Committer {
       (error) => failed.push(error),
     );
     this.#flushes--;
-    if (!this.#isBusy) this.#after(failed.length === 0 ? this.#options.commitMs : RETRY_MS);
+    // Not at once: whoever flushes sees what came meanwhile, and has the next turn.
+    const nextMs = this.#waits ? 0 : this.#options.commitMs;
+    if (!this.#isBusy && this.#isDirty) this.#schedule(failed.length === 0 ? nextMs : RETRY_MS);
     if (failed.length > 0) throw failed[0];
   }
 
@@ -104,13 +110,15 @@ export class Committer {
     if (this.#isBusy || this.#closed) return;
     const dirty = [...this.#options.partitions()].filter((p) => p.isDirty && !p.isClosed);
     if (dirty.length === 0) return;
-    let next = this.#options.commitMs;
+    let failure: unknown;
     const onError = (error: unknown): void => {
       this.#options.onError(error);
-      next = codeOf(error) === 'FENCED' ? this.#options.commitMs : RETRY_MS;
+      failure = error;
     };
     void this.#run(dirty, onError).then(() => {
-      if (!this.#isBusy) this.#after(next);
+      if (this.#isBusy || !this.#isDirty) return;
+      if (failure === undefined) this.#after();
+      else this.#schedule(codeOf(failure) === 'FENCED' ? this.#options.commitMs : RETRY_MS);
     });
   }
 
@@ -128,63 +136,93 @@ export class Committer {
     return this.#running;
   }
 
-  #after(delayMs: number): void {
-    if (this.#closed) return;
-    let isDirty = false;
-    let waits = false;
+  get #isDirty(): boolean {
     for (const partition of this.#options.partitions()) {
-      if (partition.isDirty && !partition.isClosed) isDirty = true;
-      if (this.#waiting.has(partition)) waits = true;
+      if (partition.isDirty && !partition.isClosed) return true;
     }
-    if (!isDirty) return;
-    // Who asked for a commit that began without him should not wait for the interval again.
-    const isSoon = waits && delayMs !== RETRY_MS;
-    if (isSoon || this.#acks >= this.#options.commitAcks) this.#begin();
-    else this.#schedule(delayMs);
+    return false;
+  }
+
+  /** What came while a commit was on its way is in the next. */
+  #after(): void {
+    const { commitAcks, commitMs } = this.#options;
+    if (this.#waits || this.#acks >= commitAcks) this.#begin();
+    else this.#schedule(commitMs);
+  }
+
+  /** Who asked for a commit that began without him should not wait for the interval again. */
+  get #waits(): boolean {
+    for (const partition of this.#options.partitions()) {
+      if (this.#waiting.has(partition)) return true;
+    }
+    return false;
   }
 
   async #commit(partitions: readonly ConsumePartition[]): Promise<void> {
     if (partitions.length === 0) return;
-    const { clock, stats, member, encode } = this.#options;
-    const taken: CommitWaiter[] = [];
-    const owners: ConsumePartition[] = [];
-    const entries = new Map<ConsumePartition, OffsetCommit>();
+    const { clock, stats } = this.#options;
+    const taken = new Map<ConsumePartition, CommitWaiter[]>();
     const began = clock.monotonic();
     this.#acks = 0;
+    const { entries, failure } = await this.#encode(partitions, taken);
+    const done = new Set<ConsumePartition>();
+    let error = failure;
     try {
-      for (const partition of partitions) {
-        for (const waiter of this.#take(partition)) {
-          taken.push(waiter);
-          owners.push(partition);
-        }
-        partition.isDirty = false;
-        partition.uncommitted = 0;
-        if (partition.isClosed) continue;
-        const entry = encode(partition);
-        const made = entry instanceof Promise ? await entry : entry;
-        entries.set(partition, made);
+      for (const part of inParts(entries)) {
+        await this.#send(part);
+        for (const [partition] of part) done.add(partition);
       }
-      // One that was lost while others were encoded would make the whole request FENCED.
-      for (const partition of partitions) if (partition.isClosed) entries.delete(partition);
-      if (entries.size > 0) await member.commit([...entries.values()]);
-    } catch (error) {
-      stats.commitFailures++;
-      for (const partition of partitions) partition.isDirty = true;
-      for (const [i, waiter] of taken.entries()) {
-        this.#putBack(owners[i] as ConsumePartition, waiter);
-      }
-      throw error;
+    } catch (cause) {
+      error = cause;
     }
+    stats.commitMs += clock.monotonic() - began;
+    for (const partition of partitions) {
+      const isClosed = partition.isClosed && !entries.has(partition);
+      if (!done.has(partition) && !isClosed) partition.isDirty = true;
+      for (const waiter of taken.get(partition) ?? []) {
+        if (done.has(partition)) settleWaiter(waiter, false);
+        else this.#putBack(partition, waiter);
+      }
+    }
+    if (error === undefined) return;
+    stats.commitFailures++;
+    throw error;
+  }
+
+  /** What is committed of each; one that cannot be said now does not hold back the others. */
+  async #encode(
+    partitions: readonly ConsumePartition[],
+    taken: Map<ConsumePartition, CommitWaiter[]>,
+  ) {
+    const entries = new Map<ConsumePartition, OffsetCommit>();
+    let failure: unknown;
+    for (const partition of partitions) {
+      // In one step with what they wait for: who comes later is dirty again.
+      taken.set(partition, this.#take(partition));
+      partition.isDirty = false;
+      partition.uncommitted = 0;
+      if (partition.isClosed) continue;
+      try {
+        const entry = this.#options.encode(partition);
+        entries.set(partition, entry instanceof Promise ? await entry : entry);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    // One that was lost while others were encoded would make the whole request FENCED.
+    for (const partition of partitions) if (partition.isClosed) entries.delete(partition);
+    return { entries, failure };
+  }
+
+  async #send(part: readonly (readonly [ConsumePartition, OffsetCommit])[]): Promise<void> {
+    const { clock, stats, member, onCommitted } = this.#options;
+    await member.commit(part.map(([, entry]) => entry));
+    stats.commits++;
     const now = clock.monotonic();
-    if (entries.size > 0) stats.commits++;
-    stats.commitMs += now - began;
-    for (const [partition, { offset }] of entries) {
+    for (const [partition, { offset }] of part) {
       if (offset > partition.committedFloor) partition.floorSinceMs = now;
       partition.committedFloor = offset;
-      this.#options.onCommitted(partition);
-    }
-    for (const [i, waiter] of taken.entries()) {
-      settleWaiter(waiter, !entries.has(owners[i] as ConsumePartition));
+      onCommitted(partition);
     }
   }
 
@@ -202,6 +240,28 @@ export class Committer {
       else waiting.unshift(waiter);
     }
   }
+}
+
+/**
+ * What goes in one request: Kafka writes it as one batch of `__consumer_offsets`, whose length has a
+ * limit (`max.message.bytes`, 1 MiB by default).
+ */
+export function* inParts<T>(
+  entries: Iterable<readonly [T, OffsetCommit]>,
+): Generator<(readonly [T, OffsetCommit])[]> {
+  let part: (readonly [T, OffsetCommit])[] = [];
+  let chars = 0;
+  for (const entry of entries) {
+    const length = entry[1].metadata.length + entry[1].topic.length + ENTRY_CHARS;
+    if (part.length > 0 && chars + length > REQUEST_CHARS_MAX) {
+      yield part;
+      part = [];
+      chars = 0;
+    }
+    part.push(entry);
+    chars += length;
+  }
+  if (part.length > 0) yield part;
 }
 
 function settleWaiter(waiter: CommitWaiter, failed: boolean): void {

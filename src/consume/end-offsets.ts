@@ -4,6 +4,8 @@ import type { ConsumePartition } from './partition.ts';
 
 /** A partition is asked for again after so long, in ms. */
 const AGAIN_MS = 5_000;
+/** The same, of one that did not answer: whoever reads needs the cluster more. */
+const AGAIN_AFTER_FAILURE_MS = 60_000;
 /** Partitions that one round asks for: what is left is asked for by the next ones. */
 const PER_ROUND = 64;
 
@@ -56,6 +58,8 @@ export class EndOffsets {
       }
     } catch {
       // A cluster that is away, or a topic that is gone: the end stays as it was last heard.
+      const later = AGAIN_AFTER_FAILURE_MS - AGAIN_MS;
+      for (const partition of partitions) partition.endAskedMs = sinceMs + later;
     }
   }
 }

@@ -2,6 +2,9 @@ import type { MapPlace } from '../offsets/commit-metadata.ts';
 import type { OffsetMerger } from '../offsets/offset-merger.ts';
 import type { ConsumePartition } from './partition.ts';
 
+/** Whose map it is. */
+export type MapOwner = Pick<ConsumePartition, 'cluster' | 'topic' | 'partition'>;
+
 /** Where ack maps go that are too large for a commit. */
 export interface MapStore {
   /** Makes or checks where maps are kept. @throws ROLE_REFUSED, BACKEND_UNAVAILABLE */
@@ -14,6 +17,9 @@ export interface MapStore {
   write(group: string, partition: ConsumePartition, atHead: () => void): Promise<MapPlace>;
   /** A commit of the partition was taken; when it named a map, that one counts from now on. */
   committed(group: string, partition: ConsumePartition): void;
-  /** Reads a map; what it answers puts it into a merger. */
-  read(place: MapPlace): Promise<(merger: OffsetMerger) => void>;
+  /**
+   * Reads a map; what it answers puts it into a merger.
+   * @throws MALFORMED_MAP when it is not there, or another one
+   */
+  read(group: string, of: MapOwner, at: MapPlace): Promise<(merger: OffsetMerger) => void>;
 }

@@ -149,7 +149,8 @@ export class Membership {
   /** A partition begins anew at an offset, with an empty map. Its leases are lost. */
   async reset(topic: string, partition: number, offset: number): Promise<boolean> {
     const old = this.partitions.get(keyOf(topic, partition));
-    if (old === undefined) return false;
+    // One that goes is its next owner's to begin.
+    if (old === undefined || old.isLeaving) return false;
     this.#close(old);
     this.#open({ ...this.#start.fresh({ topic, partition }, offset), epoch: old.epoch + 1 });
     const opened = this.partitions.get(keyOf(topic, partition));
@@ -375,10 +376,22 @@ export class Membership {
 
   #failed(error: CodedError, place: TopicPartition | undefined): void {
     if (error.code === 'OFFSET_OUT_OF_RANGE' && place !== undefined) {
-      void this.#overtaken
-        .look(place)
-        .catch((cause: unknown) => this.#say(cause, 'no new position'));
+      void this.#lookFor(place);
     } else this.#say(error, 'the consumer reports');
+  }
+
+  /** Nothing more is fetched of the partition until a new position was found. */
+  async #lookFor(place: TopicPartition): Promise<void> {
+    const key = keyOf(place.topic, place.partition);
+    const partition = this.partitions.get(key);
+    while (partition !== undefined && this.partitions.get(key) === partition) {
+      const isFound = await this.#overtaken.look(place).catch((cause: unknown) => {
+        this.#say(cause, 'no new position yet');
+        return false;
+      });
+      if (isFound) return;
+      await sleep(this.#options.shared.clock, RETRY_MS);
+    }
   }
 
   #goOn(partition: ConsumePartition): void {

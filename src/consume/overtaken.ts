@@ -24,22 +24,25 @@ export class Overtaken {
     this.#hooks = hooks;
   }
 
-  async look(place: TopicPartition): Promise<void> {
+  /** @returns false when the cluster does not tell of that partition: look again */
+  async look(place: TopicPartition): Promise<boolean> {
     const { backend, partitionOf, losses, goOn } = this.#hooks;
     const spans = await backend.offsets(place.topic);
     const span = spans.find(({ partition }) => partition === place.partition);
     const partition = partitionOf(place);
-    if (span === undefined || partition === undefined) return;
+    if (partition === undefined) return true;
+    if (span === undefined) return false;
     const { window } = partition;
     if (window.nextOffset > span.endOffset) {
       await this.#cut(partition, span);
-      return;
+      return true;
     }
     const gone = Math.max(0, span.startOffset - window.nextOffset);
     const known = gone === 0 ? 0 : window.merger.confirm(window.nextOffset, gone);
     losses.note(partition, 'retention', known);
     window.jump(span.startOffset);
     goOn(partition);
+    return true;
   }
 
   /**

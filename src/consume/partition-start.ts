@@ -12,10 +12,12 @@ import {
   type CommitMetadata,
   decodeMetadata,
   encodeMetadata,
+  INLINE_BYTES_MAX,
   type LeaseOwner,
   type OpenLease,
 } from '../offsets/commit-metadata.ts';
 import { OffsetMerger } from '../offsets/offset-merger.ts';
+import { inParts } from './committer.ts';
 import type { ConsumeShared } from './consume-shared.ts';
 import type { Failures } from './failures.ts';
 import type { MapStore } from './map-store.ts';
@@ -24,7 +26,6 @@ import { isRetryTopic } from './retry-record.ts';
 import { ownerHash } from './token.ts';
 
 /** Bytes of a map that stands in the commit itself. */
-const INLINE_BYTES = 1_500;
 /** Open leases that a hand-over names, and failed messages that a commit names. */
 const LEASES_MAX = 400;
 const FAILED_MAX = 300;
@@ -82,8 +83,11 @@ export class PartitionStart {
     const floors = await this.#floors(commits);
     const started: Started[] = [];
     for (const commit of commits) started.push(await this.#one(commit, floors.get(commit) ?? 0));
-    await member.commit(started.map((one, i) => this.#claim(one, commits[i]?.metadata ?? '')));
-    shared.stats.commits++;
+    const claims = started.map((one, i) => [one, this.#claim(one, commits[i])] as const);
+    for (const part of inParts(claims)) {
+      await member.commit(part.map(([, claim]) => claim));
+      shared.stats.commits++;
+    }
     return started;
   }
 
@@ -128,7 +132,8 @@ export class PartitionStart {
     failures: Failures | undefined,
   ): OffsetCommit | Promise<OffsetCommit> {
     const { merger } = partition.window;
-    const map = merger.confirmedAbove === 0 ? Buffer.alloc(0) : encodeInline(merger, INLINE_BYTES);
+    const map =
+      merger.confirmedAbove === 0 ? Buffer.alloc(0) : encodeInline(merger, INLINE_BYTES_MAX);
     let { floor } = merger;
     let leases = this.#leases(partition, failures);
     if (map !== undefined) return this.#entry(partition, floor, map, leases);
@@ -180,7 +185,7 @@ export class PartitionStart {
   }
 
   async #one(commit: CommittedOffset, floor: number): Promise<Started> {
-    const { shared, maps } = this.#options;
+    const { shared, maps, backend, group } = this.#options;
     const empty = this.fresh(commit, floor);
     const found = this.#read(commit);
     if (found === undefined) return empty;
@@ -199,18 +204,24 @@ export class PartitionStart {
     // They go on under the tokens of who granted them, whoever commits them next.
     const leases = found.leases.map((row) => (row.run === 0 ? row : { by: before, ...row }));
     const started = { ...empty, epoch, before, leases, given: floor + (found.given ?? 0) };
+    let load: (to: OffsetMerger) => void;
     try {
-      if (Buffer.isBuffer(map)) {
-        // Once for nothing: what is damaged must be found here.
-        decodeInline(map, new OffsetMerger(floor));
-        return { ...started, load: (to) => decodeInline(map, to) };
-      }
-      return { ...started, load: await maps.read(map) };
+      const { topic, partition } = commit;
+      const of = { cluster: backend.cluster, topic, partition };
+      load = Buffer.isBuffer(map) ? (to) => decodeInline(map, to) : await maps.read(group, of, map);
     } catch (error) {
       if (codeOf(error) !== 'MALFORMED_MAP') throw error;
       this.#lostMap(commit, error);
       return started;
     }
+    try {
+      // Once for nothing: what is damaged must be found here.
+      load(new OffsetMerger(floor));
+    } catch (error) {
+      this.#lostMap(commit, error);
+      return started;
+    }
+    return { ...started, load };
   }
 
   #read(commit: CommittedOffset): CommitMetadata | undefined {
@@ -230,9 +241,9 @@ export class PartitionStart {
   }
 
   /** The first commit of an owner: floor and map as they were, its own epoch. */
-  #claim(one: Started, metadata: string): OffsetCommit {
+  #claim(one: Started, commit: CommittedOffset | undefined): OffsetCommit {
     const { shared } = this.#options;
-    const found = one.before === undefined ? undefined : decodeMetadata(metadata);
+    const found = one.before === undefined ? undefined : decodeMetadata(commit?.metadata ?? '');
     const claimed = encodeMetadata({
       epoch: one.epoch,
       fingerprint: shared.fingerprint,
@@ -253,7 +264,9 @@ function handedOver(p: ConsumePartition, left: (dueMs: number) => number): OpenL
   const leases: OpenLease[] = [];
   for (const [offset, { run, by }] of p.handedOver) {
     const lease = p.window.leaseOf(offset, run);
-    if (lease === undefined) p.handedOver.delete(offset);
+    // Gone from the log it is confirmed without being read: nobody else takes it off the list.
+    const isOver = lease === undefined || p.window.merger.isConfirmed(offset);
+    if (isOver) p.handedOver.delete(offset);
     else leases.push({ offset, run, attempt: lease.attempt, leftMs: left(lease.dueMs), by });
   }
   return leases;

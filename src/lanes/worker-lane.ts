@@ -112,6 +112,8 @@ class Calls {
       this.rejectReady = reject;
     });
     port.on('message', (message: FromLane) => {
+      // What it had said before it died may come after that is known.
+      if (this.isDead) return;
       if (message.kind === 'ready') {
         this.isReady = true;
         this.resolveReady(message.bell);

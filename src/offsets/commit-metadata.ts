@@ -6,6 +6,9 @@ export const METADATA_CHARS_MAX = 3_000;
 /** The same before base64, in bytes. */
 export const METADATA_BYTES_MAX = 2_248;
 
+/** Longest map that stands in the metadata itself, in bytes. */
+export const INLINE_BYTES_MAX = 1_500;
+
 const MARK = 'mq1:';
 const VERSION = 1;
 const VERSION_GIVEN = 2;
@@ -15,6 +18,9 @@ const OWNER_BYTES = 14;
 const HEAD_BYTES = 24;
 const KIND_INLINE = 0;
 const KIND_HEAD = 1;
+const EPOCH_MAX = 2 ** 48 - 2;
+const RUN_MAX = 2 ** 32 - 1;
+const LEFT_MS_MAX = 2 ** 31 - 1;
 /** The most that one row of leases takes. */
 const ROW_BYTES_MAX = 25;
 
@@ -162,12 +168,17 @@ export function decodeMetadata(text: string): CommitMetadata | undefined {
     const step = reader.next();
     run += step % 2 === 1 ? -(step + 1) / 2 : step / 2;
     const lease = { offset, run, attempt: reader.next(), leftMs: reader.next() };
+    if (!Number.isSafeInteger(offset) || run < 0 || run > RUN_MAX || lease.leftMs > LEFT_MS_MAX) {
+      throw mapFault(`lease ${offset}, run ${run}, ${lease.leftMs} ms`);
+    }
     const by = isFirst ? 0 : reader.next();
     if (by > owners.length) throw mapFault(`owner ${by} of a lease`);
     leases.push(by === 0 ? lease : { ...lease, by: owners[by - 1] as LeaseOwner });
   }
+  const epoch = bytes.readUIntBE(2, 6);
+  if (epoch > EPOCH_MAX) throw mapFault(`epoch ${epoch}`);
   return {
-    epoch: bytes.readUIntBE(2, 6),
+    epoch,
     fingerprint: bytes.subarray(8, 16),
     owner: bytes.subarray(16, 24),
     map,
@@ -178,6 +189,7 @@ export function decodeMetadata(text: string): CommitMetadata | undefined {
 
 function readOwners(bytes: Buffer, reader: VarintReader): LeaseOwner[] {
   const count = reader.next();
+  if (count > OWNERS_MAX) throw mapFault(`${count} owners`);
   if (count * OWNER_BYTES > reader.end - reader.at) throw mapFault('the owners end too early');
   return Array.from({ length: count }, () => {
     const { at } = reader;
@@ -191,6 +203,7 @@ function readMap(bytes: Buffer, reader: VarintReader): Buffer | MapPlace {
   if (bytes[1] !== KIND_INLINE) throw mapFault(`kind ${bytes[1]} of a commit's metadata`);
   const length = reader.next();
   if (length > reader.end - reader.at) throw mapFault("a commit's map ends too early");
+  if (length > INLINE_BYTES_MAX) throw mapFault(`${length} bytes in a commit`);
   const map = bytes.subarray(reader.at, reader.at + length);
   reader.at += length;
   return map;
