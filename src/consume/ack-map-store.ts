@@ -43,6 +43,7 @@ const NONE = Buffer.alloc(0);
 // and compaction keeps both. So a commit always finds its map, also after a crash before the next.
 
 const HEAD_CHUNK = 2 ** 48 - 1;
+const KEY_BYTES = 30;
 
 interface Stored {
   readonly slot: number;
@@ -146,8 +147,8 @@ export class AckMapStore implements MapStore {
     owner: MapOwner,
     at: MapPlace,
   ): Promise<(merger: OffsetMerger) => void> {
-    const place = placeOf(group, owner);
-    const head = await this.#value(place, at);
+    const place = { group, owner };
+    const head = await this.#value(place, HEAD_CHUNK, at);
     const chunks: { chunk: number; bytes: Buffer | undefined }[] = [];
     const reader = new VarintReader(head, 1);
     if (head[0] !== HEAD_VERSION) throw mapFault(`version ${head[0]} of a map's head`);
@@ -157,7 +158,7 @@ export class AckMapStore implements MapStore {
       if (reader.next() === 0) chunks.push({ chunk, bytes: undefined });
       else {
         const at = { partition: reader.next(), offset: reader.next() };
-        chunks.push({ chunk, bytes: await this.#value(place, at) });
+        chunks.push({ chunk, bytes: await this.#value(place, chunk, at) });
       }
     }
     return (merger) => {
@@ -210,8 +211,9 @@ export class AckMapStore implements MapStore {
     });
   }
 
-  /** The value of one record. @throws MALFORMED_MAP when it is not there, or another partition's */
-  async #value(place: Buffer, { partition, offset }: MapPlace): Promise<Buffer> {
+  /** The value of one record. @throws MALFORMED_MAP when it is not there, or another one */
+  async #value(of: Whose, chunk: number, { partition, offset }: MapPlace): Promise<Buffer> {
+    if (partition >= ACKS_PARTITIONS) throw mapFault(`partition ${partition} of ${ACKS_TOPIC}`);
     const at = { topic: ACKS_TOPIC, partition, from: tailFrom.offset, position: offset };
     const read = await this.#options.backend
       .tail({ ...at, bytesMax: READ_BYTES, waitMs: 0 })
@@ -225,7 +227,7 @@ export class AckMapStore implements MapStore {
     while (cursor.next()) {
       if (cursor.offset === offset && cursor.value !== null) {
         // In a topic that was made anew there is something else at the old place.
-        if (cursor.key?.subarray(1, 17).equals(place)) return Buffer.from(cursor.value);
+        if (isKeyOf(cursor.key, of, chunk)) return Buffer.from(cursor.value);
         throw mapFault(`record ${offset} of partition ${partition} is of another map`);
       }
       if (cursor.offset > offset) break;
@@ -235,6 +237,20 @@ export class AckMapStore implements MapStore {
     }
     throw mapFault(`record ${offset} of partition ${partition} is not there`);
   }
+}
+
+/** Whose map is read. */
+interface Whose {
+  readonly group: string;
+  readonly owner: MapOwner;
+}
+
+function isKeyOf(key: Buffer | undefined, { group, owner }: Whose, chunk: number): boolean {
+  if (key?.length !== KEY_BYTES || key.readUIntBE(23, 6) !== chunk) return false;
+  // It may be written by a node to which this cluster was the other one of two.
+  return ([0, 1] as const).some((cluster) =>
+    placeOf(group, { ...owner, cluster }).equals(key.subarray(1, 17)),
+  );
 }
 
 function encodeHead(
@@ -275,7 +291,7 @@ function placeOf(group: string, { cluster, topic, partition }: MapOwner): Buffer
 }
 
 function keyOf(place: Buffer, epoch: number, chunk: number, slot: number): Buffer {
-  const key = Buffer.allocUnsafe(30);
+  const key = Buffer.allocUnsafe(KEY_BYTES);
   key[0] = 1;
   place.copy(key, 1);
   key.writeUIntBE(epoch, 17, 6);

@@ -87,7 +87,11 @@ export class Committer {
     this.#flushes--;
     // Not at once: whoever flushes sees what came meanwhile, and has the next turn.
     const nextMs = this.#waits ? 0 : this.#options.commitMs;
-    if (!this.#isBusy && this.#isDirty) this.#schedule(failed.length === 0 ? nextMs : RETRY_MS);
+    if (!this.#isBusy && this.#isDirty) {
+      this.#timer?.cancel();
+      this.#timer = undefined;
+      this.#schedule(failed.length === 0 ? nextMs : RETRY_MS);
+    }
     if (failed.length > 0) throw failed[0];
   }
 
@@ -98,6 +102,7 @@ export class Committer {
   }
 
   #schedule(delayMs: number): void {
+    if (this.#closed) return;
     this.#timer ??= this.#options.clock.setTimer(() => {
       this.#timer = undefined;
       this.#begin();
@@ -169,16 +174,17 @@ export class Committer {
     let error = failure;
     try {
       for (const part of inParts(entries)) {
-        await this.#send(part);
-        for (const [partition] of part) done.add(partition);
+        // One that was lost meanwhile would make the whole request FENCED.
+        const open = part.filter(([partition]) => !partition.isClosed);
+        if (open.length > 0) await this.#send(open);
+        for (const [partition] of open) done.add(partition);
       }
     } catch (cause) {
       error = cause;
     }
     stats.commitMs += clock.monotonic() - began;
     for (const partition of partitions) {
-      const isClosed = partition.isClosed && !entries.has(partition);
-      if (!done.has(partition) && !isClosed) partition.isDirty = true;
+      if (!done.has(partition)) partition.isDirty = true;
       for (const waiter of taken.get(partition) ?? []) {
         if (done.has(partition)) settleWaiter(waiter, false);
         else this.#putBack(partition, waiter);
@@ -209,8 +215,6 @@ export class Committer {
         failure ??= error;
       }
     }
-    // One that was lost while others were encoded would make the whole request FENCED.
-    for (const partition of partitions) if (partition.isClosed) entries.delete(partition);
     return { entries, failure };
   }
 
@@ -243,8 +247,8 @@ export class Committer {
 }
 
 /**
- * What goes in one request: Kafka writes it as one batch of `__consumer_offsets`, whose length has a
- * limit (`max.message.bytes`, 1 MiB by default).
+ * What goes in one request: Kafka writes it as one batch of `__consumer_offsets`, whose length has
+ * a limit (`max.message.bytes`, 1 MiB by default).
  */
 export function* inParts<T>(
   entries: Iterable<readonly [T, OffsetCommit]>,

@@ -83,12 +83,14 @@ export class Membership {
     const losses = new Losses(group, shared);
     this.gaps = new GapReader(backend, losses);
     this.#overtaken = new Overtaken({
+      clock: shared.clock,
       backend,
       losses,
       partitionOf: ({ topic, partition }) => this.partitions.get(keyOf(topic, partition)),
       forgetIds: options.forgetIds,
       reset: (topic, partition, offset) => this.reset(topic, partition, offset),
       goOn: (partition) => this.#goOn(partition),
+      onError: (error) => this.#say(error, 'no new position yet'),
     });
     this.#ids = new IdReader(backend, shared.clock);
     this.#member = backend.join({
@@ -146,10 +148,9 @@ export class Membership {
     this.#options.onStock();
   }
 
-  /** A partition begins anew at an offset, with an empty map. Its leases are lost. */
+  /** One that does not go begins anew at an offset, with an empty map. Its leases are lost. */
   async reset(topic: string, partition: number, offset: number): Promise<boolean> {
     const old = this.partitions.get(keyOf(topic, partition));
-    // One that goes is its next owner's to begin.
     if (old === undefined || old.isLeaving) return false;
     this.#close(old);
     this.#open({ ...this.#start.fresh({ topic, partition }, offset), epoch: old.epoch + 1 });
@@ -376,22 +377,8 @@ export class Membership {
 
   #failed(error: CodedError, place: TopicPartition | undefined): void {
     if (error.code === 'OFFSET_OUT_OF_RANGE' && place !== undefined) {
-      void this.#lookFor(place);
+      void this.#overtaken.look(place);
     } else this.#say(error, 'the consumer reports');
-  }
-
-  /** Nothing more is fetched of the partition until a new position was found. */
-  async #lookFor(place: TopicPartition): Promise<void> {
-    const key = keyOf(place.topic, place.partition);
-    const partition = this.partitions.get(key);
-    while (partition !== undefined && this.partitions.get(key) === partition) {
-      const isFound = await this.#overtaken.look(place).catch((cause: unknown) => {
-        this.#say(cause, 'no new position yet');
-        return false;
-      });
-      if (isFound) return;
-      await sleep(this.#options.shared.clock, RETRY_MS);
-    }
   }
 
   #goOn(partition: ConsumePartition): void {

@@ -1,10 +1,15 @@
 import type { ConsumerBackend, TopicPartition } from '../backend/consumer-port.ts';
 import type { PartitionOffsets } from '../backend/port.ts';
+import { type Clock, sleep } from '../base/clock.ts';
 import type { Losses } from './losses.ts';
 import type { ConsumePartition } from './partition.ts';
 
+/** Between two looks at a cluster that does not tell of a partition, in ms. */
+const RETRY_MS = 500;
+
 /** What {@link Overtaken} asks of the membership. */
 export interface OvertakenHooks {
+  readonly clock: Clock;
   readonly backend: Pick<ConsumerBackend, 'offsets'>;
   readonly losses: Losses;
   partitionOf(place: TopicPartition): ConsumePartition | undefined;
@@ -14,23 +19,43 @@ export interface OvertakenHooks {
   reset(topic: string, partition: number, offset: number): Promise<unknown>;
   /** The window's position has moved: reads on from there. */
   goOn(partition: ConsumePartition): void;
+  /** The cluster could not be asked: it is asked again. */
+  onError(error: unknown): void;
 }
 
 /** What was to be read next is not in the log: that is counted, said, and passed over. */
 export class Overtaken {
   readonly #hooks: OvertakenHooks;
+  readonly #looking = new Set<ConsumePartition>();
 
   constructor(hooks: OvertakenHooks) {
     this.#hooks = hooks;
   }
 
-  /** @returns false when the cluster does not tell of that partition: look again */
-  async look(place: TopicPartition): Promise<boolean> {
-    const { backend, partitionOf, losses, goOn } = this.#hooks;
-    const spans = await backend.offsets(place.topic);
-    const span = spans.find(({ partition }) => partition === place.partition);
+  /** Nothing more is fetched of the partition until it was found where it goes on. */
+  async look(place: TopicPartition): Promise<void> {
+    const { clock, partitionOf, onError } = this.#hooks;
     const partition = partitionOf(place);
-    if (partition === undefined) return true;
+    if (partition === undefined || this.#looking.has(partition)) return;
+    this.#looking.add(partition);
+    // One that goes is its next owner's to look at.
+    while (!partition.isLeaving) {
+      try {
+        if (await this.#find(partition)) break;
+      } catch (error) {
+        onError(error);
+      }
+      await sleep(clock, RETRY_MS);
+    }
+    this.#looking.delete(partition);
+  }
+
+  /** @returns false when the cluster does not tell of that partition */
+  async #find(partition: ConsumePartition): Promise<boolean> {
+    const { backend, losses, goOn } = this.#hooks;
+    const spans = await backend.offsets(partition.topic);
+    const span = spans.find((one) => one.partition === partition.partition);
+    if (partition.isLeaving) return true;
     if (span === undefined) return false;
     const { window } = partition;
     if (window.nextOffset > span.endOffset) {

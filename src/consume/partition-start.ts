@@ -25,7 +25,6 @@ import type { ConsumePartition } from './partition.ts';
 import { isRetryTopic } from './retry-record.ts';
 import { ownerHash } from './token.ts';
 
-/** Bytes of a map that stands in the commit itself. */
 /** Open leases that a hand-over names, and failed messages that a commit names. */
 const LEASES_MAX = 400;
 const FAILED_MAX = 300;

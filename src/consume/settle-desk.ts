@@ -142,20 +142,26 @@ export class SettleDesk {
   extend(frame: Frame, answer: (write: WriteSettled) => void): void {
     const entries = this.#entries;
     const leaseMs = decodeExtend(frame, entries);
-    const { book, stats, clock } = this.#hooks;
+    const { book, stats, clock, onAcks } = this.#hooks;
     const dueMs = clock.monotonic() + leaseMs;
     this.#begin();
     for (let partition = this.#next(); partition !== undefined; partition = this.#next()) {
       const { window } = partition;
       const { firstOffset, run } = book;
+      let isNamed = false;
       for (let i = 0; i < entries.count; i++) {
         const index = entries.index(i);
-        if (window.locate(firstOffset + index, run)) {
-          window.extend(window.block, window.index, dueMs);
-          stats.extended++;
-        } else if (window.extendInherited(firstOffset + index, run, dueMs)) stats.extended++;
-        else this.#fail(index, ErrorCode.LEASE_LOST);
+        const offset = firstOffset + index;
+        if (window.locate(offset, run)) window.extend(window.block, window.index, dueMs);
+        else if (!window.extendInherited(offset, run, dueMs)) {
+          this.#fail(index, ErrorCode.LEASE_LOST);
+          continue;
+        }
+        stats.extended++;
+        if (partition.handedOver.has(offset)) isNamed = true;
       }
+      // Each commit names these, with what is left of them: the next one says the longer end.
+      if (isNamed) onAcks(partition, 0);
     }
     this.#answer(frame, answer);
   }

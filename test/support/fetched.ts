@@ -1,3 +1,4 @@
+import { TailRecordFlag } from '../../protocol/src/generated.ts';
 import type { FetchedRecords } from '../../src/backend/consumer-port.ts';
 
 /** A record for {@link fetched}. */
@@ -5,6 +6,8 @@ export interface MadeRecord {
   readonly offset: number;
   /** Hash of its key, 0 for none. */
   readonly key?: number;
+  /** The key itself. */
+  readonly keyBytes?: Uint8Array | null;
   readonly timestampMs?: number;
   readonly value?: string | Uint8Array;
   /** 16 bytes. */
@@ -36,16 +39,20 @@ export function fetched(
   };
 }
 
-// record := length:u32 offset:u64 timestamp:u64 flags:u8 [id:16] value     [P-7.3]
-function recordBytes({ offset, timestampMs = 0, value = '', id }: MadeRecord): Buffer {
+// record := length:u32 offset:u64 timestamp:u64 flags:u8 [id:16] [keyLength:u32 key] value
+//           [P-7.3]
+function recordBytes({ offset, timestampMs = 0, value = '', id, keyBytes }: MadeRecord): Buffer {
   const head = Buffer.alloc(21);
+  const key = Buffer.alloc(keyBytes ? 4 + keyBytes.length : 0);
+  if (keyBytes) key.set(keyBytes, key.writeUInt32BE(keyBytes.length, 0));
   const body = Buffer.concat([
     id ?? Buffer.alloc(0),
+    key,
     typeof value === 'string' ? Buffer.from(value) : value,
   ]);
   head.writeUInt32BE(17 + body.length, 0);
   head.writeBigUInt64BE(BigInt(offset), 4);
   head.writeBigUInt64BE(BigInt(timestampMs), 12);
-  head[20] = id === undefined ? 0 : 64;
+  head[20] = (id === undefined ? 0 : 64) | (keyBytes ? TailRecordFlag.KEY : 0);
   return Buffer.concat([head, body]);
 }

@@ -7,10 +7,11 @@ import { LeaseWindow } from '../../../src/consume/lease-window.ts';
 import { ConsumePartition } from '../../../src/consume/partition.ts';
 import type { WindowState } from '../../../src/consume/window-state.ts';
 import { CHUNK_SEQUENCES } from '../../../src/offsets/bits.ts';
-import { decodeMetadata } from '../../../src/offsets/commit-metadata.ts';
+import { decodeMetadata, type MapPlace } from '../../../src/offsets/commit-metadata.ts';
 import { OffsetMerger } from '../../../src/offsets/offset-merger.ts';
+import { writeVarint } from '../../../src/offsets/varint.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
-import { EngineUnderTest, quiet, ScriptedPolicy } from './engine-doubles.ts';
+import { EngineUnderTest, keptLog, quiet, ScriptedPolicy } from './engine-doubles.ts';
 
 const MESSAGES = 2_000;
 
@@ -22,9 +23,9 @@ class MapCluster extends MemoryCluster {
   store(): AckMapStore {
     const publish = async (records: readonly PublishRecord[]) => {
       await this.mapHold;
-      return records.map(({ partition = 0, value }) => {
+      return records.map(({ partition = 0, key, value }) => {
         if (value === null) this.tombstones++;
-        this.append(ACKS_TOPIC, partition, { value: value ?? '' });
+        this.append(ACKS_TOPIC, partition, { value: value ?? '', keyBytes: key });
         return { partition, offset: this.logOf(ACKS_TOPIC, partition).records.length - 1 };
       });
     };
@@ -42,6 +43,13 @@ function mapCluster(): MapCluster {
   cluster.addTopic(ACKS_TOPIC, ACKS_PARTITIONS);
   cluster.append('t', 0, ...Array.from({ length: MESSAGES }, (_, i) => ({ value: `m${i}` })));
   return cluster;
+}
+
+/** Where the last commit says that its map is. */
+function headOf(cluster: MapCluster): MapPlace {
+  const found = decodeMetadata(cluster.commits.get('g/t/0')?.metadata ?? '');
+  assert(found !== undefined && 'offset' in found.map);
+  return found.map;
 }
 
 /** What a node reads that takes over after a kill. */
@@ -89,8 +97,7 @@ test('a map is read back as it was committed, its head and its chunks', async ()
   const isOpen = (offset: number): boolean => (offset * 7_919) % 10 < 3;
   under.ack(got.filter(({ offset }) => !isOpen(offset)));
   await under.pass(150);
-  const found = decodeMetadata(cluster.commits.get('g/t/0')?.metadata ?? '');
-  assert(found !== undefined && 'offset' in found.map);
+  headOf(cluster);
   const open = got.map(({ offset }) => offset).filter(isOpen);
   assert.deepEqual(await afterKill(cluster), open);
 });
@@ -111,13 +118,86 @@ test('a chunk that became full keeps its record until a commit no longer names i
   await quiet();
   assert.equal(cluster.tombstones, 0);
   const again = new OffsetMerger(0);
-  (await store.read(named))(again);
+  (await store.read('g', partition, named))(again);
   assert.deepEqual([again.confirmedAbove, again.nextConfirmed(0)], [1_000, CHUNK_SEQUENCES]);
   const full = await store.write('g', partition, () => {});
   store.committed('g', partition);
   await quiet();
   assert.equal(cluster.tombstones, 2, 'both keys of the chunk');
   const whole = new OffsetMerger(0);
-  (await store.read(full))(whole);
+  (await store.read('g', partition, full))(whole);
   assert.equal(whole.confirmedAbove, CHUNK_SEQUENCES);
 });
+
+/** A partition that has a chunk and a bit of one acked, and the store that its map is in. */
+async function writtenMap(cluster: MapCluster) {
+  const store = cluster.store();
+  const timers = new BlockTimers<WindowState>(0);
+  const window = new LeaseWindow({ mode: 'shared', floor: 0, heldMax: 1, timers });
+  const place = { cluster: 0, topic: 't', partition: 0, epoch: 1 } as const;
+  const owner = Buffer.alloc(8);
+  const partition = new ConsumePartition({ ...place, policy: new ScriptedPolicy(), window, owner });
+  window.merger.confirm(CHUNK_SEQUENCES, 1_000);
+  const head = await store.write('g', partition, () => {});
+  return { store, head };
+}
+
+test('a record of another map, or of another part of it, is not taken for what a commit names', async () => {
+  const cluster = mapCluster();
+  const { store, head } = await writtenMap(cluster);
+  const of = { cluster: 0, topic: 't', partition: 0 } as const;
+  const refused = { code: 'MALFORMED_MAP' };
+  await assert.rejects(store.read('another', of, head), refused);
+  await assert.rejects(store.read('g', { ...of, partition: 1 }, head), refused);
+  await assert.rejects(store.read('g', of, { ...head, offset: head.offset - 1 }), refused);
+  await assert.rejects(store.read('g', of, { ...head, offset: head.offset + 1 }), refused);
+  await assert.rejects(store.read('g', of, { partition: 2 ** 40, offset: 0 }), refused);
+  const again = new OffsetMerger(0);
+  // To the node that wrote it this cluster may have been the backup.
+  (await store.read('g', { ...of, cluster: 1 }, head))(again);
+  assert.equal(again.confirmedAbove, 1_000);
+  // Where the chunk should be lies another one.
+  const { records } = cluster.logOf(ACKS_TOPIC, head.partition);
+  const value = Buffer.from([1, 1, 5, 1, head.partition, head.offset - 1]);
+  records[head.offset] = { ...records[head.offset], offset: head.offset, value };
+  await assert.rejects(store.read('g', of, head), refused);
+});
+
+/** A head that says that a chunk which cannot be is acked as a whole. */
+function absurdHead(): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes[0] = 1;
+  const at = writeVarint(bytes, writeVarint(bytes, 1, 1), 2 ** 36);
+  return bytes.subarray(0, writeVarint(bytes, at, 0));
+}
+
+const damages = [
+  { words: 'a chunk', back: 1, value: Buffer.from([9, 9, 9]) },
+  { words: 'the number of a chunk', back: 0, value: absurdHead() },
+];
+
+for (const { words, back, value } of damages) {
+  test(`a map with ${words} damaged is lost, and its partition is served on`, async () => {
+    const cluster = mapCluster();
+    const under = new EngineUnderTest(cluster, { maps: cluster.store() });
+    const client = await under.subscribe({ creditMessages: MESSAGES });
+    await under.pass(100);
+    const got = client.take();
+    under.ack(got.filter(({ offset }) => offset % 2 === 1));
+    await under.pass(150);
+    const { partition, offset } = headOf(cluster);
+    const { records } = cluster.logOf(ACKS_TOPIC, partition);
+    records[offset - back] = { ...records[offset - back], offset: offset - back, value };
+    cluster.members.clear();
+    const { log, lines } = keptLog();
+    const next = new EngineUnderTest(cluster, { maps: cluster.store(), nodeId: 'b', log });
+    const other = await next.subscribe({ creditMessages: MESSAGES });
+    await next.pass(100);
+    assert.equal(other.take().length, MESSAGES);
+    assert.equal(next.engine.stats.damagedMaps, 1);
+    assert.equal(
+      lines.filter(({ msg }) => /ack map of a commit is lost/.test(String(msg))).length,
+      1,
+    );
+  });
+}

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { GroupMember, OffsetCommit } from '../../../src/backend/consumer-port.ts';
+import { coded } from '../../../src/base/errors.ts';
 import { BlockTimers } from '../../../src/consume/block-timers.ts';
-import { Committer, type CommitWaiter } from '../../../src/consume/committer.ts';
+import { Committer, type CommitWaiter, inParts } from '../../../src/consume/committer.ts';
 import { ConsumeStats } from '../../../src/consume/consume-stats.ts';
 import { LeaseWindow } from '../../../src/consume/lease-window.ts';
 import { ConsumePartition } from '../../../src/consume/partition.ts';
@@ -23,6 +24,8 @@ function partitionOf(partition: number): ConsumePartition {
   });
 }
 
+const unsaidError = coded('BACKEND_UNAVAILABLE', 'its map cannot be written');
+
 /** A committer whose commits wait for `go`, and whose maps wait for `write`. */
 class CommitterUnderTest {
   readonly clock = new FakeClock();
@@ -35,11 +38,18 @@ class CommitterUnderTest {
   writes: (() => void)[] = [];
   isLarge = false;
   refusal: Error | undefined;
+  /** Partitions whose map cannot be written. */
+  readonly unsaid = new Set<number>();
+  /** Requests wait for it. */
+  hold: Promise<void> = Promise.resolve();
+  attempts = 0;
+  metadata = '';
   readonly committer: Committer;
 
   constructor(commitAcks = 10_000) {
     const commit = async (entries: readonly OffsetCommit[]): Promise<void> => {
-      await Promise.resolve();
+      this.attempts++;
+      await this.hold;
       if (this.refusal !== undefined) throw this.refusal;
       this.landed.push(entries.map(({ partition, offset }) => `${partition}:${offset}`).join(' '));
     };
@@ -51,7 +61,8 @@ class CommitterUnderTest {
       commitAcks,
       partitions: () => this.partitions,
       encode: ({ topic, partition, window }) => {
-        const entry = { topic, partition, offset: window.merger.floor, metadata: '' };
+        const entry = { topic, partition, offset: window.merger.floor, metadata: this.metadata };
+        if (this.unsaid.has(partition)) return Promise.reject(unsaidError);
         if (!this.isLarge) return entry;
         this.isLarge = false;
         return new Promise((resolve) => this.writes.push(() => resolve(entry)));
@@ -163,4 +174,154 @@ test('a partition that was lost while another was encoded is left out, and its w
   await quiet();
   assert.deepEqual(under.landed, ['1:4']);
   assert.deepEqual([waiters.lost.told, waiters.kept.told], [[true], [false]]);
+});
+
+/** A request that goes when the test says so. */
+function held(under: CommitterUnderTest): () => void {
+  let go = (): void => {};
+  under.hold = new Promise((resolve) => {
+    go = resolve;
+  });
+  return go;
+}
+
+const lateOnes = [
+  { words: 'somebody waits for it', late: (under: CommitterUnderTest) => waitAnew(under) },
+  { words: 'it is ten thousand acks', late: (under: CommitterUnderTest) => under.ack(0, 10_000) },
+];
+
+function waitAnew(under: CommitterUnderTest): void {
+  under.ack(0, 1);
+  under.committer.wait(under.partitions[0], waiterOf());
+}
+
+for (const { words, late } of lateOnes) {
+  test(`what comes while a flush is on its way is left to who flushes next, also when ${words}`, async () => {
+    const under = new CommitterUnderTest();
+    const { committer, partitions } = under;
+    const first = [partitions[0]];
+    under.ack(0, 5);
+    const go = held(under);
+    const flushed = committer.flush(first);
+    await quiet();
+    late(under);
+    go();
+    const floor = partitions[0].window.merger.floor;
+    await flushed.then(() => {
+      // A commit that had begun behind the back of this one would fail in its place.
+      under.refusal = new RangeError('the last one');
+      return assert.rejects(committer.flush(first), under.refusal);
+    });
+    assert.equal(under.attempts, 2);
+    under.refusal = undefined;
+    await under.pass(500);
+    assert.deepEqual(under.landed.at(-1), `0:${floor}`);
+    assert.deepEqual(under.errors, []);
+  });
+}
+
+test('who waits after a flush of which nobody makes another has the next turn, not the interval', async () => {
+  const under = new CommitterUnderTest();
+  const waiter = waiterOf();
+  under.ack(0, 5);
+  const go = held(under);
+  const flushed = under.committer.flush([under.partitions[0]]);
+  await quiet();
+  under.ack(0, 1);
+  under.committer.wait(under.partitions[0], waiter);
+  go();
+  await flushed;
+  await under.pass(1);
+  assert.deepEqual([under.landed, waiter.told], [['0:5', '0:6'], [false]]);
+});
+
+test('a commit that is FENCED while somebody waits is tried again in the interval, not at once', async () => {
+  const under = new CommitterUnderTest();
+  const waiter = waiterOf();
+  under.refusal = coded('FENCED', 'the partition is not of this member');
+  under.ack(0, 1);
+  under.committer.wait(under.partitions[0], waiter);
+  for (let i = 0; i < 100; i++) await under.pass(10);
+  assert(under.attempts >= 9 && under.attempts <= 11, `${under.attempts} commits in a second`);
+  under.refusal = undefined;
+  await under.pass(100);
+  assert.deepEqual(waiter.told, [false]);
+});
+
+test('a partition whose commit cannot be said holds back no other, and who waits for it is told later', async () => {
+  const under = new CommitterUnderTest();
+  const waiters = [waiterOf(), waiterOf()] as const;
+  under.unsaid.add(0);
+  for (const i of [0, 1] as const) {
+    under.ack(i, 3);
+    under.committer.wait(under.partitions[i], waiters[i]);
+  }
+  await under.pass(100);
+  assert.deepEqual(under.landed, ['1:3']);
+  assert.deepEqual([waiters[0].told, waiters[1].told], [[], [false]]);
+  assert.deepEqual(under.errors, [unsaidError]);
+  assert.equal(under.stats.commitFailures, 1);
+  under.unsaid.clear();
+  await under.pass(500);
+  assert.deepEqual(under.landed, ['1:3', '0:3']);
+  assert.deepEqual(waiters[0].told, [false]);
+});
+
+test('who comes while another partition is being encoded is told after the commit that has his acks', async () => {
+  const under = new CommitterUnderTest();
+  const [first, second] = under.partitions;
+  const waiters = [waiterOf(), waiterOf()] as const;
+  under.ack(0, 1);
+  under.ack(1, 1);
+  under.isLarge = true;
+  await under.pass(100);
+  // The first is being encoded: what comes for it is in the next commit, and what comes for the
+  // second is in this one.
+  under.ack(0, 1);
+  under.ack(1, 1);
+  under.committer.wait(first, waiters[0]);
+  under.committer.wait(second, waiters[1]);
+  const go = held(under);
+  for (const write of under.writes.splice(0)) write();
+  await quiet();
+  assert.deepEqual([waiters[0].told, waiters[1].told], [[], []]);
+  go();
+  await quiet();
+  assert.deepEqual(under.landed, ['0:1 1:2', '0:2']);
+  assert.deepEqual([waiters[0].told, waiters[1].told], [[false], [false]]);
+});
+
+test('a partition that was lost while an earlier request was on its way is left out of the next', async () => {
+  const under = new CommitterUnderTest();
+  const [kept, lost] = under.partitions;
+  const waiter = waiterOf();
+  under.metadata = 'm'.repeat(400_000);
+  under.ack(0, 1);
+  under.ack(1, 1);
+  under.committer.wait(lost, waiter);
+  const go = held(under);
+  await under.pass(100);
+  lost.isClosed = true;
+  under.committer.forget(lost);
+  go();
+  await quiet();
+  assert.deepEqual([under.landed, waiter.told], [['0:1'], [true]]);
+  assert.equal(kept.committedFloor, 1);
+});
+
+test('a request is split by the characters of its metadata, whatever number of partitions that is', () => {
+  const entry = (partition: number, chars: number) =>
+    [partition, { topic: 't', partition, offset: 0, metadata: 'm'.repeat(chars) }] as const;
+  const partsOf = (chars: readonly number[]): number[][] =>
+    [...inParts(chars.map((count, i) => entry(i, count)))].map((part) => part.map(([i]) => i));
+  assert.deepEqual(partsOf([]), []);
+  assert.deepEqual(partsOf([3_000, 3_000]), [[0, 1]]);
+  assert.deepEqual(partsOf([600_000, 0, 600_000]), [[0], [1], [2]]);
+  const many = partsOf(Array.from({ length: 400 }, () => 3_000));
+  assert.equal(many.length, 3);
+  assert.deepEqual(
+    many.flat(),
+    Array.from({ length: 400 }, (_, i) => i),
+  );
+  for (const part of many) assert(part.length * 3_201 <= 512 * 1024);
 });

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ErrorCode } from '../../../protocol/src/generated.ts';
 import { coded } from '../../../src/base/errors.ts';
+import { decodeMetadata } from '../../../src/offsets/commit-metadata.ts';
+import type { MadeRecord } from '../../support/fetched.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
 import { EngineUnderTest, FakeReceiver, keptLog, quiet } from './engine-doubles.ts';
 
@@ -254,4 +256,120 @@ test('a COMMIT at an owner that has not read what it was left settles all up to 
   assert.equal(cluster.commits.get('g/t/0')?.offset, 4);
   assert.equal(b.engine.stats.acked, 4);
   assert.deepEqual(b.commit(got[3] as NonNullable<(typeof got)[0]>).failed, [`0/3/${LOST}`]);
+});
+
+const silences = [
+  { words: 'cannot be asked', answer: () => Promise.reject(coded('BACKEND_UNAVAILABLE', 'away')) },
+  { words: 'does not name the partition', answer: () => Promise.resolve([]) },
+];
+
+for (const { words, answer } of silences) {
+  test(`where reading goes on is asked again of a cluster that ${words}`, async () => {
+    const cluster = clusterWith(4);
+    const { under, client } = await nextOwner(cluster, 'a');
+    under.ack(client.take());
+    await under.pass(150);
+    const { offsets } = cluster;
+    let asked = 0;
+    cluster.offsets = () => {
+      asked++;
+      return answer();
+    };
+    cluster.logOf('t', 0).records.push(...recordsFrom(4, 10));
+    cluster.logOf('t', 0).start = 7;
+    cluster.append('t', 0);
+    await under.pass(100);
+    // The same once more while it is looked for is no second search.
+    const [member] = cluster.members;
+    member?.options.onError(coded('OFFSET_OUT_OF_RANGE', 'freed'), place);
+    await under.pass(800);
+    assert.equal(asked, 2);
+    cluster.offsets = offsets;
+    await under.pass(300);
+    assert.deepEqual(
+      client.take().map(({ offset }) => offset),
+      [7, 8, 9],
+    );
+    assert.equal(under.engine.stats.lost.retention, 3);
+  });
+}
+
+function recordsFrom(first: number, end: number): MadeRecord[] {
+  return Array.from({ length: end - first }, (_, i) => ({ offset: first + i, value: 'later' }));
+}
+
+test('a partition that goes is not begun anew here, neither by a reset nor by a cut', async () => {
+  const cluster = clusterWith(4);
+  const { under, client } = await nextOwner(cluster, 'a');
+  const got = client.take();
+  const membership = under.engine.groupOf('g').members[0];
+  const [member] = cluster.members;
+  const revoked = member?.revoke([place]);
+  await under.pass(100);
+  const before = cluster.commitCount;
+  assert.equal(await membership?.reset('t', 0, 2), false);
+  const records = cluster.logOf('t', 0).records.splice(1);
+  const gone = coded('OFFSET_OUT_OF_RANGE', 'shorter than what was read');
+  member?.options.onError(gone, place);
+  await under.pass(100);
+  cluster.logOf('t', 0).records.push(...records);
+  assert.deepEqual([cluster.commitCount, under.engine.stats.lost.cut], [before, 0]);
+  assert.deepEqual(under.ack(got).failed, []);
+  await under.pass(100);
+  await revoked;
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 4);
+  assert.equal([...under.engine.owned()].length, 0);
+});
+
+test('acks for which somebody waits, while the last commit of a hand-over is on its way, are in it', async () => {
+  const cluster = clusterWith(4);
+  const { under, client } = await nextOwner(cluster, 'a');
+  const got = client.take();
+  const [member] = cluster.members;
+  const revoked = member?.revoke([place]);
+  await under.pass(3_900);
+  let go = (): void => {};
+  cluster.hold = new Promise((resolve) => {
+    go = resolve;
+  });
+  await under.pass(200);
+  const answered = under.ack(got.slice(0, 3), true);
+  go();
+  await quiet();
+  await revoked;
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 3);
+  assert.deepEqual(answered.failed, []);
+});
+
+test('a lease that was handed over is forgotten when its message is gone from the log', async () => {
+  const cluster = clusterWith(5);
+  const a = await nextOwner(cluster, 'a');
+  a.client.take();
+  await stop(a.under, cluster);
+  cluster.logOf('t', 0).start = 3;
+  const b = await nextOwner(cluster, 'b');
+  cluster.append('t', 0, { value: 'of b' });
+  await b.under.pass(200);
+  const named = decodeMetadata(cluster.commits.get('g/t/0')?.metadata ?? '')?.leases ?? [];
+  assert.deepEqual(
+    named.map(({ offset }) => offset),
+    [3, 4],
+  );
+});
+
+test('a lease of an owner before that is extended is named with its longer end, also after a kill', async () => {
+  const cluster = clusterWith(2);
+  const a = await nextOwner(cluster, 'a');
+  const got = a.client.take();
+  await stop(a.under, cluster);
+  const b = await nextOwner(cluster, 'b');
+  await b.under.pass(20_000);
+  assert.deepEqual(b.under.extend(got, 60_000).failed, []);
+  await b.under.pass(150);
+  // Gone without a word, which is all that its next owner reads.
+  const c = await nextOwner(cluster, 'c');
+  // Behind the end that the claim of the one before says, before the end that its last commit says.
+  await c.under.pass(58_000);
+  assert.deepEqual(c.client.take(), []);
+  assert.deepEqual(c.under.ack(got).failed, []);
 });

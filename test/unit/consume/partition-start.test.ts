@@ -85,3 +85,61 @@ for (const { start, first, words } of starts) {
     assert.equal(again.take()[0]?.offset, first);
   });
 }
+
+const damages: readonly (readonly [string, (bytes: Buffer) => Buffer])[] = [
+  ['the highest epoch there is', (bytes) => bytes.fill(0xff, 2, 8)],
+  ['a run of a lease above 32 bits', (bytes) => Buffer.concat([bytes, RUN_2_32])],
+];
+/** Offset 5, run 2^32 as a zigzag, attempt 1, nothing left. */
+const RUN_2_32 = Buffer.from([5, 0x80, 0x80, 0x80, 0x80, 0x20, 1, 0]);
+
+for (const [words, damage] of damages) {
+  test(`a node that finds ${words} in a commit takes its map as lost, and serves on`, async () => {
+    const cluster = clusterWith();
+    const fingerprint = await fingerprintOf();
+    const map = Buffer.from([2, 3]);
+    const head = { epoch: 7, fingerprint, owner: Buffer.alloc(8, 9), map, leases: [] };
+    const bytes = Buffer.from(encodeMetadata(head).slice(4), 'base64');
+    const metadata = `mq1:${damage(bytes).toString('base64')}`;
+    cluster.commits.set('g/t/0', { topic: 't', partition: 0, offset: 4, metadata });
+    const under = new EngineUnderTest(cluster);
+    const client = await under.subscribe();
+    const got = client.take();
+    assert.deepEqual(
+      got.map(({ offset }) => offset),
+      [4, 5, 6, 7, 8, 9],
+    );
+    assert.equal(under.engine.stats.damagedMaps, 1);
+    under.ack(got);
+    await under.pass(150);
+    assert.equal(cluster.commits.get('g/t/0')?.offset, 10);
+    assert(Number(committedOf(cluster)?.epoch) < 2 ** 48 - 2);
+  });
+}
+
+test('claims of many partitions with long maps go in several requests, each of them whole', async () => {
+  const cluster = new MemoryCluster();
+  const partitions = 400;
+  cluster.addTopic('t', partitions);
+  const fingerprint = await fingerprintOf();
+  // 700 offsets, every second one acked.
+  const map = Buffer.alloc(1_400, 1);
+  const head = { epoch: 7, fingerprint, owner: Buffer.alloc(8, 9), map, leases: [] };
+  const metadata = encodeMetadata(head);
+  for (let partition = 0; partition < partitions; partition++) {
+    const key = `g/t/${partition}`;
+    cluster.commits.set(key, { topic: 't', partition, offset: 0, metadata });
+  }
+  const under = new EngineUnderTest(cluster);
+  await under.subscribe();
+  await under.pass(400);
+  const chars = partitions * (metadata.length + 200);
+  assert.equal(cluster.commitCount, Math.ceil(chars / (512 * 1024)));
+  assert.equal(under.engine.stats.commits, cluster.commitCount);
+  const claimed = [...cluster.commits.values()].map((one) => decodeMetadata(one.metadata));
+  assert.deepEqual(
+    claimed.filter((one) => one === undefined || one.epoch === 7),
+    [],
+  );
+  assert.deepEqual(claimed[partitions - 1]?.map, map);
+});

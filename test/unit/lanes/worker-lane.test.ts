@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { LaneEvent } from '../../../src/lanes/lane-calls.ts';
 import { createRingMemory } from '../../../src/lanes/ring.ts';
 import { workerLane } from '../../../src/lanes/worker-lane.ts';
-import { within } from '../../support/wait.ts';
+import { until, within } from '../../support/wait.ts';
 import type { Death } from './dying-lane.ts';
 
 const file = fileURLToPath(new URL('./dying-lane.js', import.meta.url));
@@ -28,16 +28,18 @@ type Out = Extract<LaneEvent, { kind: 'out' }>;
 /** A lane in a worker, and what it says when it is out of service. */
 async function start(death: Death) {
   const outs: Out[] = [];
+  const events: LaneEvent[] = [];
   let heard = (_: Out): void => {};
   const out = new Promise<Out>((resolve) => {
     heard = resolve;
   });
   const lane = await workerLane<Death>(file, death)(memory, 0, (event) => {
+    events.push(event);
     if (event.kind !== 'out') return;
     outs.push(event);
     heard(event);
   });
-  return { lane, outs, out: () => within(out, 20_000, 'the lane to be out of service') };
+  return { lane, outs, events, out: () => within(out, 20_000, 'the lane to be out of service') };
 }
 
 const words: readonly (readonly [Death, RegExp])[] = [
@@ -68,4 +70,16 @@ test('a lane that was asked to end says nothing of being out of service', async 
   const { lane, outs } = await start('throws');
   await lane.stop();
   assert.deepEqual(outs, []);
+});
+
+test('what a lane says when it is known to be dead is not taken', async () => {
+  const { lane, events, out } = await start('fails and talks on');
+  await lane.call('drain').catch(() => {});
+  await out();
+  const said = (): number => Atomics.load(new Int32Array(memory.stats), 0);
+  const before = said();
+  await until(() => said() > before + 10, { what: 'the lane to say more' });
+  await lane.stop();
+  const kinds = events.map(({ kind }) => kind);
+  assert.deepEqual(kinds.slice(kinds.indexOf('out')), ['out']);
 });

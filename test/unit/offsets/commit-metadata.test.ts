@@ -4,8 +4,10 @@ import fc from 'fast-check';
 import {
   decodeMetadata,
   encodeMetadata,
+  INLINE_BYTES_MAX,
   METADATA_CHARS_MAX,
 } from '../../../src/offsets/commit-metadata.ts';
+import { writeVarint } from '../../../src/offsets/varint.ts';
 
 const bytes8 = fc.uint8Array({ minLength: 8, maxLength: 8 }).map((b) => Buffer.from(b));
 const plain = { noNullPrototype: true } as const;
@@ -29,7 +31,7 @@ const metadata = fc.record(
     fingerprint: bytes8,
     owner: bytes8,
     map: fc.oneof(
-      fc.uint8Array({ maxLength: 1_800 }).map((b) => Buffer.from(b)),
+      fc.uint8Array({ maxLength: INLINE_BYTES_MAX }).map((b) => Buffer.from(b)),
       fc.record({ partition: fc.nat(100), offset: fc.nat(2 ** 31) }, plain),
     ),
     leases: fc
@@ -139,4 +141,52 @@ test('owners that a damaged commit does not have are refused', () => {
     const damaged = `mq1:${bad.toString('base64')}`;
     assert.throws(() => decodeMetadata(damaged), { code: 'MALFORMED_MAP' });
   }
+});
+
+/** A commit of the second format that says these numbers, as no node writes them. */
+function written({ epoch = 9, mapBytes = 0, owners = 0, rows = [] as number[] }): string {
+  const bytes = Buffer.alloc(2_200);
+  bytes[0] = 2;
+  bytes.writeUIntBE(epoch, 2, 6);
+  let at = writeVarint(bytes, 24, mapBytes) + mapBytes;
+  at = writeVarint(bytes, writeVarint(bytes, at, 0), owners) + owners * 14;
+  for (const number of rows) at = writeVarint(bytes, at, number);
+  return `mq1:${bytes.toString('base64', 0, at)}`;
+}
+
+/** Offset, run as the zigzag of its difference, attempt, time left, owner. */
+const row = (offset: number, run: number, leftMs: number) => [offset, run * 2, 1, leftMs, 0];
+
+const bounds = [
+  { words: 'a run', good: { rows: row(1, 2 ** 32 - 1, 0) }, bad: { rows: row(1, 2 ** 32, 0) } },
+  {
+    words: 'what is left of a lease',
+    good: { rows: row(1, 1, 2 ** 31 - 1) },
+    bad: { rows: row(1, 1, 2 ** 31) },
+  },
+  {
+    words: 'an offset',
+    good: { rows: row(Number.MAX_SAFE_INTEGER, 1, 0) },
+    bad: { rows: [...row(Number.MAX_SAFE_INTEGER, 1, 0), ...row(1, 0, 0)] },
+  },
+  { words: 'an epoch', good: { epoch: 2 ** 48 - 2 }, bad: { epoch: 2 ** 48 - 1 } },
+  {
+    words: 'a map in the commit itself',
+    good: { mapBytes: INLINE_BYTES_MAX },
+    bad: { mapBytes: INLINE_BYTES_MAX + 1 },
+  },
+  { words: 'the number of owners', good: { owners: 16 }, bad: { owners: 17 } },
+];
+
+for (const { words, good, bad } of bounds) {
+  test(`${words} beyond what any node writes is a damage`, () => {
+    assert.notEqual(decodeMetadata(written(good)), undefined);
+    assert.throws(() => decodeMetadata(written(bad)), { code: 'MALFORMED_MAP' });
+  });
+}
+
+test('a run below zero is a damage', () => {
+  assert.throws(() => decodeMetadata(written({ rows: [1, 1, 1, 0, 0] })), {
+    code: 'MALFORMED_MAP',
+  });
 });
