@@ -11,9 +11,15 @@ export class Histogram {
   }
 
   add(value: number, count = 1): void {
-    let i = 0;
-    while (i < this.bounds.length && value > (this.bounds[i] as number)) i++;
+    const i = bucketOf(this.bounds, value);
     this.buckets[i] = (this.buckets[i] as number) + count;
     this.sum += value * count;
   }
+}
+
+/** The first bucket whose upper bound is not below a value; `bounds.length` above them all. */
+export function bucketOf(bounds: readonly number[], value: number): number {
+  let i = 0;
+  while (i < bounds.length && value > (bounds[i] as number)) i++;
+  return i;
 }

@@ -145,7 +145,8 @@ export class DelayCluster {
       topics: [delayTopic],
       clientId: this.#parts.clientId,
       onAssigned: (partitions) => {
-        const { losses, mark } = { losses: this.#losses, mark: {} };
+        const losses = this.#losses;
+        const mark = {};
         for (const { partition } of partitions) this.#given.set(partition, mark);
         void this.work(() => this.#assigned(partitions, mark)).then(() => {
           if (this.#losses === losses) this.#isAssigned = true;

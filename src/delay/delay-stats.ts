@@ -1,5 +1,6 @@
-/** Lateness is counted in these classes, in ms: at most so much, and the rest. */
-export const lateBoundsMs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 60_000] as const;
+import { Histogram } from '../base/histogram.ts';
+
+const LATE_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 60_000] as const;
 
 /** Counts of one cluster's delayed messages since the node began. */
 export class DelayStats {
@@ -8,8 +9,7 @@ export class DelayStats {
   early = 0;
   /** Late by more than a second. */
   late = 0;
-  lateSumMs = 0;
-  readonly lateness = new Float64Array(lateBoundsMs.length + 1);
+  readonly lateMs = new Histogram(LATE_BOUNDS_MS);
   /** Publications that were refused and are tried again. */
   refused = 0;
   scheduled = 0;
@@ -35,9 +35,6 @@ export class DelayStats {
     this.fired++;
     if (lateMs < 0) this.early++;
     if (lateMs > 1_000) this.late++;
-    this.lateSumMs += Math.max(0, lateMs);
-    let at = 0;
-    while (at < lateBoundsMs.length && lateMs > (lateBoundsMs[at] as number)) at++;
-    this.lateness[at] = (this.lateness[at] as number) + 1;
+    this.lateMs.add(Math.max(0, lateMs));
   }
 }

@@ -121,11 +121,9 @@ export class DueLoop {
   scheduled(record: DelayRecord, dueMs: number, isReady: boolean): void {
     const { id, offset, target } = record;
     const entry = this.window.find(id);
-    const isNear = isReady && target !== undefined && this.#isNear(dueMs, id);
     if (entry?.state === 'held' && target !== undefined) {
       // A command for it is on its way: it must not fire before that is known.
-      const bytes = Buffer.from(record.bytes);
-      this.window.change(entry, { dueMs, offset, bytes, topic: topicOf(target) });
+      this.window.change(entry, nearOf(record, target, dueMs));
       return;
     }
     if (entry !== undefined) {
@@ -136,9 +134,8 @@ export class DueLoop {
       }
       this.window.drop(entry);
     }
-    if (!isNear) return;
-    const bytes = Buffer.from(record.bytes);
-    this.window.add({ id: Buffer.from(id), dueMs, offset, bytes, topic: topicOf(target) });
+    if (!isReady || target === undefined || !this.#isNear(dueMs, id)) return;
+    this.window.add({ id: Buffer.from(id), ...nearOf(record, target, dueMs) });
     const cut = this.window.shrink();
     if (cut !== undefined) this.#moveBack(dueKey(cut, undefined));
     this.wake(dueMs);
@@ -357,4 +354,9 @@ export class DueLoop {
     if (read < LOAD_STEP) this.#cursor = end;
     await index.tidy(clock.now() - HORIZON_MS);
   }
+}
+
+/** What the window holds of a record, beside its id. *Owned*. */
+function nearOf({ offset, bytes }: DelayRecord, target: Buffer, dueMs: number) {
+  return { dueMs, offset, bytes: Buffer.from(bytes), topic: topicOf(target) };
 }

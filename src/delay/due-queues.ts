@@ -76,10 +76,7 @@ export class DueQueues {
     const own = this.#of(entry.topic);
     if (isBehind(own.left, entry.dueMs, entry.id) || this.#isFull(own)) {
       this.#leave(own, entry);
-      return;
-    }
-    own.queue.push(entry);
-    this.#touched.add(own.queue);
+    } else this.#take(own, entry);
   }
 
   /** Sends what was pushed. */
@@ -103,8 +100,7 @@ export class DueQueues {
   refill(entry: NearDelay): boolean {
     const own = this.#of(entry.topic);
     if (this.#isFull(own)) return false;
-    own.queue.push(entry);
-    this.#touched.add(own.queue);
+    this.#take(own, entry);
     return true;
   }
 
@@ -180,6 +176,11 @@ export class DueQueues {
         if (entry.state === 'queued') this.#leave(own, entry);
       }
     }
+  }
+
+  #take({ queue }: TopicQueue, entry: NearDelay): void {
+    queue.push(entry);
+    this.#touched.add(queue);
   }
 
   #leave(own: TopicQueue, entry: NearDelay): void {

@@ -37,11 +37,6 @@ export class SeriesDesk {
     this.#inUse = inUse;
   }
 
-  /** Some cluster's series are served. */
-  get isOpen(): boolean {
-    return this.#sites.some(({ series }) => series !== undefined);
-  }
-
   /**
    * Begins a series; one of the same name is replaced, wherever it stands.
    * @throws INVALID_ARGUMENT in words; NOT_OWNER; RETRY_LATER, BACKEND_UNAVAILABLE, also while the

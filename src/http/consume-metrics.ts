@@ -2,7 +2,8 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import { limits } from '../base/limits.ts';
 import type { ConsumeStats } from '../consume/consume-stats.ts';
 import type { ConsumePartition } from '../consume/partition.ts';
-import { histogramText } from './histogram-text.ts';
+import { addByCause } from './by-cause.ts';
+import { histogramText, rowInSeconds } from './histogram-text.ts';
 
 const PREFIX = 'mqproxy_';
 
@@ -98,18 +99,7 @@ export function consumeMetrics(registry: Registry, numbers: () => ConsumeNumbers
     },
   });
   for (const [name, help, key] of BY_CAUSE) {
-    new Counter({
-      name: PREFIX + name,
-      help,
-      labelNames: ['cause'],
-      registers,
-      collect() {
-        this.reset();
-        for (const [cause, count] of Object.entries(numbers().stats[key])) {
-          this.inc({ cause }, count);
-        }
-      },
-    });
+    addByCause(registry, { name: PREFIX + name, help, read: () => numbers().stats[key] });
   }
   partitionMetrics(registry, numbers);
 }
@@ -119,7 +109,7 @@ export function consumeHistograms({ ackMs, attempts }: ConsumeStats): string {
   const words = 'From a delivery to its ack.';
   const latency = histogramText(`${PREFIX}consume_ack_seconds`, words, {
     bounds: ackMs.bounds.map((ms) => ms / 1000),
-    rows: [{ labels: '', buckets: ackMs.buckets, sum: ackMs.sum / 1000 }],
+    rows: [rowInSeconds(ackMs)],
   });
   const tries = histogramText(`${PREFIX}consume_attempts`, 'Deliveries of acked messages.', {
     bounds: attempts.bounds,

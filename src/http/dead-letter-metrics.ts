@@ -1,5 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { limits } from '../base/limits.ts';
+import { addByCause } from './by-cause.ts';
 
 type ByCause = Readonly<Record<string, number>>;
 
@@ -42,18 +43,7 @@ const PLAIN: readonly (readonly [string, string, (numbers: Numbers) => number])[
 export function addDeadLetterMetrics(registry: Registry, report: DeadLetterReport): void {
   const registers = [registry];
   for (const [name, help, read] of BY_CAUSE) {
-    new Counter({
-      name: PREFIX + name,
-      help,
-      labelNames: ['cause'],
-      registers,
-      collect() {
-        this.reset();
-        for (const [cause, count] of Object.entries(read(report.numbers))) {
-          this.inc({ cause }, count);
-        }
-      },
-    });
+    addByCause(registry, { name: PREFIX + name, help, read: () => read(report.numbers) });
   }
   for (const [name, help, read] of PLAIN) {
     new Counter({

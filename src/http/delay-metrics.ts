@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { lateBoundsMs } from '../delay/delay-stats.ts';
-import { histogramText } from './histogram-text.ts';
+import type { Histogram } from '../base/histogram.ts';
+import { histogramText, rowInSeconds } from './histogram-text.ts';
 
 /** What is known of one cluster's delayed messages; read when a scrape comes. */
 export interface DelayReport {
@@ -15,9 +15,8 @@ export interface DelayReport {
   readonly fired: number;
   readonly early: number;
   readonly late: number;
-  readonly lateSumMs: number;
-  /** Counts by how late they were, as `lateBoundsMs` divides them. */
-  readonly lateness: Float64Array;
+  /** How late they were. */
+  readonly lateMs: Histogram;
   readonly refused: number;
   readonly cancelled: number;
   readonly moved: number;
@@ -89,11 +88,7 @@ export function addDelayMetrics(registry: Registry, reports: () => readonly Dela
 export function delayHistogram(reports: readonly DelayReport[]): string {
   const help = 'From the due time of a delayed message to its publication.';
   return histogramText(`${PREFIX}_lag_seconds`, help, {
-    bounds: lateBoundsMs.map((ms) => ms / 1000),
-    rows: reports.map(({ cluster, lateness, lateSumMs }) => ({
-      labels: `cluster="${cluster}"`,
-      buckets: lateness,
-      sum: lateSumMs / 1000,
-    })),
+    bounds: reports[0]?.lateMs.bounds.map((ms) => ms / 1000) ?? [],
+    rows: reports.map(({ cluster, lateMs }) => rowInSeconds(lateMs, `cluster="${cluster}"`)),
   });
 }

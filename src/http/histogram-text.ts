@@ -1,3 +1,5 @@
+import type { Histogram } from '../base/histogram.ts';
+
 /** What one set of labels has counted. */
 export interface HistogramRow {
   /** As in the text: `lane="0"`; empty for none. */
@@ -5,6 +7,11 @@ export interface HistogramRow {
   /** By bound, not cumulated; one more for the rest. */
   readonly buckets: Float64Array;
   readonly sum: number;
+}
+
+/** A row of times that were counted in ms. */
+export function rowInSeconds({ buckets, sum }: Histogram, labels = ''): HistogramRow {
+  return { labels, buckets, sum: sum / 1000 };
 }
 
 /** A histogram whose buckets are filled already, in Prometheus' text format. */

@@ -1,3 +1,5 @@
+import { bucketOf } from '../base/histogram.ts';
+
 /** Names of a lane's counters and gauges: positions in the shared array. */
 export const stat = {
   /** Messages made durable. */
@@ -178,11 +180,4 @@ export class LaneStats {
   deliveryBuckets(): Float64Array {
     return this.values.slice(DELIVERY_AT, TOPICS_AT);
   }
-}
-
-function bucketOf(bounds: readonly number[], value: number): number {
-  for (let i = 0; i < bounds.length; i++) {
-    if (value <= (bounds[i] as number)) return i;
-  }
-  return bounds.length;
 }

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { Histogram } from '../../src/base/histogram.ts';
 import { exitCodes } from '../../src/cli/exit-code.ts';
 import { BlockTimers } from '../../src/consume/block-timers.ts';
 import { ConsumeStats } from '../../src/consume/consume-stats.ts';
@@ -44,7 +45,7 @@ function exposed(text: string): string[] {
 /** Every metric there can be, each with a sample. */
 async function possible(): Promise<string> {
   const report = new Proxy({} as DelayReport, {
-    get: (_, name) => (name === 'lateness' ? new Float64Array(1) : 0),
+    get: (_, name) => (name === 'lateMs' ? new Histogram([]) : 0),
   });
   const lane = new LaneStats();
   lane.refuse(33, 1);

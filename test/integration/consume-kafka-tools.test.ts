@@ -38,7 +38,8 @@ async function plainly(group: string, topic: string, count: number): Promise<str
 const inOrder = (messages: readonly RawDelivery[]) =>
   messages.map(({ offset }) => offset).sort((a, b) => a - b);
 
-test("Kafka's own tools show a group's offsets and lag, others take it over, and a reset is honoured", async () => {
+/** A group that has acked of sixty messages the first forty and the one at 50. */
+async function withFloorAt40() {
   const node = await startConsumeNode(brokers);
   const topic = uniqueTopic('consume');
   const group = uniqueTopic('group');
@@ -47,6 +48,11 @@ test("Kafka's own tools show a group's offsets and lag, others take it over, and
   const got = await consumer.take(60, WAIT_MS);
   const acked = got.filter(({ offset }) => offset < 40 || offset === 50);
   assert.deepEqual(await consumer.ack(acked, true), []);
+  return { node, topic, group, consumer };
+}
+
+test("Kafka's own tools show a group's offsets and lag, others take it over, and a reset is honoured", async () => {
+  const { node, topic, group, consumer } = await withFloorAt40();
   const [row, ...others] = await describedGroup(brokers, group, topic);
   const shown = { partition: 0, offset: '40', end: '60', lag: '20', clientId: node.ready['node'] };
   assert.deepEqual(row, shown);
@@ -91,14 +97,7 @@ const kcat = ['kcat', 'kafkacat'].find((name) =>
 test('kcat reads the end of a partition, and goes on as the group from its floor', {
   skip: kcat === undefined ? 'kcat (or kafkacat) is not installed: apt-get install kcat' : false,
 }, async () => {
-  const node = await startConsumeNode(brokers);
-  const topic = uniqueTopic('consume');
-  const group = uniqueTopic('group');
-  await produceNumbers(node.mqp, topic, 0, 60, 0);
-  const consumer = await RawConsumer.open(node.mqp, { group, topics: [topic] });
-  const got = await consumer.take(60, WAIT_MS);
-  const acked = got.filter(({ offset }) => offset < 40 || offset === 50);
-  assert.deepEqual(await consumer.ack(acked, true), []);
+  const { node, topic, group, consumer } = await withFloorAt40();
   consumer.client.cut();
   await node.kill('SIGTERM');
   const run = async (...words: string[]): Promise<string[]> => {

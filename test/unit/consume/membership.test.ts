@@ -25,7 +25,8 @@ async function nextOwner(cluster: MemoryCluster, nodeId: string, creditMessages 
   return { under, client };
 }
 
-test('acks that come while the last commit of a hand-over is on its way are in the next', async () => {
+/** A partition of four messages, all out, whose last commit before a hand-over waits for `go`. */
+async function heldInTheLastCommit() {
   const cluster = clusterWith(4);
   const { under, client } = await nextOwner(cluster, 'a');
   const got = client.take();
@@ -37,6 +38,11 @@ test('acks that come while the last commit of a hand-over is on its way are in t
     go = resolve;
   });
   await under.pass(200);
+  return { cluster, under, got, revoked, go };
+}
+
+test('acks that come while the last commit of a hand-over is on its way are in the next', async () => {
+  const { cluster, under, got, revoked, go } = await heldInTheLastCommit();
   assert.deepEqual(under.ack(got.slice(0, 3)).failed, []);
   go();
   await quiet();
@@ -322,17 +328,7 @@ test('a partition that goes is not begun anew here, neither by a reset nor by a 
 });
 
 test('acks for which somebody waits, while the last commit of a hand-over is on its way, are in it', async () => {
-  const cluster = clusterWith(4);
-  const { under, client } = await nextOwner(cluster, 'a');
-  const got = client.take();
-  const [member] = cluster.members;
-  const revoked = member?.revoke([place]);
-  await under.pass(3_900);
-  let go = (): void => {};
-  cluster.hold = new Promise((resolve) => {
-    go = resolve;
-  });
-  await under.pass(200);
+  const { cluster, under, got, revoked, go } = await heldInTheLastCommit();
   const answered = under.ack(got.slice(0, 3), true);
   go();
   await quiet();
