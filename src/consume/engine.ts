@@ -116,6 +116,8 @@ export class ConsumeEngine {
         home.failures.fail(block, index, cause, said);
         this.#stock(home.group);
       },
+      onRefused: (partition, offset, refusal) =>
+        this.#homes.get(partition)?.failures.refuse(offset, refusal),
       onWait: (partition, waiter) => this.#memberOf(partition)?.committer.wait(partition, waiter),
       ownersOf: (foreign) => owners.find(foreign),
       isOwn: (node) => node === options.nodeId,

@@ -1,7 +1,14 @@
+import assert from 'node:assert';
 import type { Clock } from '../base/clock.ts';
 import type { Block } from './block.ts';
 import type { ConsumePartition } from './partition.ts';
-import { type Decision, type Failure, type FailureCause, moveRetryMs } from './settle.ts';
+import {
+  type Decision,
+  type Failure,
+  type FailureCause,
+  IN_PLACE_MS_MAX,
+  moveRetryMs,
+} from './settle.ts';
 import { NO_WAIT } from './window-state.ts';
 
 /** Messages of a partition whose first failure is remembered. */
@@ -47,6 +54,8 @@ export class Failures {
   readonly #partition: ConsumePartition;
   readonly #hooks: FailureHooks;
   readonly #first = new Map<number, number>();
+  /** Leases of owners before that were refused before their messages were read again. */
+  readonly #refused = new Map<number, Refusal>();
   #undecided: Undecided[] = [];
   /** Decided, and not begun: from `head` on. */
   #queue: { readonly failure: Failure; readonly to: Leaving }[] = [];
@@ -99,7 +108,7 @@ export class Failures {
     const decision = partition.policy.decide(failure);
     const now = clock.monotonic();
     window.rewound = 0;
-    if (decision.kind === 'retry') window.retry(block, index, now + decision.delayMs, now);
+    if (decision.kind === 'retry') window.retry(block, index, inPlace(now, decision), now);
     else if (decision.kind === 'hold') {
       window.stick(block, index);
       this.stuck++;
@@ -111,6 +120,24 @@ export class Failures {
     this.#hooks.onReturned(window.lastSub, 1 + window.rewound);
     // The next commit says how often it was delivered.
     this.#hooks.onChanged(partition);
+  }
+
+  /** A lease of an owner before was refused, and its message was not read again yet. */
+  refuse(offset: number, refusal: Refusal): void {
+    this.inherit(offset);
+    this.#refused.set(offset, refusal);
+    this.#hooks.onChanged(this.#partition);
+  }
+
+  /** Messages were read: of what had been refused before that the policy decides now. */
+  read(): void {
+    const { window } = this.#partition;
+    for (const [offset, { cause, said }] of this.#refused) {
+      if (offset >= window.nextOffset) continue;
+      this.#refused.delete(offset);
+      // Else it is no longer in the log.
+      if (window.locate(offset, 0)) this.fail(window.block, window.index, cause, said);
+    }
   }
 
   /** A message failed under the owner before. */
@@ -167,7 +194,7 @@ export class Failures {
     const decision = policy.decide(failure);
     const now = this.#hooks.clock.monotonic();
     if (decision.kind === 'wait') this.#wait(failure, decision.delayMs);
-    else if (decision.kind === 'retry') window.comeBack(failure.offset, now + decision.delayMs);
+    else if (decision.kind === 'retry') window.comeBack(failure.offset, inPlace(now, decision));
     else if (decision.kind === 'hold') window.stickAway(failure.offset);
     else this.#move(failure, decision);
     this.#hooks.onChanged(this.#partition);
@@ -222,6 +249,18 @@ export class Failures {
     partition.window.land(failure.offset);
     this.forget(failure.offset);
   }
+}
+
+/** When a wait in the lease table ends. */
+function inPlace(now: number, { delayMs }: { readonly delayMs: number }): number {
+  assert(delayMs <= IN_PLACE_MS_MAX, `a wait of ${delayMs} ms in its place`);
+  return now + delayMs;
+}
+
+/** How a consumer refused a message. */
+export interface Refusal {
+  readonly cause: FailureCause;
+  readonly said: Said;
 }
 
 /** What NACK said. */

@@ -110,14 +110,6 @@ export class LeaseWindow extends WindowState {
     this.timers.arm(this, block, dueMs);
   }
 
-  /** As {@link extend}, for a lease of another owner whose message was not fetched again yet. */
-  extendInherited(offset: number, run: number, dueMs: number): boolean {
-    const lease = this.inherited.get(offset);
-    if (lease?.run !== run) return false;
-    this.inherited.set(offset, { ...lease, dueMs });
-    return true;
-  }
-
   /** A leased message failed: given out again at `dueMs`; at once when that has come. */
   retry(block: Block, index: number, dueMs: number, nowMs: number): void {
     this.#unlease(block, index);

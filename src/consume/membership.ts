@@ -14,6 +14,7 @@ import type { ConsumeShared } from './consume-shared.ts';
 import type { DedupeWindow, NotedRecords } from './dedupe.ts';
 import { Failures } from './failures.ts';
 import { GapReader } from './gap-reader.ts';
+import { handOver } from './hand-over.ts';
 import { IdReader } from './id-reader.ts';
 import { LeaseWindow } from './lease-window.ts';
 import { Losses } from './losses.ts';
@@ -27,14 +28,6 @@ import { NO_WAIT } from './window-state.ts';
 
 /** Between two tries to take partitions over, or to read payload again, in ms. */
 const RETRY_MS = 500;
-/**
- * From `onRevoking` until what is out is given away with the partition, in ms. Below the session
- * timeout of 6 s: a member that leaves sends no heartbeats any more, and its last commit, which
- * names the open leases, would be that of a stranger.
- */
-const DRAIN_MS = 4_000;
-/** Commits of partitions that go, as long as acks come while one is under way. */
-const LAST_COMMITS_MAX = 4;
 /** The window is asked for offsets so far apart before the reader jumps. */
 const JUMP_OFFSETS = 16_384;
 
@@ -266,20 +259,13 @@ export class Membership {
     const leaving = this.#own(list);
     for (const partition of leaving) partition.isLeaving = true;
     this.#options.onPartitions();
-    const until = clock.monotonic() + DRAIN_MS;
-    // What is moved and not acked for it would be there twice.
-    const isBusy = (p: ConsumePartition): boolean =>
-      !p.isClosed && (p.window.leased > 0 || (this.failures.get(p)?.moving ?? 0) > 0);
-    while (leaving.some(isBusy) && clock.monotonic() < until) await sleep(clock, 20);
-    try {
-      // Acks are taken until the end: what came while a commit was on its way is in the next.
-      for (let i = 0; i < LAST_COMMITS_MAX && leaving.some((p) => !p.isClosed); i++) {
-        if (i > 0 && !leaving.some((p) => p.isDirty)) break;
-        await this.committer.flush(leaving);
-      }
-    } catch (error) {
-      this.#say(error, 'the last commit of partitions that go failed');
-    }
+    await handOver({
+      clock,
+      committer: this.committer,
+      leaving,
+      movingOf: (partition) => this.failures.get(partition)?.moving ?? 0,
+      onError: (error) => this.#say(error, 'the last commit of partitions that go failed'),
+    });
     for (const partition of leaving) this.#close(partition);
     this.#options.onPartitions();
     done();
@@ -335,6 +321,7 @@ export class Membership {
       if (retries !== undefined) this.#dropOld(partition, retries.writtenMs);
       window.take(batch, this.#drop, retries?.attempts);
     }
+    this.failures.get(partition)?.read();
     if (window.merger.floor > partition.committedFloor) this.committer.note(partition, 0);
     window.shed(shared.payloadBytesMax());
     this.#jump(partition);

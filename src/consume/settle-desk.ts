@@ -17,7 +17,7 @@ import {
 import type { Clock } from '../base/clock.ts';
 import type { CommitWaiter } from './committer.ts';
 import type { ConsumeStats } from './consume-stats.ts';
-import type { Said } from './failures.ts';
+import type { Refusal, Said } from './failures.ts';
 import type { LeaseBook } from './lease-book.ts';
 import { settleResult } from './lease-window.ts';
 import type { ForeignToken } from './owner-book.ts';
@@ -34,6 +34,8 @@ export interface DeskHooks {
   onAcks(partition: ConsumePartition, count: number): void;
   /** A leased message, in the window's `block` and `index`, failed. */
   onFailed(partition: ConsumePartition, cause: 'nack' | 'dead', said: Said): void;
+  /** The same of a message that an owner before has leased and that is not in the window yet. */
+  onRefused(partition: ConsumePartition, offset: number, refusal: Refusal): void;
   /** `waiter` is told when the partition has committed what is settled now. */
   onWait(partition: ConsumePartition, waiter: CommitWaiter): void;
   /** Names the owners of other nodes' tokens; `isOwn` for a node id that is this one's. */
@@ -123,17 +125,23 @@ export class SettleDesk {
   nack(frame: Frame, answer: (write: WriteSettled) => void): void {
     const entries = this.#entries;
     const { dead, delayMs, reason } = decodeNack(frame, entries);
-    const { book, stats, onFailed } = this.#hooks;
+    const { book, stats, onFailed, onRefused } = this.#hooks;
     const said: Said = { delayMs, reason };
+    const cause = dead ? 'dead' : 'nack';
     this.#begin();
     for (let partition = this.#next(); partition !== undefined; partition = this.#next()) {
       const { firstOffset, run } = book;
       for (let i = 0; i < entries.count; i++) {
         const index = entries.index(i);
-        if (partition.window.locate(firstOffset + index, run)) {
-          stats.nacked++;
-          onFailed(partition, dead ? 'dead' : 'nack', said);
-        } else this.#fail(index, ErrorCode.LEASE_LOST);
+        const offset = firstOffset + index;
+        if (partition.window.locate(offset, run)) onFailed(partition, cause, said);
+        else if (partition.window.refuseInherited(offset, run)) {
+          onRefused(partition, offset, { cause, said });
+        } else {
+          this.#fail(index, ErrorCode.LEASE_LOST);
+          continue;
+        }
+        stats.nacked++;
       }
     }
     this.#answer(frame, answer);

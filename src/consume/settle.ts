@@ -33,8 +33,8 @@ export interface Failure {
  * What happens to a failed message.
  * - `wait`: it stays unfinished without being given out, and `decide` is asked again, with the same
  *   attempt, `delayMs` from now: the budget of dead letters is used up.
- * - `retry`: it stays in the lease table and is given out again `delayMs` from now (0: at once). In
- *   an ordered mode its key, or its partition, waits with it.
+ * - `retry`: it stays in the lease table and is given out again `delayMs` from now (0: at once), at
+ *   most {@link IN_PLACE_MS_MAX}. In an ordered mode its key, or its partition, waits with it.
  * - `putOff`: {@link SettlePolicy.putOff} is called, to come again `delayMs` from now; the message
  *   is acked when that resolves.
  * - `move`: {@link SettlePolicy.move} is called; the message is acked when that resolves.
@@ -83,6 +83,12 @@ export interface SettlePolicy {
 export interface Settler {
   policyOf(group: string, topic: string): SettlePolicy;
 }
+
+/**
+ * Longest wait in the lease table, in ms: it keeps times modulo 2^32, so that what lies further
+ * ahead would count as over. Leases (12 h) and `retry.inPlaceMax` (1 h) are far below.
+ */
+export const IN_PLACE_MS_MAX = 2 ** 31 - 1;
 
 /** Between a failed move and the next decision, in ms. */
 export const moveRetryMs = 1_000;

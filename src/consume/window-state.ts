@@ -30,6 +30,8 @@ export interface InheritedLease {
   readonly run: number;
   readonly attempt: number;
   readonly dueMs: number;
+  /** It was refused here before its message was read: it fails as soon as that is. */
+  readonly isRefused?: true;
 }
 
 /** The unfinished messages of a partition of a group, with their payload; see `LeaseWindow`. */
@@ -151,6 +153,26 @@ export class WindowState {
     return taken;
   }
 
+  /** A lease of another owner whose message was not fetched again yet gets another end. */
+  extendInherited(offset: number, run: number, dueMs: number): boolean {
+    const lease = this.inherited.get(offset);
+    if (lease?.run !== run) return false;
+    this.inherited.set(offset, { ...lease, dueMs });
+    return true;
+  }
+
+  /**
+   * A lease of another owner was refused whose message was not fetched again yet. Once it is, the
+   * message is leased under run 0, to be found by `locate`, until its failure is decided.
+   */
+  refuseInherited(offset: number, run: number): boolean {
+    const lease = this.inherited.get(offset);
+    if (lease?.run !== run) return false;
+    const { attempt } = lease;
+    this.inherited.set(offset, { run: 0, attempt, dueMs: NO_WAIT, isRefused: true });
+    return true;
+  }
+
   /** A lease that an owner before granted, as long as it is open. */
   leaseOf(offset: number, run: number): { attempt: number; dueMs: number } | undefined {
     const lease = this.inherited.get(offset);
@@ -266,7 +288,7 @@ export class WindowState {
     if (lease === undefined) return;
     this.inherited.delete(offset);
     block.setAttempt(index, lease.attempt);
-    if (lease.run === 0) {
+    if (lease.run === 0 && lease.isRefused !== true) {
       this.#inheritFailed(block, index, lease.dueMs);
       return;
     }

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PROTOCOL_LIMIT } from '../../../protocol/src/generated.ts';
+import { retrySection } from '../../../src/config/sections/retry.ts';
+import { IN_PLACE_MS_MAX } from '../../../src/consume/settle.ts';
 import { decodeMetadata } from '../../../src/offsets/commit-metadata.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
 import { EngineUnderTest, type FakeReceiver } from './engine-doubles.ts';
@@ -148,4 +151,33 @@ test('a group whose last consumer has just gone keeps its partitions for a while
   if (member !== undefined) member.setTopics = () => void asked++;
   await under.pass(2_000);
   assert.equal(asked, 0, 'the topics of nobody are not asked for');
+});
+
+test('the longest waits and leases are named and kept right, wherever the clock wraps around', async () => {
+  const { maximum } = retrySection.properties.inPlaceMax;
+  assert(maximum !== undefined && maximum <= IN_PLACE_MS_MAX);
+  assert(PROTOCOL_LIMIT.leaseMsMax <= IN_PLACE_MS_MAX);
+  for (const wrap of [2 ** 31, 2 ** 32]) {
+    const cluster = clusterWith(2);
+    const under = takeOver(cluster, 'a');
+    under.clock.step(wrap - 5_000 - under.clock.now());
+    under.policy.next = () => ({ kind: 'retry', delayMs: IN_PLACE_MS_MAX });
+    const client = await under.subscribe({ leaseMs: PROTOCOL_LIMIT.leaseMsMax });
+    const [failed] = client.take();
+    under.nack([failed as NonNullable<typeof failed>]);
+    await under.pass(1_000);
+    const [member] = cluster.members;
+    const revoked = member?.revoke([{ topic: 't', partition: 0 }]);
+    await under.pass(4_500);
+    await revoked;
+    assert(under.clock.now() > wrap);
+    assert.deepEqual(client.take(), []);
+    const rows = decodeMetadata(cluster.commits.get('g/t/0')?.metadata ?? '')?.leases ?? [];
+    const toldMs = [IN_PLACE_MS_MAX, PROTOCOL_LIMIT.leaseMsMax];
+    assert.equal(rows.length, 2);
+    for (const [i, { leftMs }] of rows.entries()) {
+      const passedMs = (toldMs[i] as number) - leftMs;
+      assert(passedMs > 4_000 && passedMs < 6_000, `row ${i} of ${wrap}: ${leftMs} ms are left`);
+    }
+  }
 });
