@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { coded, messageOf } from './base/errors.ts';
 import { writeSynced } from './node-manifest.ts';
-import type { UseSetting } from './produce/failover.ts';
+import type { UseSetting } from './produce/failover/failover.ts';
 
 const FILE = 'cluster-use.json';
 

@@ -1,7 +1,7 @@
 import type { InternalTopicSpec } from './backend/publisher-port.ts';
 import type { Config } from './config/schema.ts';
-import { acksTopicSpec } from './consume/ack-map-store.ts';
-import { marksTopicSpec } from './consume/letter-marks.ts';
+import { marksTopicSpec } from './consume/dead-letters/letter-marks.ts';
+import { acksTopicSpec } from './consume/partition/ack-map-store.ts';
 import { delayTopicSpec } from './delay/delay-topic.ts';
 
 /** Room for what a dead letter has beside its message, in bytes. */

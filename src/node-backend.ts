@@ -22,7 +22,7 @@ import { openFailover } from './node-failover.ts';
 import type { NodeLanes } from './node-lanes.ts';
 import type { NodeManifest } from './node-manifest.ts';
 import { KAFKA_PRIMARY, kafkaSettings } from './node-settings.ts';
-import type { Failover } from './produce/failover.ts';
+import type { Failover } from './produce/failover/failover.ts';
 import { MissingTopics } from './produce/missing-topics.ts';
 
 /** A lane number that no lane has. */

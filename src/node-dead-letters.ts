@@ -6,8 +6,8 @@ import type { Logger } from './base/log.ts';
 import { systemRandom } from './base/random.ts';
 import type { ClusterPorts } from './cluster-ports.ts';
 import type { Config } from './config/schema.ts';
-import { DeadLetterDesk } from './consume/dead-letter-desk.ts';
-import { DeadLetters } from './consume/dead-letters.ts';
+import { DeadLetterDesk } from './consume/dead-letters/dead-letter-desk.ts';
+import { DeadLetters } from './consume/dead-letters/dead-letters.ts';
 import { sideTopicConfig } from './internal-topics.ts';
 
 /** What {@link openNodeDeadLetters} needs. */

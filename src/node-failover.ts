@@ -12,7 +12,7 @@ import type { Config } from './config/schema.ts';
 import { type KafkaProducer, openKafkaProducer } from './native/kafka.ts';
 import type { NodeLanes } from './node-lanes.ts';
 import { backupSettings, KAFKA_BACKUP } from './node-settings.ts';
-import { type ClusterSide, Failover } from './produce/failover.ts';
+import { type ClusterSide, Failover } from './produce/failover/failover.ts';
 
 /** Longest wait for the answer to a probe, in ms. */
 const PROBE_TIMEOUT_MS = 2_000;

@@ -15,10 +15,10 @@ import {
   kafkaSettings,
   marksOf,
 } from './node-settings.ts';
+import { LaneStats, laneState, stat } from './produce/intake/lane-stats.ts';
 import type { LaneOptions } from './produce/lane-options.ts';
 import { createLaneService } from './produce/lane-service.ts';
-import { LaneStats, laneState, stat } from './produce/lane-stats.ts';
-import { dropStaleResendLock } from './produce/resend-log.ts';
+import { dropStaleResendLock } from './produce/sending/resend-log.ts';
 
 type Pressure = Extract<LaneEvent, { kind: 'pressure' }>['pressure'];
 

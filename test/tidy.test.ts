@@ -7,6 +7,7 @@ import { repoRoot } from './support/repo.ts';
 import { tempDir } from './support/temp-dir.ts';
 import {
   type Finding,
+  findTangled,
   findUnmirrored,
   findUntidy,
   hotFiles,
@@ -24,6 +25,10 @@ function repositoryFiles(): string[] {
 
 const paths = repositoryFiles();
 
+function tidyFiles(): TidyFile[] {
+  return paths.map((path) => ({ path, text: readFileSync(join(repoRoot, path), 'utf8') }));
+}
+
 function shown(findings: readonly Finding[]): string {
   return findings.map(({ path, line, message }) => `${path}:${line} ${message}`).join('\n');
 }
@@ -33,10 +38,34 @@ function refuse(findings: readonly Finding[]): void {
 }
 
 test('every file keeps the rules that no linter knows', () => {
-  const files = paths.map(
-    (path): TidyFile => ({ path, text: readFileSync(join(repoRoot, path), 'utf8') }),
+  refuse(findUntidy(tidyFiles()));
+});
+
+test('the folders inside a folder of src import in one direction', () => {
+  refuse(findTangled(tidyFiles()));
+});
+
+test('inner folders that import in a circle are found', () => {
+  const file = (path: string, imported: string): TidyFile => ({
+    path: `src/room/${path}`,
+    text: `import { x } from '${imported}';\n`,
+  });
+  const fine = [
+    file('top.ts', './low/a.ts'),
+    file('low/a.ts', './b.ts'),
+    file('mid/a.ts', '../low/a.ts'),
+    file('mid/b.ts', '../../other/c.ts'),
+  ];
+  assert.equal(shown(findTangled(fine)), '');
+  const found = findTangled([
+    ...fine,
+    file('low/b.ts', '../mid/a.ts'),
+    file('mid/c.ts', '../top.ts'),
+  ]);
+  assert.deepEqual(
+    found.map(({ path }) => path),
+    ['src/room/mid/a.ts', 'src/room/low/b.ts'],
   );
-  refuse(findUntidy(files));
 });
 
 test('unit tests mirror the sources', () => {

@@ -3,7 +3,7 @@ import {
   longestWait,
   type RetrySettings,
   resolvePolicy,
-} from '../consume/retry-policy.ts';
+} from '../consume/retry/retry-policy.ts';
 import type { Config } from './schema.ts';
 import { formatDuration } from './units.ts';
 

@@ -1,9 +1,9 @@
 import { writeFrameHeader } from '../../protocol/src/frame.ts';
 import { FRAME_HEADER_BYTES, Opcode } from '../../protocol/src/generated.ts';
-import type { ConsumePartition } from './partition.ts';
-import type { RunBook } from './run-book.ts';
-import type { Subscription } from './subscription.ts';
-import { TOKEN_BYTES, type TokenFields, type Tokens } from './token.ts';
+import { TOKEN_BYTES, type TokenFields, type Tokens } from './lease/token.ts';
+import type { ConsumePartition } from './partition/partition.ts';
+import type { RunBook } from './partition/run-book.ts';
+import type { Subscription } from './partition/subscription.ts';
 
 const SLAB_BYTES = 256 * 1024;
 const SUBSCRIPTION_BYTES = 4;

@@ -1,8 +1,8 @@
-import type { ConsumeStats } from './consume-stats.ts';
 import type { Delivery } from './delivery.ts';
-import type { Grant } from './grant.ts';
-import type { ConsumePartition } from './partition.ts';
-import type { Subscription } from './subscription.ts';
+import type { Grant } from './lease/grant.ts';
+import type { ConsumeStats } from './partition/consume-stats.ts';
+import type { ConsumePartition } from './partition/partition.ts';
+import type { Subscription } from './partition/subscription.ts';
 
 /** Messages of one run at most. */
 const RUN_MESSAGES = 128;

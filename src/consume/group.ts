@@ -4,16 +4,16 @@ import { ErrorCode } from '../../protocol/src/generated.ts';
 import type { ConsumerBackend, Place } from '../backend/consumer-port.ts';
 import type { Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
-import type { ConsumeShared } from './consume-shared.ts';
-import { isSideTopic } from './dead-record.ts';
-import { DedupeWindow } from './dedupe.ts';
+import { DedupeWindow } from './copies/dedupe.ts';
 import { Dispatcher, type DispatchShared } from './dispatcher.ts';
-import type { MapStore } from './map-store.ts';
+import type { ConsumeMode } from './lease/settle.ts';
 import { Membership } from './membership.ts';
-import type { ConsumePartition } from './partition.ts';
-import { baseTopicOf, retryTopicOf } from './retry-record.ts';
-import type { ConsumeMode } from './settle.ts';
-import type { Subscription } from './subscription.ts';
+import type { ConsumeShared } from './partition/consume-shared.ts';
+import type { MapStore } from './partition/map-store.ts';
+import type { ConsumePartition } from './partition/partition.ts';
+import type { Subscription } from './partition/subscription.ts';
+import { isSideTopic } from './retry/dead-record.ts';
+import { baseTopicOf, retryTopicOf } from './retry/retry-record.ts';
 
 /** Changes of a group's topics are put together for so long, in ms. */
 const TOPICS_MS = 50;

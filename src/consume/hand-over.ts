@@ -1,7 +1,7 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
-import type { Committer } from './committer.ts';
-import type { ConsumePartition } from './partition.ts';
+import type { Committer } from './partition/committer.ts';
+import type { ConsumePartition } from './partition/partition.ts';
 
 /**
  * From the beginning of a hand-over until what is out is given away with the partition, in ms.

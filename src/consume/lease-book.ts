@@ -1,8 +1,8 @@
 import { ErrorCode } from '../../protocol/src/generated.ts';
-import type { ForeignToken } from './owner-book.ts';
-import type { ConsumePartition } from './partition.ts';
-import { RunBook } from './run-book.ts';
-import { readToken, type TokenFields, type Tokens } from './token.ts';
+import { readToken, type TokenFields, type Tokens } from './lease/token.ts';
+import type { ForeignToken } from './partition/owner-book.ts';
+import type { ConsumePartition } from './partition/partition.ts';
+import { RunBook } from './partition/run-book.ts';
 
 const FIRST_OFFSET_AT = 16;
 const RUN_LOW_AT = 32;

@@ -15,13 +15,13 @@ import {
   writeSettleOwner,
 } from '../../protocol/src/settled.ts';
 import type { Clock } from '../base/clock.ts';
-import type { CommitWaiter } from './committer.ts';
-import type { ConsumeStats } from './consume-stats.ts';
-import type { Refusal, Said } from './failures.ts';
+import { settleResult } from './lease/lease-window.ts';
 import type { LeaseBook } from './lease-book.ts';
-import { settleResult } from './lease-window.ts';
-import type { ForeignToken } from './owner-book.ts';
-import type { ConsumePartition } from './partition.ts';
+import type { CommitWaiter } from './partition/committer.ts';
+import type { ConsumeStats } from './partition/consume-stats.ts';
+import type { Refusal, Said } from './partition/failures.ts';
+import type { ForeignToken } from './partition/owner-book.ts';
+import type { ConsumePartition } from './partition/partition.ts';
 
 /** What a {@link SettleDesk} asks of the engine. */
 export interface DeskHooks {

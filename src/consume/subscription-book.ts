@@ -3,7 +3,7 @@ import { ProtocolError } from '../../protocol/src/protocol-error.ts';
 import type { Subscribe } from '../../protocol/src/subscribe.ts';
 import { limits } from '../base/limits.ts';
 import type { ConsumeGroup } from './group.ts';
-import { type Receiver, Subscription } from './subscription.ts';
+import { type Receiver, Subscription } from './partition/subscription.ts';
 
 /** What a subscription has that says nothing itself. */
 const CREDIT_MESSAGES = 256;

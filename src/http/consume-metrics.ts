@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { limits } from '../base/limits.ts';
-import type { ConsumeStats } from '../consume/consume-stats.ts';
-import type { ConsumePartition } from '../consume/partition.ts';
+import type { ConsumeStats } from '../consume/partition/consume-stats.ts';
+import type { ConsumePartition } from '../consume/partition/partition.ts';
 import { addByCause } from './by-cause.ts';
 import { histogramText, rowInSeconds } from './histogram-text.ts';
 

@@ -7,7 +7,7 @@ import {
   FSYNC_BUCKETS_MS,
   type LaneStats,
   stat,
-} from '../produce/lane-stats.ts';
+} from '../produce/intake/lane-stats.ts';
 import { type ConsumeNumbers, consumeHistograms, consumeMetrics } from './consume-metrics.ts';
 import { addDeadLetterMetrics, type DeadLetterReport } from './dead-letter-metrics.ts';
 import { addDelayMetrics, type DelayReport, delayHistogram } from './delay-metrics.ts';

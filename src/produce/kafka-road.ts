@@ -4,7 +4,7 @@ import type { Logger } from '../base/log.ts';
 import type { LaneTopic } from '../lanes/lane-calls.ts';
 import { type KafkaProducer, openKafkaProducer, type TopicOptions } from '../native/kafka.ts';
 import type { KafkaCluster } from './lane-options.ts';
-import type { AloneProducer, RoadProducer } from './road.ts';
+import type { AloneProducer, RoadProducer } from './sending/road.ts';
 
 /** A broker that is away says so many times a second: the same error is warned of this often. */
 const WARN_EVERY_MS = 30_000;

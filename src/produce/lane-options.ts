@@ -1,4 +1,4 @@
-import type { QuotaMarks } from './outbox-journal.ts';
+import type { QuotaMarks } from './journal/outbox-journal.ts';
 
 /** Node topic ids that stand for a refusal; the catalog never gives them out. */
 export const refusedTopic = {

@@ -16,11 +16,11 @@ import type {
 import { answerOut } from '../lanes/out-of-service.ts';
 import { crc32c, Doorbell } from '../native/addon.ts';
 import { openLaneStore } from '../store/open-lane-store.ts';
+import { laneState, stat } from './intake/lane-stats.ts';
+import type { OpenSession, Producers } from './intake/producers.ts';
 import type { LaneOptions } from './lane-options.ts';
 import { LaneRoom } from './lane-room.ts';
 import { LaneShell } from './lane-shell.ts';
-import { laneState, stat } from './lane-stats.ts';
-import type { OpenSession, Producers } from './producers.ts';
 
 /** Between two tries to open a store whose disk is full. */
 const FULL_RETRY_MS = 1_000;

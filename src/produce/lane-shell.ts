@@ -5,11 +5,11 @@ import type { LaneDelay, LaneEvent, LaneMemory, LaneTopic, SendPlan } from '../l
 import { RingWriter } from '../lanes/ring.ts';
 import { BatchBuilder, ringDoorbell } from '../native/addon.ts';
 import type { BatchBuilder as Builder } from '../native/batch-builder.ts';
-import { Acker } from './acker.ts';
-import type { Pressure } from './journal.ts';
+import { Acker } from './intake/acker.ts';
+import { LaneStats } from './intake/lane-stats.ts';
+import type { Pressure } from './journal/journal.ts';
+import type { QuotaMarks } from './journal/outbox-journal.ts';
 import { type LaneOptions, refusedTopic } from './lane-options.ts';
-import { LaneStats } from './lane-stats.ts';
-import type { QuotaMarks } from './outbox-journal.ts';
 
 /** What a {@link LaneShell} is made of. */
 export interface LaneShellParts {

@@ -3,12 +3,12 @@ import type { Clock } from '../base/clock.ts';
 import { coded } from '../base/errors.ts';
 import type { RingReader } from '../lanes/ring.ts';
 import type { BatchBuilder } from '../native/batch-builder.ts';
-import type { Acker } from './acker.ts';
-import type { Intake } from './intake.ts';
-import type { Journal } from './journal.ts';
-import { type LaneStats, stat } from './lane-stats.ts';
-import { type MicroBatch, ROW_COLUMNS, row, SEGMENT_ID_BYTES } from './micro-batch.ts';
-import type { Producers } from './producers.ts';
+import type { Acker } from './intake/acker.ts';
+import type { Intake } from './intake/intake.ts';
+import { type LaneStats, stat } from './intake/lane-stats.ts';
+import { type MicroBatch, ROW_COLUMNS, row, SEGMENT_ID_BYTES } from './intake/micro-batch.ts';
+import type { Producers } from './intake/producers.ts';
+import type { Journal } from './journal/journal.ts';
 
 /** How long a client is told to wait at the soft mark, in ms. */
 const RETRY_AFTER_MS = 250;

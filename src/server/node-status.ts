@@ -1,6 +1,6 @@
 import type { Backend } from '../backend/port.ts';
 import type { Clock } from '../base/clock.ts';
-import { type LaneStats, laneState, stat } from '../produce/lane-stats.ts';
+import { type LaneStats, laneState, stat } from '../produce/intake/lane-stats.ts';
 import type { MqpServerStats } from './mqp-server.ts';
 
 const LANE_STATES = ['serving', 'reopening', 'out', 'full'] as const;

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { type Frame, readFrame } from '../../protocol/src/frame.ts';
 import { ErrorCode, FRAME_LENGTH_MIN, Opcode } from '../../protocol/src/generated.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import type { Receiver } from '../consume/subscription.ts';
+import type { Receiver } from '../consume/partition/subscription.ts';
 import type { LaneLink } from '../lanes/lane-link.ts';
 import { ReadSlots } from './read-slots.ts';
 import type { Access } from './tokens.ts';

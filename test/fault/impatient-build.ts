@@ -11,7 +11,7 @@ export function impatientBuild(): string {
   return spoiltBuild(
     { file: limits, find: /topicStuckMs: 30_?000/, replace: 'topicStuckMs: 1500' },
     { file: limits, find: /topicMissingMs: 60_?000/, replace: 'topicMissingMs: 600000' },
-    { file: 'src/produce/parking.js', find: /WELL_MS = 5_?000/, replace: 'WELL_MS = 500' },
+    { file: 'src/produce/sending/parking.js', find: /WELL_MS = 5_?000/, replace: 'WELL_MS = 500' },
   );
 }
 

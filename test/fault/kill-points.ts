@@ -21,7 +21,7 @@ type Row = readonly [name: string, at: 'before' | 'after', statement: string, is
 const of = (file: string, ...rows: readonly Row[]): KillPoint[] =>
   rows.map(([name, at, statement, isRare = false]) => ({ name, file, statement, at, isRare }));
 
-const outbox = 'src/produce/outbox-journal.js';
+const outbox = 'src/produce/journal/outbox-journal.js';
 const store = 'src/store/key-value-lane-store.js';
 
 /** Points that a node with an outbox passes under load. */
@@ -63,18 +63,18 @@ export const killPoints: readonly KillPoint[] = [
     ['mark.written', 'after', 'await this.#file.write(slot, 0, SLOT_BYTES, at);', true],
     ['mark.synced', 'after', 'await this.#file.datasync();', true],
   ),
-  ...of('src/produce/resend-log.js', [
+  ...of('src/produce/sending/resend-log.js', [
     'resends.before-note',
     'before',
     'appendFileSync(this.path, line',
     true,
   ]),
-  ...of('src/produce/sender.js', [
+  ...of('src/produce/sending/sender.js', [
     'sender.sent',
     'after',
     'const result = this.producer.produce(request);',
   ]),
-  ...of('src/produce/producers.js', ['open.windows', 'before', 'const puts = [];', true]),
+  ...of('src/produce/intake/producers.js', ['open.windows', 'before', 'const puts = [];', true]),
   ...of('src/store/open-lane-store.js', [
     'open.proved',
     'after',

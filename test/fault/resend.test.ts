@@ -31,7 +31,7 @@ for (const unordered of [false, true]) {
 }
 
 test('without the dedupe window the same is noticed', async () => {
-  const file = 'src/produce/dedupe-window.js';
+  const file = 'src/produce/intake/dedupe-window.js';
   const entry = spoiltBuild({ file, find: /(look\(sequence\) \{)/, replace: "$1 return 'new';" });
   const server = await startServer({ entry });
   await assert.rejects(checkedRun(server, false, 4), /a message was stored twice|another place/);

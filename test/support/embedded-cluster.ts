@@ -9,9 +9,9 @@ import { coded } from '../../src/base/errors.ts';
 import { FileCatalog } from '../../src/catalog/file-catalog.ts';
 import { inlineLane } from '../../src/lanes/inline-lane.ts';
 import { LaneLink } from '../../src/lanes/lane-link.ts';
+import { LaneStats } from '../../src/produce/intake/lane-stats.ts';
 import type { LaneOptions } from '../../src/produce/lane-options.ts';
 import { createLaneService } from '../../src/produce/lane-service.ts';
-import { LaneStats } from '../../src/produce/lane-stats.ts';
 import { cleanUp } from './clean-up.ts';
 import { tempDir } from './temp-dir.ts';
 

@@ -8,7 +8,7 @@ import { removeDir } from './temp-dir.ts';
 
 /** One change of the built program. */
 export interface Spoil {
-  /** From the repository's root, `src/produce/dedupe-window.js` for example. */
+  /** From the repository's root, `src/produce/intake/dedupe-window.js` for example. */
   readonly file: string;
   readonly find: RegExp;
   readonly replace: string;

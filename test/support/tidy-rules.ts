@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { codeOnly } from './source-text.ts';
 
 /** A file as a rule sees it. */
@@ -41,13 +42,13 @@ const native = (path: string): boolean => /\.(c|cc|cpp|h|hpp)$/.test(path);
 export const hotFiles: readonly string[] = [
   'protocol/src/frame-decoder.ts',
   'protocol/src/frame-writer.ts',
-  'src/consume/block.ts',
+  'src/consume/lease/block.ts',
   'src/consume/delivery.ts',
   'src/lanes/ring.ts',
   'src/offsets/bits.ts',
-  'src/produce/acker.ts',
-  'src/produce/intake.ts',
-  'src/produce/pending.ts',
+  'src/produce/intake/acker.ts',
+  'src/produce/intake/intake.ts',
+  'src/produce/sending/pending.ts',
 ];
 
 /** A rule that bans patterns in code (comments and strings are not looked at). */
@@ -286,4 +287,57 @@ function mirrored(subject: string, source: string, other: string): boolean {
     .some(
       (stem) => stem.startsWith(name.replace(/s$/, '')) || new RegExp(`^${stem}[-.]`).test(name),
     );
+}
+
+/** An import from one folder of a room (`src/consume`) to another of it. */
+interface InnerImport {
+  readonly from: string;
+  readonly to: string;
+  readonly path: string;
+  readonly line: number;
+}
+
+/**
+ * Imports by which the folders inside of a room run in a circle. What lies in the room itself
+ * is not looked at: it may be a port that they fill, or the whole that they are parts of.
+ */
+export function findTangled(files: readonly TidyFile[]): Finding[] {
+  const sources = files.filter(({ path }) => node(path));
+  const rooms = new Set(sources.map(({ path }) => path.split('/').slice(0, 2).join('/')));
+  return [...rooms].flatMap((room) => {
+    const inner = sources.filter(({ path }) => path.startsWith(`${room}/`)).flatMap(innerImports);
+    return inner
+      .filter(({ from, to }) => reaches(inner, to, from))
+      .map(({ from, to, path, line }) => {
+        const message =
+          `[tangled] ${from} and ${to} import from each other: ` +
+          'move what both need to where neither is';
+        return { path, line, message };
+      });
+  });
+}
+
+function innerImports({ path, text }: TidyFile): InnerImport[] {
+  const [src = '', room = '', ...inside] = path.split('/');
+  const from = inside.slice(0, -1).join('/');
+  return text.split('\n').flatMap((line, index) => {
+    const specifier = /\bfrom '(\.[^']*)'/.exec(line)?.[1];
+    if (specifier === undefined || inside.length === 0) return [];
+    const target = posix.join(posix.dirname(path), specifier).split('/');
+    if (target[0] !== src || target[1] !== room) return [];
+    const to = target.slice(2, -1).join('/');
+    return from === '' || to === '' || to === from ? [] : [{ from, to, path, line: index + 1 }];
+  });
+}
+
+function reaches(
+  all: readonly InnerImport[],
+  from: string,
+  goal: string,
+  seen = new Set<string>(),
+): boolean {
+  if (from === goal) return true;
+  if (seen.has(from)) return false;
+  seen.add(from);
+  return all.some((one) => one.from === from && reaches(all, one.to, goal, seen));
 }

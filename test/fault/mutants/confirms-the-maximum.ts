@@ -4,7 +4,7 @@ export const confirmsTheMaximum: Mutant = {
   does: 'takes the highest confirmed message for the floor',
   spoils: [
     {
-      file: 'src/produce/outbox-journal.js',
+      file: 'src/produce/journal/outbox-journal.js',
       find: /confirmed\(firstSequence, count, partition, offset, cluster = 0\) \{/,
       replace: `$&
         const { floor } = this.parts.store;

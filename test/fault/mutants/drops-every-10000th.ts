@@ -4,7 +4,7 @@ export const dropsEvery10000th: Mutant = {
   does: 'drops the batch of every 10,000th message, and counts it as confirmed',
   spoils: [
     {
-      file: 'src/produce/outbox-journal.js',
+      file: 'src/produce/journal/outbox-journal.js',
       find: /forward\(batch\) \{/,
       replace: `forward(batch) {
         const end = batch.firstSequence + batch.messages;

@@ -5,8 +5,8 @@ import type {
   PublishRecord,
   PublishResult,
 } from '../../../src/backend/publisher-port.ts';
-import type { DeadCluster } from '../../../src/consume/dead-letter-mover.ts';
-import type { Failure } from '../../../src/consume/settle.ts';
+import type { DeadCluster } from '../../../src/consume/dead-letters/dead-letter-mover.ts';
+import type { Failure } from '../../../src/consume/lease/settle.ts';
 
 /** A failure with what a test leaves out. */
 export function failureOf(part: Partial<Failure> = {}): Failure {

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BlockTimers } from '../../../src/consume/block-timers.ts';
 import { Delivery } from '../../../src/consume/delivery.ts';
-import { LeaseWindow } from '../../../src/consume/lease-window.ts';
-import { ConsumePartition } from '../../../src/consume/partition.ts';
-import { RunBook } from '../../../src/consume/run-book.ts';
-import { Subscription } from '../../../src/consume/subscription.ts';
-import { Tokens } from '../../../src/consume/token.ts';
-import type { WindowState } from '../../../src/consume/window-state.ts';
+import { BlockTimers } from '../../../src/consume/lease/block-timers.ts';
+import { LeaseWindow } from '../../../src/consume/lease/lease-window.ts';
+import { Tokens } from '../../../src/consume/lease/token.ts';
+import type { WindowState } from '../../../src/consume/lease/window-state.ts';
+import { ConsumePartition } from '../../../src/consume/partition/partition.ts';
+import { RunBook } from '../../../src/consume/partition/run-book.ts';
+import { Subscription } from '../../../src/consume/partition/subscription.ts';
 import { fetched } from '../../support/fetched.ts';
 import { ScriptedPolicy } from './engine-doubles.ts';
 

@@ -14,10 +14,15 @@ import type { Subscribe, Subscribed } from '../../../protocol/src/subscribe.ts';
 import type { Clock } from '../../../src/base/clock.ts';
 import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { ConsumeEngine } from '../../../src/consume/engine.ts';
-import type { MapStore } from '../../../src/consume/map-store.ts';
+import type {
+  Decision,
+  Failure,
+  SettlePolicy,
+  Settler,
+} from '../../../src/consume/lease/settle.ts';
+import type { MapStore } from '../../../src/consume/partition/map-store.ts';
+import type { Receiver } from '../../../src/consume/partition/subscription.ts';
 import { PauseBook } from '../../../src/consume/pause-book.ts';
-import type { Decision, Failure, SettlePolicy, Settler } from '../../../src/consume/settle.ts';
-import type { Receiver } from '../../../src/consume/subscription.ts';
 import type { MemoryCluster } from '../../support/memory-cluster.ts';
 import { FakeClock } from '../backend/embedded/doubles.ts';
 

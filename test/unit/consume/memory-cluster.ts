@@ -3,7 +3,7 @@ import { decodeMqHeader, MQ_HEADER_NAME } from '../../../protocol/src/mq-header.
 import type { PartitionOffsets, TailRequest, TailResult } from '../../../src/backend/port.ts';
 import type { PublishRecord, PublishResult } from '../../../src/backend/publisher-port.ts';
 import { coded } from '../../../src/base/errors.ts';
-import type { DeskCluster } from '../../../src/consume/dead-letter-desk.ts';
+import type { DeskCluster } from '../../../src/consume/dead-letters/dead-letter-desk.ts';
 import { wireRecord } from './dead-doubles.ts';
 
 interface Stored {

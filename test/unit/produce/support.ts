@@ -7,13 +7,17 @@ import {
   type ProduceRequest,
   type ProduceResult,
 } from '../../../src/native/kafka.ts';
-import { ArraySlab } from '../../../src/produce/array-slab.ts';
-import { DrainPace } from '../../../src/produce/drain-pace.ts';
-import { Forwarder } from '../../../src/produce/forwarder.ts';
-import { LaneStats } from '../../../src/produce/lane-stats.ts';
-import { addSegment, emptyMicroBatch, type MicroBatch } from '../../../src/produce/micro-batch.ts';
-import { ProducerSession } from '../../../src/produce/producer-session.ts';
-import { StoredTopics } from '../../../src/produce/stored-topics.ts';
+import { ArraySlab } from '../../../src/produce/intake/array-slab.ts';
+import { LaneStats } from '../../../src/produce/intake/lane-stats.ts';
+import {
+  addSegment,
+  emptyMicroBatch,
+  type MicroBatch,
+} from '../../../src/produce/intake/micro-batch.ts';
+import { ProducerSession } from '../../../src/produce/intake/producer-session.ts';
+import { DrainPace } from '../../../src/produce/sending/drain-pace.ts';
+import { Forwarder } from '../../../src/produce/sending/forwarder.ts';
+import { StoredTopics } from '../../../src/produce/sending/stored-topics.ts';
 import type { BatchHeader } from '../../../src/store/batch-header.ts';
 import type { BatchRead, LaneStore, Refusal, StoredBatch } from '../../../src/store/lane-store.ts';
 import { seed } from '../../support/seeded.ts';

@@ -3,7 +3,7 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { checkResends } from '../../../../src/cli/doctor/resends.ts';
-import { ResendLog } from '../../../../src/produce/resend-log.ts';
+import { ResendLog } from '../../../../src/produce/sending/resend-log.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 
 test('what was sent again is summed up by cause, lane and cluster', () => {

@@ -1,0 +1,272 @@
+import type {
+  CommittedOffset,
+  ConsumerBackend,
+  GroupMember,
+  OffsetCommit,
+  Place,
+  TopicPartition,
+} from '../../backend/consumer-port.ts';
+import { coded, codeOf } from '../../base/errors.ts';
+import { decodeInline, encodeInline } from '../../offsets/ack-map.ts';
+import {
+  type CommitMetadata,
+  decodeMetadata,
+  encodeMetadata,
+  INLINE_BYTES_MAX,
+  type LeaseOwner,
+  type OpenLease,
+} from '../../offsets/commit-metadata.ts';
+import { OffsetMerger } from '../../offsets/offset-merger.ts';
+import { ownerHash } from '../lease/token.ts';
+import { isRetryTopic } from '../retry/retry-record.ts';
+import { inParts } from './committer.ts';
+import type { ConsumeShared } from './consume-shared.ts';
+import type { Failures } from './failures.ts';
+import type { MapStore } from './map-store.ts';
+import type { ConsumePartition } from './partition.ts';
+
+/** Open leases that a hand-over names, and failed messages that a commit names. */
+const LEASES_MAX = 400;
+const FAILED_MAX = 300;
+
+/** What is known of a partition when it is taken over. */
+export interface Started extends TopicPartition {
+  readonly floor: number;
+  readonly epoch: number;
+  readonly leases: readonly OpenLease[];
+  /** Behind the last message that owners before are known to have given out. */
+  readonly given: number;
+  readonly before: LeaseOwner | undefined;
+  /** Puts what is acked above the floor into a merger. */
+  load(merger: OffsetMerger): void;
+}
+
+/** What {@link PartitionStart} needs. */
+export interface PartitionStartOptions {
+  readonly group: string;
+  readonly backend: ConsumerBackend;
+  readonly member: GroupMember;
+  readonly maps: MapStore;
+  readonly shared: ConsumeShared;
+  start(): Place;
+}
+
+/**
+ * Where a partition begins for a new owner, by the group's commit, which is the only truth; and
+ * what this owner commits. The owner's epoch is committed before anything is leased.
+ */
+export class PartitionStart {
+  readonly #options: PartitionStartOptions;
+  readonly #owners = new Map<string, Buffer>();
+
+  constructor(options: PartitionStartOptions) {
+    this.#options = options;
+  }
+
+  /** Who owns a topic of the group here, as tokens say it: 8 bytes. */
+  ownerOf(topic: string): Buffer {
+    const known = this.#owners.get(topic);
+    if (known !== undefined) return known;
+    const owner = ownerHash(this.#options.shared.nodeId, this.#options.group, topic);
+    this.#owners.set(topic, owner);
+    return owner;
+  }
+
+  /**
+   * Reads the commits of partitions and commits this node as their owner.
+   * @throws as the backend does; ROLE_REFUSED for a secret that is not this node's
+   */
+  async begin(list: readonly TopicPartition[]): Promise<Started[]> {
+    const { member, shared } = this.#options;
+    const commits = await member.committed(list);
+    const floors = await this.#floors(commits);
+    const started: Started[] = [];
+    for (const commit of commits) started.push(await this.#one(commit, floors.get(commit) ?? 0));
+    const claims = started.map((one, i) => [one, this.#claim(one, commits[i])] as const);
+    for (const part of inParts(claims)) {
+      await member.commit(part.map(([, claim]) => claim));
+      shared.stats.commits++;
+    }
+    return started;
+  }
+
+  /** What is committed, and where the group begins where nothing is. */
+  async #floors(commits: readonly CommittedOffset[]): Promise<Map<CommittedOffset, number>> {
+    const { backend, group } = this.#options;
+    const floors = new Map(commits.map((commit) => [commit, commit.offset ?? 0]));
+    const begin = async (places: readonly CommittedOffset[], at: Place): Promise<void> => {
+      if (places.length === 0) return;
+      const positions = await backend.positions(places, at);
+      for (const [i, place] of places.entries()) floors.set(place, positions[i] ?? 0);
+    };
+    const unknown = commits.filter(({ offset }) => offset === undefined);
+    const isRetry = ({ topic }: TopicPartition): boolean => isRetryTopic(topic, group);
+    await begin(
+      unknown.filter((place) => !isRetry(place)),
+      this.#options.start(),
+    );
+    // All that the group put off is its own, also what came before this node found the topic.
+    await begin(unknown.filter(isRetry), 'beginning');
+    return floors;
+  }
+
+  /** A partition with nothing acked above `floor`. */
+  fresh({ topic, partition }: TopicPartition, floor: number): Started {
+    const epoch = Math.round(this.#options.shared.clock.now());
+    return {
+      topic,
+      partition,
+      floor,
+      epoch,
+      leases: [],
+      given: 0,
+      before: undefined,
+      load: () => {},
+    };
+  }
+
+  /** What is committed of a partition now; `failures` are its own. */
+  encode(
+    partition: ConsumePartition,
+    failures: Failures | undefined,
+  ): OffsetCommit | Promise<OffsetCommit> {
+    const { merger } = partition.window;
+    const map =
+      merger.confirmedAbove === 0 ? Buffer.alloc(0) : encodeInline(merger, INLINE_BYTES_MAX);
+    let { floor } = merger;
+    let leases = this.#leases(partition, failures);
+    if (map !== undefined) return this.#entry(partition, floor, map, leases);
+    const { maps, group } = this.#options;
+    const atHead = (): void => {
+      floor = merger.floor;
+      leases = this.#leases(partition, failures);
+    };
+    return maps
+      .write(group, partition, atHead)
+      .then((place) => this.#entry(partition, floor, place, leases));
+  }
+
+  /** What the next owner must know beside the map: what is out, when it goes, and what failed. */
+  #leases(p: ConsumePartition, failures: Failures | undefined): OpenLease[] {
+    const now = this.#options.shared.clock.monotonic();
+    const left = (dueMs: number): number => Math.max(0, (dueMs - now) | 0);
+    const leases = handedOver(p, left);
+    const out = new Set(leases.map(({ offset }) => offset));
+    if (p.isLeaving) {
+      for (const { offset, run, attempt, dueMs } of p.window.openLeases(LEASES_MAX)) {
+        if (leases.length === LEASES_MAX) break;
+        if (out.has(offset)) continue;
+        out.add(offset);
+        leases.push({ offset, run, attempt, leftMs: left(dueMs) });
+      }
+    }
+    const failed = failures?.unfinished(FAILED_MAX) ?? [];
+    for (const row of failed) if (!out.has(row.offset)) leases.push({ ...row, run: 0 });
+    return leases.sort((a, b) => a.offset - b.offset);
+  }
+
+  #entry(
+    p: ConsumePartition,
+    offset: number,
+    map: CommitMetadata['map'],
+    leases: readonly OpenLease[],
+  ): OffsetCommit {
+    const { shared } = this.#options;
+    const metadata = encodeMetadata({
+      epoch: p.epoch,
+      fingerprint: shared.fingerprint,
+      owner: this.ownerOf(p.topic),
+      map,
+      given: Math.max(0, p.window.given - offset),
+      leases,
+    });
+    return { topic: p.topic, partition: p.partition, offset, metadata };
+  }
+
+  async #one(commit: CommittedOffset, floor: number): Promise<Started> {
+    const { shared, maps, backend, group } = this.#options;
+    const empty = this.fresh(commit, floor);
+    const found = this.#read(commit);
+    if (found === undefined) return empty;
+    if (!found.fingerprint.equals(shared.fingerprint)) {
+      throw coded(
+        'ROLE_REFUSED',
+        `group ${this.#options.group} was served with another cluster.secret: its commits name ` +
+          `${found.fingerprint.toString('hex')}, this node has ` +
+          `${shared.fingerprint.toString('hex')}`,
+        { hint: 'give every node that shares groups the same cluster.secret' },
+      );
+    }
+    const epoch = Math.max(found.epoch + 1, empty.epoch);
+    const before = { owner: found.owner, epoch: found.epoch };
+    const { map } = found;
+    // They go on under the tokens of who granted them, whoever commits them next.
+    const leases = found.leases.map((row) => (row.run === 0 ? row : { by: before, ...row }));
+    const started = { ...empty, epoch, before, leases, given: floor + (found.given ?? 0) };
+    let load: (to: OffsetMerger) => void;
+    try {
+      const { topic, partition } = commit;
+      const of = { cluster: backend.cluster, topic, partition };
+      load = Buffer.isBuffer(map) ? (to) => decodeInline(map, to) : await maps.read(group, of, map);
+    } catch (error) {
+      if (codeOf(error) !== 'MALFORMED_MAP') throw error;
+      this.#lostMap(commit, error);
+      return started;
+    }
+    try {
+      // Once for nothing: what is damaged must be found here.
+      load(new OffsetMerger(floor));
+    } catch (error) {
+      this.#lostMap(commit, error);
+      return started;
+    }
+    return { ...started, load };
+  }
+
+  #read(commit: CommittedOffset): CommitMetadata | undefined {
+    try {
+      return decodeMetadata(commit.metadata);
+    } catch (error) {
+      this.#lostMap(commit, error);
+      return undefined;
+    }
+  }
+
+  /** What was acked above the floor comes again: more than once is allowed, never is not. */
+  #lostMap({ topic, partition }: CommittedOffset, error: unknown): void {
+    const { shared, group } = this.#options;
+    shared.stats.damagedMaps++;
+    shared.log.error({ err: error, group, topic, partition }, 'the ack map of a commit is lost');
+  }
+
+  /** The first commit of an owner: floor and map as they were, its own epoch. */
+  #claim(one: Started, commit: CommittedOffset | undefined): OffsetCommit {
+    const { shared } = this.#options;
+    const found = one.before === undefined ? undefined : decodeMetadata(commit?.metadata ?? '');
+    const claimed = encodeMetadata({
+      epoch: one.epoch,
+      fingerprint: shared.fingerprint,
+      owner: this.ownerOf(one.topic),
+      map: found?.map ?? Buffer.alloc(0),
+      given: found?.given ?? 0,
+      leases: one.leases,
+    });
+    return { topic: one.topic, partition: one.partition, offset: one.floor, metadata: claimed };
+  }
+}
+
+/**
+ * Leases of owners before that are still open: each of its commits names them, since after a kill
+ * their holders know no more of it than after a planned stop. What is over is forgotten.
+ */
+function handedOver(p: ConsumePartition, left: (dueMs: number) => number): OpenLease[] {
+  const leases: OpenLease[] = [];
+  for (const [offset, { run, by }] of p.handedOver) {
+    const lease = p.window.leaseOf(offset, run);
+    // Gone from the log it is confirmed without being read: nobody else takes it off the list.
+    const isOver = lease === undefined || p.window.merger.isConfirmed(offset);
+    if (isOver) p.handedOver.delete(offset);
+    else leases.push({ offset, run, attempt: lease.attempt, leftMs: left(lease.dueMs), by });
+  }
+  return leases;
+}

@@ -1,0 +1,191 @@
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { BatchHeader } from '../../store/batch-header.ts';
+import { NOBODY, SEGMENT_PASSED, SEGMENT_UNORDERED } from '../../store/batch-header.ts';
+import type { WindowPut } from '../../store/lane-store.ts';
+import { DedupeWindow } from './dedupe-window.ts';
+import { ProducerSession } from './producer-session.ts';
+
+/** Between two looks at the windows' memory when it could be too much, in ms. */
+const CROWDED_LOOK_MS = 1_000;
+
+/** A connection as a lane sees it. */
+export interface LaneSession {
+  readonly session: number;
+  readonly producer: ProducerSession;
+  readonly ordered: boolean;
+  /** A newer connection of the same producer took over: nothing of this one is taken any more. */
+  fenced: boolean;
+}
+
+/** What HELLO says to a lane. */
+export interface OpenSession {
+  readonly session: number;
+  readonly producerId: bigint;
+  readonly epoch: number;
+  readonly ordered: boolean;
+}
+
+/** What the lane says to HELLO. */
+export interface OpenedSession {
+  /** False: a newer epoch of this producer is known; the connection is `FENCED`. */
+  readonly accepted: boolean;
+  /** Highest sequence known of this producer and epoch; 0 when none. */
+  readonly lastSequence: number;
+  /** The connection that this one replaces, if any. */
+  readonly replaces: number | undefined;
+}
+
+/**
+ * The producers a lane knows, and the connections that speak for them. The newest connection of
+ * a producer id speaks for it; the one before is fenced.
+ */
+export class Producers {
+  private readonly clock: Clock;
+  private readonly producers = new Map<bigint, ProducerSession>();
+  private readonly sessions = new Map<number, LaneSession>();
+  private readonly speaker = new Map<bigint, number>();
+  private readonly dropped: bigint[] = [];
+  private evictAtMs = 0;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  get count(): number {
+    return this.producers.size;
+  }
+
+  /** Connections that are bound to a producer here. */
+  get sessionCount(): number {
+    return this.sessions.size;
+  }
+
+  /** Takes over the connections of a lane whose store was opened again. */
+  adopt(before: Producers): void {
+    for (const old of before.sessions.values()) {
+      const { session, ordered, producer } = old;
+      const { producerId, epoch } = producer;
+      const { accepted } = this.open({ session, producerId, epoch, ordered });
+      const now = accepted ? this.sessions.get(session) : undefined;
+      if (now === undefined) {
+        this.sessions.set(session, { ...old, fenced: true });
+        continue;
+      }
+      now.fenced = old.fenced;
+      now.producer.follow(producer);
+    }
+  }
+
+  /** Binds a connection to its producer, or says that it is fenced. */
+  open(request: OpenSession): OpenedSession {
+    const { producerId, epoch } = request;
+    let producer = this.producers.get(producerId);
+    if (producer !== undefined && epoch < producer.epoch) {
+      return { accepted: false, lastSequence: 0, replaces: undefined };
+    }
+    if (producer === undefined || epoch > producer.epoch) {
+      producer = new ProducerSession(producerId, epoch);
+      producer.dirty = true;
+      this.producers.set(producerId, producer);
+    }
+    producer.lastUsedMs = this.clock.monotonic();
+    const before = this.speaker.get(producerId);
+    const older = before === undefined ? undefined : this.sessions.get(before);
+    if (older !== undefined) older.fenced = true;
+    this.speaker.set(producerId, request.session);
+    const { session, ordered } = request;
+    this.sessions.set(session, { session, producer, ordered, fenced: false });
+    return { accepted: true, lastSequence: producer.window.highest, replaces: older?.session };
+  }
+
+  close(session: number): void {
+    const open = this.sessions.get(session);
+    this.sessions.delete(session);
+    if (open === undefined) return;
+    open.producer.lastUsedMs = this.clock.monotonic();
+    const id = open.producer.producerId;
+    if (this.speaker.get(id) === session) this.speaker.delete(id);
+  }
+
+  session(session: number): LaneSession | undefined {
+    return this.sessions.get(session);
+  }
+
+  /** Puts back a window from a checkpoint. */
+  restore(key: Buffer, value: Buffer): void {
+    const id = key.readBigUInt64BE(0);
+    const window = DedupeWindow.decode(value.subarray(2));
+    const producer = new ProducerSession(id, value.readUInt16BE(0), window);
+    producer.lastUsedMs = this.clock.monotonic();
+    this.producers.set(id, producer);
+  }
+
+  /** Brings windows up to date with a batch that was stored after the checkpoint. Idempotent. */
+  replay(header: BatchHeader): void {
+    for (const segment of header.segments) {
+      if (segment.producerId === NOBODY) continue;
+      let producer = this.producers.get(segment.producerId);
+      if (producer !== undefined && producer.epoch > segment.epoch) continue;
+      if (producer === undefined || producer.epoch < segment.epoch) {
+        producer = new ProducerSession(segment.producerId, segment.epoch);
+        producer.lastUsedMs = this.clock.monotonic();
+        this.producers.set(segment.producerId, producer);
+      }
+      if ((segment.flags & SEGMENT_PASSED) !== 0) {
+        producer.pass(segment.firstSequence, 1);
+        continue;
+      }
+      const unordered = (segment.flags & SEGMENT_UNORDERED) !== 0;
+      const known = segment.firstSequence + segment.count - 1 <= producer.window.highest;
+      if (unordered || !known) producer.accept(segment.firstSequence, segment.count, !unordered);
+    }
+  }
+
+  /** The windows that changed since the last call, and the keys of those that left. */
+  checkpoint(): WindowPut[] {
+    const puts: WindowPut[] = [];
+    for (const id of this.dropped) puts.push({ key: keyOf(id), value: undefined });
+    this.dropped.length = 0;
+    for (const producer of this.producers.values()) {
+      if (!producer.dirty) continue;
+      producer.dirty = false;
+      const window = producer.window.encode();
+      const value = Buffer.allocUnsafe(2 + window.length);
+      value.writeUInt16BE(producer.epoch, 0);
+      window.copy(value, 2);
+      puts.push({ key: keyOf(producer.producerId), value });
+    }
+    return puts;
+  }
+
+  /**
+   * Lets go of producers that were silent for too long, or of the most silent when there are too
+   * many. A producer that is connected keeps its window, but not its gaps when memory is short.
+   */
+  evict(): void {
+    const now = this.clock.monotonic();
+    const crowded = this.producers.size > limits.windowsMax;
+    if (now < this.evictAtMs && !crowded) return;
+    const many = this.producers.size * DedupeWindow.bitmapBytesMax > limits.windowBytesMax;
+    this.evictAtMs = now + (many ? CROWDED_LOOK_MS : limits.windowIdleMs / 10);
+    let bitmapBytes = 0;
+    for (const [id, producer] of this.producers) {
+      const isIdle = now - producer.lastUsedMs >= limits.windowIdleMs;
+      const isSurplus = crowded && this.producers.size > limits.windowsMax * 0.9;
+      if (!this.speaker.has(id) && (isIdle || isSurplus)) {
+        this.producers.delete(id);
+        this.dropped.push(id);
+        continue;
+      }
+      bitmapBytes += producer.window.bitmapBytes;
+      if (bitmapBytes > limits.windowBytesMax) producer.window.forgetGaps();
+    }
+  }
+}
+
+function keyOf(producerId: bigint): Buffer {
+  const key = Buffer.allocUnsafe(8);
+  key.writeBigUInt64BE(producerId);
+  return key;
+}

@@ -1,0 +1,243 @@
+import type { Verdict } from '../../backend/kafka/verdict-codes.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import { DEFER_REASON, DEFERRED_COLUMNS, type ProduceRequest } from '../../native/kafka.ts';
+import type { AsideEntry, LaneStore } from '../../store/lane-store.ts';
+import { type LaneStats, stat } from '../intake/lane-stats.ts';
+import { SEGMENT_ID_BYTES, writeU48 } from '../intake/micro-batch.ts';
+import type { ParkedChunk, ParkedTopic } from './parked-topic.ts';
+import type { ResentBatch } from './resend-log.ts';
+import type { AloneProducer } from './road.ts';
+import { Sender } from './sender.ts';
+import { dealVerdicts, type MessageRun } from './verdict-rows.ts';
+
+const CHUNK_ENTRIES = 500;
+const CHUNK_BYTES = 1024 * 1024;
+const RETRY_MS = 2_000;
+const RECORD_HEAD_BYTES = 8;
+
+/** Parts of a {@link ParkedSender}. */
+export interface ParkedSenderParts {
+  readonly store: LaneStore;
+  readonly clock: Clock;
+  readonly stats: LaneStats;
+  readonly log: Logger;
+  readonly originNode: Uint8Array;
+  /** Opens a hold on the primary cluster's producer; its rows go to `onVerdicts`. */
+  open(onVerdicts: (rows: Float64Array, count: number) => void): AloneProducer;
+  /** About to be sent, perhaps again. */
+  onResend(header: ResentBatch): void;
+  onDelivered(entry: AsideEntry, partition: number, offset: number): void;
+  /** Refused for good: moves them to the undeliverable log, or answers false when that is full. */
+  onRefused(entries: readonly AsideEntry[], verdict: Verdict): Promise<boolean>;
+  onMissing(topic: number): void;
+  work(): void;
+}
+
+/** Sends what is parked: one message to see whether the topic takes it, then chunk after chunk. */
+export class ParkedSender {
+  private readonly parts: ParkedSenderParts;
+  private opened: { producer: AloneProducer; sender: Sender } | undefined;
+  private readonly registered = new Set<number>();
+  private readonly topics = new Map<number, ParkedTopic>();
+  private refused: { entry: AsideEntry; verdict: Verdict }[] = [];
+  private serial = 1;
+
+  constructor(parts: ParkedSenderParts) {
+    this.parts = parts;
+  }
+
+  /** The first entries of a topic that are not delivered. */
+  async entriesOf(topic: ParkedTopic, countMax: number): Promise<AsideEntry[]> {
+    const entries: AsideEntry[] = [];
+    let bytes = 0;
+    const from = { topic: topic.name, sequence: 0 };
+    for await (const entry of this.parts.store.aside.entries('parked', from)) {
+      if (topic.delivered.has(entry.sequence)) continue;
+      entries.push(entry);
+      bytes += entry.body.length;
+      if (entries.length >= countMax || bytes >= CHUNK_BYTES) break;
+    }
+    return entries;
+  }
+
+  /** Hands the next entries over; false when none could be. */
+  async send(topic: ParkedTopic): Promise<boolean> {
+    const { sender } = this.open(topic.id);
+    if (!sender.isUsable) return false;
+    const entries = await this.entriesOf(topic, topic.isProven ? CHUNK_ENTRIES : 1);
+    if (entries.length === 0 || !sender.isUsable) return false;
+    const chunk: ParkedChunk = {
+      entries,
+      first: this.serial,
+      left: 0,
+      delivered: [],
+      isFailed: false,
+    };
+    this.serial += entries.length;
+    topic.chunk = chunk;
+    this.topics.set(topic.id, topic);
+    let at = 0;
+    while (at < entries.length && sender.isUsable) {
+      let end = at + 1;
+      const { acceptedMs } = entries[at] as AsideEntry;
+      while (entries[end]?.acceptedMs === acceptedMs) end++;
+      const run = entries.slice(at, end);
+      this.parts.onResend(headerOf(run));
+      const result = sender.send(this.requestOf(topic, run, chunk.first + at), run.length);
+      chunk.left += result.sent;
+      this.parts.stats.add(stat.sent, result.sent);
+      this.noteDeferred(topic, result.deferred);
+      if (result.sent < run.length) break;
+      at = end;
+    }
+    if (chunk.left < entries.length) chunk.isFailed = true;
+    return chunk.left === 0;
+  }
+
+  /** Writes down what became of the topic's messages. */
+  async settle(topic: ParkedTopic): Promise<void> {
+    const { store, clock, stats, onRefused } = this.parts;
+    await this.removeDelivered(topic);
+    const refused = this.refused.filter(({ entry }) => entry.topic === topic.name);
+    this.refused = this.refused.filter(({ entry }) => entry.topic !== topic.name);
+    for (const { entry, verdict } of refused) await onRefused([entry], verdict);
+    const { chunk } = topic;
+    if (chunk === undefined || chunk.left > 0) return;
+    if (chunk.delivered.length > 0) {
+      await store.aside.remove('parked', chunk.delivered);
+      stats.add(stat.unparked, chunk.delivered.length);
+    }
+    topic.chunk = undefined;
+    topic.isProven = !chunk.isFailed;
+    topic.retryAtMs = chunk.isFailed ? clock.monotonic() + RETRY_MS : 0;
+  }
+
+  close(): void {
+    this.opened?.sender.close();
+  }
+
+  /** The ordinary producer has delivered these after they were parked. */
+  private async removeDelivered(topic: ParkedTopic): Promise<void> {
+    const { store, stats } = this.parts;
+    const gone: AsideEntry[] = [];
+    for (const sequence of [...topic.delivered]) {
+      for await (const entry of store.aside.entries('parked', { topic: topic.name, sequence })) {
+        if (entry.sequence === sequence) gone.push(entry);
+        break;
+      }
+      topic.delivered.delete(sequence);
+    }
+    if (gone.length === 0) return;
+    await store.aside.remove('parked', gone);
+    stats.add(stat.unparked, gone.length);
+  }
+
+  private open(topic: number): { producer: AloneProducer; sender: Sender } {
+    const { clock, log, open, work } = this.parts;
+    if (this.opened === undefined) {
+      const producer = open((rows, count) => this.verdicts(rows, count));
+      const sender = new Sender({ producer: producer.producer, clock, log, onUsable: work });
+      this.opened = { producer, sender };
+    }
+    if (!this.registered.has(topic)) this.opened.producer.register(topic);
+    this.registered.add(topic);
+    return this.opened;
+  }
+
+  private verdicts(rows: Float64Array, count: number): void {
+    const sender = this.opened?.sender;
+    const settled = dealVerdicts(rows, count, {
+      hasRoom: () => sender?.hasRoom(),
+      isReady: () => {},
+      broken: (generation) => sender?.broken(generation),
+      confirmed: (run, partition, offset) => {
+        this.each(run, (entry, chunk, skipped) => {
+          chunk.delivered.push(entry);
+          this.parts.onDelivered(entry, partition, offset < 0 ? -1 : offset + skipped);
+        });
+      },
+      refused: (run, verdict) => {
+        this.each(run, (entry, chunk) => this.judge(run.topic, entry, chunk, verdict));
+      },
+      returned: (run) => {
+        this.each(run, (_, chunk) => {
+          chunk.isFailed = true;
+        });
+      },
+    });
+    sender?.settled(settled);
+    this.parts.work();
+  }
+
+  /** Only what was sent alone is refused for its own sake; some refusals count the second time. */
+  private judge(id: number, entry: AsideEntry, chunk: ParkedChunk, verdict: Verdict): void {
+    const topic = this.topics.get(id);
+    chunk.isFailed = true;
+    if (topic === undefined || chunk.entries.length > 1) return;
+    const isAgain = topic.struck === entry.sequence;
+    topic.struck = entry.sequence;
+    if (verdict.twice !== true || isAgain) this.refused.push({ entry, verdict });
+  }
+
+  private each(
+    { topic: id, first, count }: MessageRun,
+    take: (entry: AsideEntry, chunk: ParkedChunk, skipped: number) => void,
+  ): void {
+    const chunk = this.topics.get(id)?.chunk;
+    if (chunk === undefined) return;
+    for (let i = 0; i < count; i++) {
+      const entry = chunk.entries[first + i - chunk.first];
+      if (entry === undefined) continue;
+      chunk.left--;
+      take(entry, chunk, i);
+    }
+  }
+
+  private noteDeferred({ id }: ParkedTopic, deferred: readonly number[]): void {
+    for (let i = 0; i < deferred.length; i += DEFERRED_COLUMNS) {
+      if (deferred[i + 3] === DEFER_REASON.topicUnknown) this.parts.onMissing(id);
+    }
+  }
+
+  private requestOf(
+    topic: ParkedTopic,
+    entries: readonly AsideEntry[],
+    firstSequence: number,
+  ): ProduceRequest {
+    const count = entries.length;
+    const ids = new Uint8Array(count * SEGMENT_ID_BYTES);
+    const view = new DataView(ids.buffer);
+    const records: Buffer[] = [];
+    for (const [i, { producerId, epoch, producerSequence, flags, body }] of entries.entries()) {
+      const at = i * SEGMENT_ID_BYTES;
+      view.setBigUint64(at, producerId);
+      view.setUint16(at + 8, epoch);
+      writeU48(ids, at + 10, producerSequence);
+      const head = Buffer.alloc(RECORD_HEAD_BYTES);
+      head.writeUInt32LE(body.length, 0);
+      head.writeUInt16LE(topic.id, 4);
+      head.writeUInt8(flags, 6);
+      records.push(head, body);
+    }
+    return {
+      payload: Buffer.concat(records),
+      firstSequence,
+      ids,
+      segmentCounts: new Int32Array(count).fill(1),
+      segmentFlags: new Uint8Array(count).fill(1),
+      originNode: this.parts.originNode,
+      acceptedMs: entries[0]?.acceptedMs ?? 0,
+    };
+  }
+}
+
+/** What the log of resends says of entries. */
+function headerOf(entries: readonly AsideEntry[]): ResentBatch {
+  const first = entries[0]?.sequence ?? 0;
+  const last = entries.at(-1)?.sequence ?? first;
+  const segments = entries.map(({ producerId, epoch, producerSequence }) => {
+    return { producerId, epoch, flags: 0, count: 1, firstSequence: producerSequence };
+  });
+  return { firstSequence: first, messages: last - first + 1, segments };
+}

@@ -1,0 +1,314 @@
+import type { Verdict } from '../../backend/kafka/verdict-codes.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Logger } from '../../base/log.ts';
+import type { LaneStore } from '../../store/lane-store.ts';
+import { type LaneStats, stat } from '../intake/lane-stats.ts';
+import type { Backlog } from './backlog.ts';
+import type { Lag } from './lag.ts';
+import { ParkedSender, type ParkedSenderParts } from './parked-sender.ts';
+import { ParkedTopic } from './parked-topic.ts';
+import type { Place } from './pending.ts';
+import type { Roads } from './roads.ts';
+import { Stepper } from './stepper.ts';
+import type { StoredTopics } from './stored-topics.ts';
+import type { MessageRun } from './verdict-rows.ts';
+
+const LOOK_MS = 1_000;
+/** Others of the cluster were confirmed no longer ago than this: the cluster is well. */
+const WELL_MS = 5_000;
+const REASON = 'its topic takes no messages';
+
+/** Parts of a {@link Parking}. */
+export interface ParkingParts
+  extends Pick<
+    ParkedSenderParts,
+    'open' | 'originNode' | 'onResend' | 'onDelivered' | 'onRefused'
+  > {
+  readonly store: LaneStore;
+  readonly roads: Roads;
+  readonly topics: StoredTopics;
+  readonly clock: Clock;
+  readonly stats: LaneStats;
+  readonly log: Logger;
+  newBacklog(): Backlog;
+  /** Everything before it was handed over, but for the topics that are behind. */
+  cursor(): number;
+  /** The parked log has used up its quota. */
+  isFull(): boolean;
+  /** The topic would rather wait in the outbox, in order with the others. */
+  isPatient(topic: number): boolean;
+  /** These left the outbox for the parked log. */
+  onParked(sequences: readonly number[]): void;
+  /** A topic's messages may be sent again as they come. */
+  onReleased(topic: number): void;
+  onMissing(topic: number): void;
+  onFailure(error: unknown): void;
+}
+
+/** What a forwarder asks for its parked topics. */
+export interface ForwarderParking
+  extends Pick<ParkingParts, 'open' | 'isFull' | 'isPatient' | 'onParked' | 'onRefused'> {
+  /** A parked message was delivered. */
+  onDelivered(sequence: number, place: Place): void;
+}
+
+/**
+ * Topics that take no messages while the rest of their cluster does. After a while their messages
+ * leave the outbox for the parked log, in order, and those that come later follow them there, so
+ * that nothing else waits for them. They are tried again one first, then all; when the log of a
+ * topic is empty, its messages go the ordinary way again.
+ */
+export class Parking {
+  private readonly parts: ParkingParts;
+  private readonly parked = new Map<number, ParkedTopic>();
+  /** Where a topic stood when it was looked at, and since when. */
+  private readonly stuck = new Map<number, { at: number; sinceMs: number }>();
+  private readonly sender: ParkedSender;
+  private readonly stepper: Stepper;
+  private timer: Timer | undefined;
+  private confirmed = 0;
+  private confirmedMs = Number.NEGATIVE_INFINITY;
+  private isClosed = false;
+
+  constructor(parts: ParkingParts) {
+    this.parts = parts;
+    this.stepper = new Stepper(
+      () => this.step(),
+      (error) => {
+        if (!this.isClosed) parts.onFailure(error);
+      },
+    );
+    this.sender = new ParkedSender({ ...parts, work: () => this.work() });
+  }
+
+  /** Goes on with what a former run has parked. To be called before anything is sent. */
+  start(): void {
+    for (const name of this.parts.store.aside.topics('parked').keys()) this.resume(name);
+    this.look();
+  }
+
+  has(topic: number): boolean {
+    return this.parked.has(topic);
+  }
+
+  /** Takes a topic up whose messages are in the parked log; what comes later follows them. */
+  resume(name: string): void {
+    const { topics, roads } = this.parts;
+    const id = topics.idOf(name);
+    if (!this.parked.has(id)) this.add(id, name, roads.begin(id));
+    this.work();
+  }
+
+  /** Tries parked topics now: one by name, or all. */
+  retryNow(name?: string): void {
+    for (const topic of this.parked.values()) {
+      if (name === undefined || topic.name === name) topic.retryAtMs = 0;
+    }
+    this.work();
+  }
+
+  /**
+   * The ordinary producer has delivered a message of a topic that is parked. True: it was in the
+   * parked log already.
+   */
+  delivered(id: number, sequence: number): boolean {
+    const topic = this.parked.get(id);
+    if (topic === undefined) return false;
+    topic.delivered.add(sequence);
+    this.work();
+    return topic.onTheWay.delete(sequence);
+  }
+
+  /**
+   * Messages of a topic came back from the ordinary producer. True: the topic is parked, they are
+   * sent again from its log.
+   */
+  returned({ topic: id, first, count }: MessageRun): boolean {
+    const topic = this.parked.get(id);
+    if (topic === undefined) return false;
+    for (let sequence = first; sequence < first + count; sequence++) {
+      if (!topic.onTheWay.delete(sequence)) topic.lag.returned.add(sequence, 1);
+    }
+    this.work();
+    return true;
+  }
+
+  /** Gives up a topic that the cluster does not know any more. Answers the number of messages. */
+  async giveUp(id: number, verdict: Verdict): Promise<number> {
+    const topic = this.parked.get(id);
+    if (topic === undefined) return 0;
+    const { store } = this.parts;
+    let given = 0;
+    topic.isGivenUp = true;
+    try {
+      await this.sweep(topic);
+      for (;;) {
+        const entries = await this.sender.entriesOf(topic, 500);
+        if (entries.length === 0 || this.isClosed) break;
+        if (!(await this.parts.onRefused(entries, verdict))) break;
+        given += entries.length;
+        if (store.aside.topics('parked').get(topic.name) === undefined) break;
+      }
+    } finally {
+      topic.isGivenUp = false;
+      this.work();
+    }
+    return given;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.timer?.cancel();
+    this.sender.close();
+  }
+
+  private add(id: number, name: string, lag: Lag): ParkedTopic {
+    const topic = new ParkedTopic(id, name, lag, this.parts.newBacklog());
+    topic.swept = this.parts.store.floor;
+    lag.isParked = true;
+    lag.timer?.cancel();
+    this.parked.set(id, topic);
+    return topic;
+  }
+
+  private work(): void {
+    if (!this.isClosed) this.stepper.kick();
+  }
+
+  private look(): void {
+    if (this.isClosed) return;
+    void this.find().catch((error: unknown) => {
+      if (!this.isClosed) this.parts.onFailure(error);
+    });
+    if (this.parked.size > 0) this.work();
+    this.timer = this.parts.clock.setTimer(() => this.look(), LOOK_MS);
+  }
+
+  /** Parks what stands still for too long while others move. */
+  private async find(): Promise<void> {
+    const { clock, stats, roads, store, cursor } = this.parts;
+    const now = clock.monotonic();
+    const confirmed = stats.get(stat.confirmed);
+    if (confirmed !== this.confirmed) this.confirmedMs = now;
+    this.confirmed = confirmed;
+    const seen = new Map<number, { at: number; sinceMs: number }>();
+    const note = (topic: number, at: number): void => {
+      const before = this.stuck.get(topic);
+      seen.set(topic, before?.at === at ? before : { at, sinceMs: now });
+    };
+    for (const lag of roads.main.lags.all()) {
+      if (!lag.isParked && !lag.isGuest && lag.next < cursor()) note(lag.topic, lag.next);
+    }
+    // What is on its way and never comes back holds the floor.
+    const { floor } = store;
+    const holder = floor < cursor() ? await this.topicAt(floor) : undefined;
+    if (holder !== undefined && !seen.has(holder)) note(holder, floor);
+    this.stuck.clear();
+    const isWell = now - this.confirmedMs <= WELL_MS && roads.main.cluster === 0;
+    for (const [topic, place] of seen) {
+      this.stuck.set(topic, place);
+      if (isWell && now - place.sinceMs >= limits.topicStuckMs) this.park(topic);
+    }
+  }
+
+  /** The topic of an unconfirmed message. */
+  private async topicAt(sequence: number): Promise<number | undefined> {
+    const { store, topics } = this.parts;
+    const [batch] = (await store.readBatches(sequence, 1)).batches;
+    if (batch === undefined || sequence < batch.firstSequence) return undefined;
+    topics.resolve(batch);
+    let at = 0;
+    for (let ordinal = batch.firstSequence; ordinal < sequence; ordinal++) {
+      at += 8 + batch.payload.readUInt32LE(at);
+    }
+    return batch.payload.readUInt16LE(at + 4);
+  }
+
+  private park(id: number): void {
+    const { roads, isPatient, isFull, topics, log } = this.parts;
+    const name = topics.nameOf(id);
+    const road = roads.of(id);
+    if (this.parked.has(id) || isPatient(id) || name === undefined || road !== roads.main) return;
+    const known = road.lags.get(id);
+    if (known?.isAlone === true || known?.isDropping === true) return;
+    if (isFull()) {
+      log.warn({ topic: name }, 'the parked log is full: the topic waits in the outbox');
+      return;
+    }
+    log.warn({ topic: name }, 'the topic takes no messages: what it has is parked');
+    this.stuck.delete(id);
+    this.add(id, name, roads.begin(id));
+    this.work();
+  }
+
+  private async step(): Promise<boolean> {
+    let isWorth = false;
+    for (const topic of [...this.parked.values()]) {
+      if (this.isClosed) return false;
+      if (topic.isGivenUp) continue;
+      await this.sweep(topic);
+      await this.sender.settle(topic);
+      if (this.isDone(topic)) this.release(topic);
+      else if (await this.retry(topic)) isWorth = true;
+    }
+    return isWorth;
+  }
+
+  private async retry(topic: ParkedTopic): Promise<boolean> {
+    const { clock, roads } = this.parts;
+    if (topic.onTheWay.size > 0 || topic.chunk !== undefined) return false;
+    if (roads.main.cluster !== 0 || clock.monotonic() < topic.retryAtMs) return false;
+    return this.sender.send(topic);
+  }
+
+  /** Moves what the outbox holds of a topic into its log, up to the newest. */
+  private async sweep(topic: ParkedTopic): Promise<void> {
+    const { store, cursor, isFull, stats, onParked } = this.parts;
+    while (topic.swept < cursor() && !this.isClosed) {
+      if (isFull()) return;
+      const read = await topic.backlog.read(Math.max(topic.swept, store.floor));
+      const end = Math.min(read.nextSequence, cursor());
+      const sequences: number[] = [];
+      for (const batch of read.batches) {
+        const { skip } = topic.backlog.skipBut(
+          batch,
+          (id, sequence) => id === topic.id && sequence < end,
+        );
+        for (const [ordinal, skipped] of skip.entries()) {
+          const sequence = batch.firstSequence + ordinal;
+          if (skipped === 0 && !store.isConfirmed(sequence)) sequences.push(sequence);
+        }
+      }
+      if (sequences.length > 0) {
+        const why = { code: 'PARKED', reason: REASON };
+        await store.aside.put(
+          'parked',
+          sequences.map((sequence) => ({ ...why, sequence })),
+        );
+        stats.add(stat.parked, sequences.length);
+        // Verdicts may have come while that was written.
+        const parked = sequences.filter((sequence) => !topic.delivered.has(sequence));
+        onParked(parked);
+        for (const sequence of parked) {
+          if (!topic.lag.wants(sequence)) topic.onTheWay.add(sequence);
+        }
+      }
+      topic.swept = Math.max(topic.swept, end);
+      topic.lag.advance(end);
+    }
+  }
+
+  private isDone({ name, chunk, onTheWay, swept }: ParkedTopic): boolean {
+    const { store, cursor } = this.parts;
+    const isEmpty = store.aside.topics('parked').get(name) === undefined;
+    return isEmpty && chunk === undefined && onTheWay.size === 0 && swept >= cursor();
+  }
+
+  private release({ id, name, lag }: ParkedTopic): void {
+    this.parked.delete(id);
+    lag.isParked = false;
+    this.parts.log.info({ topic: name }, 'nothing of the topic is parked any more');
+    this.parts.onReleased(id);
+  }
+}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BlockTimers } from '../../../../src/consume/lease/block-timers.ts';
+import { LeaseWindow } from '../../../../src/consume/lease/lease-window.ts';
+import type { WindowState } from '../../../../src/consume/lease/window-state.ts';
+import { fetched } from '../../../support/fetched.ts';
+
+const grant = {
+  messagesMax: 100,
+  bytesMax: 1e6,
+  firstBytesMax: 1e6,
+  run: 1,
+  sub: 1,
+  dueMs: 9,
+  staleBeforeMs: 0,
+};
+
+/** A window, and how often each of its fetches was given back. */
+function windowOf(...fetches: readonly (readonly number[])[]) {
+  const timers = new BlockTimers<WindowState>(0);
+  const window = new LeaseWindow({ mode: 'shared', floor: 0, heldMax: 10, timers });
+  const released = fetches.map(() => 0);
+  fetches.forEach((offsets, i) => {
+    const release = (): void => {
+      released[i] = (released[i] as number) + 1;
+    };
+    window.take(
+      fetched(
+        offsets.map((offset) => ({ offset })),
+        { release },
+      ),
+    );
+  });
+  return { window, released };
+}
+
+test('payload is given back once, when its last message is settled', () => {
+  const { window, released } = windowOf([0, 1], [2]);
+  while (window.pick(grant) > 0);
+  window.settle(0, 1);
+  assert.deepEqual(released, [0, 0]);
+  window.settle(1, 1);
+  assert.deepEqual(released, [1, 0]);
+  window.close();
+  assert.deepEqual(released, [1, 1]);
+});
+
+test('payload is given back when nothing of it is new, shed or read again', () => {
+  const { window, released } = windowOf([0, 1], [0, 1], [2, 3], [4, 5]);
+  assert.deepEqual(released, [0, 1, 0, 0]);
+  while (window.pick(grant) > 0);
+  window.shed(window.bytes - 1);
+  assert.deepEqual(released, [1, 1, 0, 0]);
+  const block = window.blocks[1];
+  assert(block !== undefined);
+  window.supply(block, Buffer.alloc(50), new Uint32Array(2), new Uint32Array(2));
+  assert.deepEqual(released, [1, 1, 1, 0]);
+  window.close();
+  assert.deepEqual(released, [1, 1, 1, 1]);
+});
+
+test('payload of blocks that are put together is given back', () => {
+  const ten = (from: number) => Array.from({ length: 10 }, (_, i) => from + i);
+  const { window, released } = windowOf(ten(0), ten(10));
+  while (window.pick(grant) > 0);
+  for (const offset of ten(0)) if (offset !== 4) window.settle(offset, 1);
+  for (const offset of ten(10)) if (offset !== 14) window.settle(offset, 1);
+  window.sweep();
+  assert.deepEqual(released, [1, 1]);
+  const bytes = window.blocks[0]?.records?.length ?? 0;
+  assert.equal(window.blocks.length, 1);
+  assert.equal(window.bytes, bytes);
+  assert(bytes > 0, 'the two that are left have their payload');
+});

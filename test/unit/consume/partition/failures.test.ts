@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PROTOCOL_LIMIT } from '../../../../protocol/src/generated.ts';
+import { retrySection } from '../../../../src/config/sections/retry.ts';
+import { IN_PLACE_MS_MAX } from '../../../../src/consume/lease/settle.ts';
+import { decodeMetadata } from '../../../../src/offsets/commit-metadata.ts';
+import { MemoryCluster } from '../../../support/memory-cluster.ts';
+import { EngineUnderTest, type FakeReceiver } from '../engine-doubles.ts';
+
+function clusterWith(messages: number): MemoryCluster {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  const key = (i: number) => (i % 2) + 1;
+  const records = Array.from({ length: messages }, (_, i) => ({ value: `m${i}`, key: key(i) }));
+  cluster.append('t', 0, ...records);
+  return cluster;
+}
+
+/** The node is gone without a word; another one takes over from what was committed. */
+function takeOver(cluster: MemoryCluster, nodeId: string): EngineUnderTest {
+  cluster.members.clear();
+  const next = new EngineUnderTest(cluster, { nodeId });
+  next.policy.next = ({ attempt }) => ({ kind: 'retry', delayMs: attempt * 1_000 });
+  return next;
+}
+
+const attempts = (client: FakeReceiver): [number, number][] =>
+  client.take().map(({ offset, attempt }) => [offset, attempt]);
+
+for (const mode of ['shared', 'key-ordered', 'partition-ordered'] as const) {
+  test(`deliveries of what failed are counted on by the owner after a kill (${mode})`, async () => {
+    const cluster = clusterWith(3);
+    let under = takeOver(cluster, 'node-0');
+    for (let kill = 1; kill <= 4; kill++) {
+      const client = await under.subscribe({ mode });
+      await under.pass(kill * 1_000);
+      const first = client.got.find(({ offset }) => offset === 0);
+      assert.deepEqual([first?.offset, first?.attempt], [0, kill]);
+      under.nack([first as NonNullable<typeof first>]);
+      await under.pass(200);
+      under = takeOver(cluster, `node-${kill}`);
+    }
+    const last = await under.subscribe({ mode });
+    const early = attempts(last).filter(([offset]) => offset === 0);
+    assert.deepEqual(early, [], 'its wait goes on under the next owner');
+    await under.pass(4_000);
+    assert.deepEqual(attempts(last).find(([offset]) => offset === 0)?.[1], 5);
+  });
+}
+
+test('what failed is named as long as it is unfinished, and by owners that never read it', async () => {
+  const cluster = clusterWith(120);
+  const under = takeOver(cluster, 'node-1');
+  const client = await under.subscribe({ creditMessages: 200 });
+  const got = client.take();
+  under.policy.next = () => ({ kind: 'retry', delayMs: 0 });
+  under.nack(got.slice(110));
+  await under.pass(200);
+  const rows = () => {
+    const text = cluster.commits.get('g/t/0')?.metadata ?? '';
+    return decodeMetadata(text)?.leases.map(({ offset, attempt }) => [offset, attempt]) ?? [];
+  };
+  assert.deepEqual(
+    rows(),
+    got.slice(110).map(({ offset }) => [offset, 1]),
+  );
+  under.ack(client.take().slice(1));
+  await under.pass(200);
+  assert.deepEqual(rows(), [[110, 1]]);
+  // Nothing has credit, so the offset is not read; the second take-over knows of it all the same.
+  const second = takeOver(cluster, 'node-2');
+  const idle = await second.subscribe({ creditMessages: 1 });
+  second.ack(idle.take());
+  await second.pass(200);
+  assert.deepEqual(rows(), [[110, 1]]);
+});
+
+test('what is out at a kill counts once more, and a hand-over names it with its lease', async () => {
+  const cluster = clusterWith(1);
+  const under = takeOver(cluster, 'node-1');
+  under.policy.next = () => ({ kind: 'retry', delayMs: 0 });
+  const client = await under.subscribe();
+  under.nack(client.take());
+  await under.pass(200);
+  assert.deepEqual(attempts(client), [[0, 2]]);
+  await under.pass(200);
+  const next = takeOver(cluster, 'node-2');
+  const other = await next.subscribe();
+  const again = other.take();
+  assert.deepEqual([again[0]?.offset, again[0]?.attempt], [0, 2]);
+  const [member] = cluster.members;
+  const revoked = member?.revoke([{ topic: 't', partition: 0 }]);
+  await next.pass(9_000);
+  await revoked;
+  const text = cluster.commits.get('g/t/0')?.metadata ?? '';
+  const [row, ...more] = decodeMetadata(text)?.leases ?? [];
+  assert.deepEqual([row?.offset, row?.attempt, more.length], [0, 2, 0]);
+  assert.notEqual(row?.run, 0);
+});
+
+test('what is on its way elsewhere is waited for when its partition goes, and what waits is left', async () => {
+  const cluster = clusterWith(3);
+  const under = takeOver(cluster, 'node-1');
+  const client = await under.subscribe();
+  const got = client.take();
+  let arrive = (): void => {};
+  under.policy.onMove = () => new Promise<void>((resolve) => (arrive = resolve));
+  under.policy.next = () => ({ kind: 'move' });
+  under.nack(got.slice(0, 1), { dead: true, reason: 'no' });
+  under.ack(got.slice(1));
+  await under.pass(200);
+  const [member] = cluster.members;
+  let isGone = false;
+  const revoked = member?.revoke([{ topic: 't', partition: 0 }]).then(() => {
+    isGone = true;
+  });
+  await under.pass(1_000);
+  assert.equal(isGone, false);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 0);
+  arrive();
+  await under.pass(100);
+  await revoked;
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 3, 'nobody gets it once more');
+});
+
+test('a group without consumers is left when what failed has been moved', async () => {
+  const cluster = clusterWith(1);
+  const under = takeOver(cluster, 'node-1');
+  const client = await under.subscribe();
+  let arrive = (): void => {};
+  under.policy.onMove = () => new Promise<void>((resolve) => (arrive = resolve));
+  under.policy.next = () => ({ kind: 'move' });
+  under.nack(client.take(), { dead: true, reason: 'no' });
+  under.engine.connectionLost(client.id);
+  await under.pass(20_000);
+  assert.equal(cluster.members.size, 1);
+  arrive();
+  await under.pass(20_000);
+  assert.equal(cluster.members.size, 0);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 1);
+});
+
+test('a group whose last consumer has just gone keeps its partitions for a while', async () => {
+  const cluster = clusterWith(1);
+  const under = takeOver(cluster, 'node-1');
+  const client = await under.subscribe();
+  const [member] = cluster.members;
+  member?.lose();
+  under.engine.connectionLost(client.id);
+  let asked = 0;
+  if (member !== undefined) member.setTopics = () => void asked++;
+  await under.pass(2_000);
+  assert.equal(asked, 0, 'the topics of nobody are not asked for');
+});
+
+test('the longest waits and leases are named and kept right, wherever the clock wraps around', async () => {
+  const { maximum } = retrySection.properties.inPlaceMax;
+  assert(maximum !== undefined && maximum <= IN_PLACE_MS_MAX);
+  assert(PROTOCOL_LIMIT.leaseMsMax <= IN_PLACE_MS_MAX);
+  for (const wrap of [2 ** 31, 2 ** 32]) {
+    const cluster = clusterWith(2);
+    const under = takeOver(cluster, 'a');
+    under.clock.step(wrap - 5_000 - under.clock.now());
+    under.policy.next = () => ({ kind: 'retry', delayMs: IN_PLACE_MS_MAX });
+    const client = await under.subscribe({ leaseMs: PROTOCOL_LIMIT.leaseMsMax });
+    const [failed] = client.take();
+    under.nack([failed as NonNullable<typeof failed>]);
+    await under.pass(1_000);
+    const [member] = cluster.members;
+    const revoked = member?.revoke([{ topic: 't', partition: 0 }]);
+    await under.pass(4_500);
+    await revoked;
+    assert(under.clock.now() > wrap);
+    assert.deepEqual(client.take(), []);
+    const rows = decodeMetadata(cluster.commits.get('g/t/0')?.metadata ?? '')?.leases ?? [];
+    const toldMs = [IN_PLACE_MS_MAX, PROTOCOL_LIMIT.leaseMsMax];
+    assert.equal(rows.length, 2);
+    for (const [i, { leftMs }] of rows.entries()) {
+      const passedMs = (toldMs[i] as number) - leftMs;
+      assert(passedMs > 4_000 && passedMs < 6_000, `row ${i} of ${wrap}: ${leftMs} ms are left`);
+    }
+  }
+});
