@@ -3,12 +3,14 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { Schedule } from './schedule.mjs';
 import { root } from './test-files.mjs';
 
 const outputLinesShown = 80;
+const lookEveryMs = 250;
 const running = new Set();
 
 /** Ends every process group that a test file left: servers, brokers, the file itself. */
@@ -25,29 +27,51 @@ function killGroup(child) {
 }
 
 /**
- * @param {{source: string, built: string}[]} files
- * @param {{atOnce: number, node?: string, env?: Record<string, string>, timeoutMs: number, say:
- * (line: string) => void}} options
- * @returns {Promise<{source: string, seconds: number, passed: number, failed: number, skipped:
- * number}[]>} in the order given
+ * What the cores of this machine were idle, together, in ms since it started; not what they waited
+ * for a disk.
  */
-export async function runFiles(files, options) {
+const idleMs = () => cpus().reduce((sum, { times }) => sum + times.idle, 0);
+
+/**
+ * Runs test files, as many at once as the machine has room for, and prints each when it has ended.
+ * @param {{source: string, built: string, seconds: number, alone: boolean, run?: () =>
+ * Promise<object>}[]} files one with `run` is no file: it is run by that, which gives its counts
+ * @param {{cores: number, atOnceMax: number, node?: string, env?: Record<string, string>, timeoutMs:
+ * number, say: (line: string) => void}} options
+ * @returns {Promise<{source: string, seconds: number, idleCores: number, passed: number, failed:
+ * number, skipped: number}[]>} in the order they ended
+ */
+export function runFiles(files, options) {
+  const schedule = new Schedule(files, options);
   const results = [];
-  const waiting = files.map((file, index) => ({ file, index }));
-  const worker = async () => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      results[next.index] = await runFile(next.file, options);
-      print(results[next.index], options.say);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.max(1, options.atOnce) }, worker));
-  return results;
+  return new Promise((resolve, reject) => {
+    const start = async (file) => {
+      const started = { ms: performance.now(), idleMs: idleMs() };
+      const counts = await (file.run?.() ?? runFile(file, options));
+      const ms = performance.now() - started.ms;
+      const idleCores = (idleMs() - started.idleMs) / ms;
+      const result = { ...counts, source: file.source, seconds: ms / 1000, idleCores };
+      results.push(result);
+      print(result, options.say);
+      schedule.ended(file);
+      startWhatFits();
+    };
+    const startWhatFits = () => {
+      const now = { nowMs: performance.now(), idleMs: idleMs() };
+      for (let file = schedule.next(now); file !== undefined; file = schedule.next(now))
+        start(file).catch(reject);
+      if (!schedule.isOver) return;
+      clearInterval(looking);
+      resolve(results);
+    };
+    const looking = setInterval(startWhatFits, lookEveryMs);
+    startWhatFits();
+  });
 }
 
 async function runFile(file, { node = process.execPath, env = {}, timeoutMs }) {
   const folder = mkdtempSync(join(tmpdir(), 'mqproxy-run-'));
   const report = join(folder, 'report.jsonl');
-  const started = performance.now();
   const output = [];
   const args = [
     '--enable-source-maps',
@@ -106,8 +130,6 @@ async function runFile(file, { node = process.execPath, env = {}, timeoutMs }) {
   else if (end.code !== 0 && failed.length === 0)
     failed.push({ name: 'the file itself', why: `exit code ${end.code}` });
   return {
-    source: file.source,
-    seconds: (performance.now() - started) / 1000,
     passed: tests.filter(({ status }) => status === 'passed').length,
     failed: failed.length,
     skipped: tests.filter(({ status }) => status === 'skipped').length,

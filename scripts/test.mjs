@@ -6,12 +6,12 @@
 //   long     packed install, other Node versions, larger counts, soak; a step that passed on this very tree is not run again
 //
 // Every lane installs and builds first what is missing, prints its minutes, and ends with one line:
-// `N passed, N failed, N skipped`.
+// `N passed, N failed, N skipped`. Test files run as the machine has room for them: schedule.mjs.
 
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { availableParallelism, loadavg } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
@@ -21,8 +21,9 @@ import { setup } from './setup.mjs';
 import { root, testFiles } from './test-files.mjs';
 
 const slowSeconds = 60;
-/** Load a core, over five minutes, from which on times say nothing. */
-const busyLoad = 2.5;
+/** The share of the cores that were idle while a file ran, below which its time says nothing. */
+const idleShare = 0.25;
+const slowFiles = JSON.parse(readFileSync(join(root, 'test', 'slow-files.json'), 'utf8'));
 const slowestShown = 8;
 const say = (line) => process.stdout.write(`${line}\n`);
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -33,24 +34,49 @@ function count(result) {
   for (const key of Object.keys(total)) total[key] += result[key] ?? 0;
 }
 
-const atOnce = Math.min(availableParallelism(), 4);
+const cores = Math.min(availableParallelism(), 4);
+const room = { cores, atOnceMax: 2 * cores };
+const oneAtATime = { cores: 1, atOnceMax: 1 };
 
 /**
- * Runs test files and adds them up. `atOnce` 1 where timing or load of a neighbour would disturb.
+ * Runs test files and adds them up. `oneAtATime` where timing or load of a neighbour would disturb.
  */
-async function files(chosen, { one = false, node, scale = 'default', timeoutMs = 300_000 } = {}) {
+async function files(chosen, { timeoutMs = 600_000, scale = 'default', ...options } = {}) {
   const named = chosen.filter(
     ({ source }) => filters.length === 0 || filters.some((part) => source.includes(part)),
   );
   const env = { MQPROXY_TEST_SCALE: scale };
   if (named.some((file) => file.kafka)) {
     const missing = await startKafka();
-    if (missing) return withoutKafka(missing, named, { one, node, scale, timeoutMs });
+    if (missing) return withoutKafka(missing, named, { timeoutMs, scale, ...options });
     env.MQPROXY_TEST_KAFKA = kafka.address;
   }
-  const results = await runFiles(named, { atOnce: one ? 1 : atOnce, node, env, timeoutMs, say });
+  const expected = expectedSeconds();
+  const timed = named.map((file) => ({ ...file, seconds: expected(file) }));
+  const results = await runFiles(timed, { ...room, env, timeoutMs, say, ...options });
   results.forEach(count);
   timings.push(...results);
+}
+
+/** What files took the last time on this machine, in seconds. */
+const lastSeconds = {
+  file: join(root, '.cache', 'test-seconds.json'),
+  read() {
+    return existsSync(this.file) ? JSON.parse(readFileSync(this.file, 'utf8')) : {};
+  },
+  keep() {
+    const seconds = timings.map((one) => [one.source, Number(one.seconds.toFixed(1))]);
+    const known = { ...this.read(), ...Object.fromEntries(seconds) };
+    writeFileSync(this.file, `${JSON.stringify(known, undefined, 2)}\n`);
+  },
+};
+
+/** For the order in which files start: what they took, or what those of their kind take. */
+function expectedSeconds() {
+  const last = lastSeconds.read();
+  const ofKind = { fault: 30, kafka: 15, quick: 5 };
+  return ({ source, lane: kind }) =>
+    last[source] ?? (slowFiles[source] ? slowSeconds : (ofKind[kind] ?? slowSeconds));
 }
 
 /**
@@ -98,47 +124,44 @@ function check() {
   for (const { ok } of runChecks(say)) count(ok ? { passed: 1 } : { failed: 1 });
 }
 
-/** The tests of the native core: a program of their own, without Node. */
-function nativeTests() {
-  const script = join(root, 'scripts', 'native-test.mjs');
-  if (!existsSync(script) || filters.length > 0) return;
-  const started = performance.now();
-  const { status, stdout, stderr } = spawnSync(process.execPath, [script], {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 1 << 27,
-  });
-  const output = `${stdout}${stderr}`;
-  const passed = Number(/\[ {2}PASSED {2}\] (\d+) test/.exec(output)?.[1] ?? 0);
-  const failed = Number(/(\d+) FAILED TESTS?/.exec(output)?.[1] ?? (status === 0 ? 0 : 1));
-  const skipped = status === 0 && passed === 0 ? 1 : 0;
-  say(
-    `  ${failed ? 'FAIL' : 'ok  '} native tests  ${passed} passed${skipped ? ', SKIPPED' : ''}  ${seconds(started)}`,
-  );
-  if (failed || skipped) say(output.split('\n').slice(-80).join('\n').replace(/^/gm, '       '));
-  count({ passed, failed, skipped });
-}
+/** The tests of the native core: a program of their own, without Node, built and run beside files. */
+const nativeTests = {
+  source: 'native tests',
+  alone: false,
+  async run() {
+    const script = join(root, 'scripts', 'native-test.mjs');
+    const { status, output } = await new Promise((resolve) => {
+      const options = { cwd: root, encoding: 'utf8', maxBuffer: 1 << 27 };
+      execFile(process.execPath, [script], options, (error, stdout, stderr) =>
+        resolve({ status: error ? (error.code ?? 1) : 0, output: `${stdout}${stderr}` }),
+      );
+    });
+    const passed = Number(/\[ {2}PASSED {2}\] (\d+) test/.exec(output)?.[1] ?? 0);
+    const failed = Number(/(\d+) FAILED TESTS?/.exec(output)?.[1] ?? (status === 0 ? 0 : 1));
+    const why = output.split('\n').at(-2);
+    const skips = status === 0 && passed === 0 ? [{ name: 'all of them', why }] : [];
+    const failures = failed ? [{ name: 'GoogleTest', why: `exit code ${status}` }] : [];
+    return { passed, failed, skipped: skips.length, failures, skips, output };
+  },
+};
 
 const all = testFiles();
 const lane = (name) => all.filter((file) => file.lane === name);
 
-const quick = [
-  { name: 'check', run: check },
-  {
-    name: 'units',
-    run: () => files(lane('quick').filter(({ source }) => !source.startsWith('test/integration/'))),
-  },
-  {
-    name: 'embedded',
-    run: () => files(lane('quick').filter(({ source }) => source.startsWith('test/integration/'))),
-  },
-  { name: 'native', run: nativeTests },
-];
-const fault = [{ name: 'fault', run: () => faults() }];
+const isIntegration = ({ source }) => source.startsWith('test/integration/');
+const parts = {
+  units: lane('quick').filter((file) => !isIntegration(file)),
+  embedded: lane('quick').filter(isIntegration),
+  native: [nativeTests],
+  kafka: lane('kafka'),
+  fault: lane('fault'),
+};
+const partsOf = (...names) => names.map((name) => ({ name, files: parts[name] }));
+const quick = [{ name: 'check', run: check }, ...partsOf('units', 'embedded', 'native')];
 const lanes = {
   quick,
-  default: [...quick, { name: 'kafka', run: () => files(lane('kafka')) }, ...fault],
-  fault,
+  default: [...quick, ...partsOf('kafka', 'fault')],
+  fault: partsOf('fault'),
   long: [
     ...lane('long').map((file) => ({
       name: basename(file.source, '.test.ts'),
@@ -150,21 +173,25 @@ const lanes = {
   ],
 };
 
-/** Most of them wait for something to be noticed, so that two share the cores; some measure. */
-async function faults(options = {}) {
-  await files(
-    lane('fault').filter(({ alone }) => !alone),
-    options,
-  );
-  await files(
-    lane('fault').filter(({ alone }) => alone),
-    { ...options, one: true },
-  );
+/** Runs the files of all these parts beside each other. */
+async function runParts(chosen) {
+  if (chosen.length === 0) return;
+  say(`\n${chosen.map(({ name }) => name).join(', ')}`);
+  const started = performance.now();
+  await files(chosen.flatMap((part) => part.files));
+  for (const part of chosen) {
+    const sources = new Set(part.files.map(({ source }) => source));
+    const times = timings.filter(({ source }) => sources.has(source)).map((one) => one.seconds);
+    if (times.length === 0) continue;
+    const sum = times.reduce((a, b) => a + b, 0) / 60;
+    say(`  ${part.name}: ${times.length} files, ${sum.toFixed(1)} min one after the other`);
+  }
+  say(`  together: ${minutes(started)}`);
 }
 
 /** Files with their larger counts (`MQPROXY_TEST_SCALE=long`). */
 function long(chosen) {
-  return files(chosen, { one: true, scale: 'long', timeoutMs: 3 * 3_600_000 });
+  return files(chosen, { ...oneAtATime, scale: 'long', timeoutMs: 3 * 3_600_000 });
 }
 
 /** The suite of `npm test` under another Node: an npm package carries a whole one. */
@@ -188,8 +215,7 @@ async function otherNode(major) {
   }
   const version = spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim();
   say(`  Node ${version}`);
-  await files(['quick', 'kafka'].flatMap(lane), { node, timeoutMs: 600_000 });
-  await faults({ node, timeoutMs: 600_000 });
+  await files(['quick', 'kafka', 'fault'].flatMap(lane), { node });
 }
 
 const { values, positionals } = readArgs();
@@ -264,17 +290,16 @@ const minutes = (started) => `${((performance.now() - started) / 60_000).toFixed
 function judgeSlowness() {
   const slowest = timings.toSorted((a, b) => b.seconds - a.seconds);
   if (slowest.length === 0) return;
+  if (laneName !== 'long') lastSeconds.keep();
   say('\nslowest files');
   for (const { source, seconds: time } of slowest.slice(0, slowestShown))
     say(`  ${time.toFixed(1).padStart(6)} s  ${source}`);
   if (laneName === 'long') return;
-  const allowed = JSON.parse(readFileSync(join(root, 'test', 'slow-files.json'), 'utf8'));
-  // What others do on the machine is no fault of a file.
-  const isBusy = loadavg()[1] > busyLoad * availableParallelism();
-  for (const { source, seconds: time } of slowest.filter(
-    (file) => file.seconds > slowSeconds && !allowed[file.source],
+  for (const { source, seconds: time, idleCores } of slowest.filter(
+    (file) => file.seconds > slowSeconds && !slowFiles[file.source],
   )) {
-    if (isBusy) {
+    // What others do on the machine, or how slow it is, is no fault of a file.
+    if (idleCores < idleShare * availableParallelism()) {
       say(`  ${source} ran ${time.toFixed(0)} s on a busy machine: not judged`);
       continue;
     }
@@ -310,7 +335,8 @@ async function main() {
     return;
   }
   if (laneName === 'long') memory.open();
-  for (const step of steps) await runStep(step);
+  for (const step of steps.filter(({ run }) => run)) await runStep(step);
+  await runParts(steps.filter((step) => step.files));
   judgeSlowness();
   await kafka?.close();
   if (total.passed + total.failed + total.skipped === 0) count({ failed: 1 });
