@@ -111,6 +111,8 @@ export const limits = {
   delayNearMax: 200_000,
   /** Bytes of their records. */
   delayNearBytesMax: 64 * 1024 * 1024,
+  /** Messages of one partition of the delay log that fired and are not ended in it. */
+  delayEndsMax: 6_000,
   /** Bytes of the name of a series. */
   seriesNameBytesMax: 128,
   /** Firings to come of one series that can be cancelled one by one. */

@@ -15,7 +15,7 @@ import {
 import type { DelayStats } from './delay-stats.ts';
 import { DueQueues } from './due-queues.ts';
 import { DueWindow, type NearDelay } from './due-window.ts';
-import { FireQueue } from './fire-queue.ts';
+import { EndQueues } from './end-queues.ts';
 import { isAlone } from './log-applier.ts';
 import { isSeriesId, seriesFiring, seriesFollower, seriesOf } from './series-record.ts';
 import type { Turn } from './series-rule.ts';
@@ -40,7 +40,6 @@ const LOOK_MS = 500;
 const LOAD_STEP = 2_000;
 /** Lines of the index that one refill looks at: others wait for it. */
 const REFILL_STEP = 20_000;
-const BATCH_MAX = 4_000;
 /** A clock that went so far against the other is said to have stepped, in ms. */
 const STEP_MS = 1_000;
 const REWIND_MS = 20;
@@ -55,7 +54,7 @@ export class DueLoop {
   readonly window: DueWindow;
   readonly #parts: DueLoopParts;
   readonly #queues: DueQueues;
-  readonly #enders: FireQueue;
+  readonly #ends: EndQueues;
   /** Before it everything of the index is in the window, or was left by a full queue. */
   #cursor: Buffer = dueKey(0, undefined);
   /** So often the cursor went back. */
@@ -82,23 +81,18 @@ export class DueLoop {
       onRoom: (topic) => parts.work(() => this.#refill(topic)),
     });
     this.#driftMs = clock.now() - clock.monotonic();
-    this.#enders = new FireQueue({
+    this.#ends = new EndQueues({
       publisher,
       clock,
-      batchMax: BATCH_MAX,
-      // It fired: no command may take it for one that waits.
-      leftState: 'ended',
+      log,
       record: (entry) => this.#endOf(entry),
-      onDone: (entries) => {
+      onEnded: (entries) => {
         for (const entry of entries) {
           entry.state = 'ended';
           this.window.empty(entry);
         }
       },
-      onRefused: (count, code, message) => {
-        log.warn({ count, code, message }, 'fired messages could not be ended yet');
-      },
-      onRoom: () => {},
+      onRoom: () => this.reload(),
     });
   }
 
@@ -194,7 +188,7 @@ export class DueLoop {
     this.#closed = true;
     this.#timer?.cancel();
     await this.#queues.close();
-    await this.#enders.close();
+    await this.#ends.close();
   }
 
   #look(): void {
@@ -222,10 +216,16 @@ export class DueLoop {
     if (stepMs < -REWIND_MS) this.window.rewind(now);
   }
 
+  /** Its partition of the log is ours, and takes what ends a message. */
+  #mayFire(id: Buffer): boolean {
+    const partition = id[1] as number;
+    return this.#parts.isReady(partition) && !this.#ends.isFull(partition);
+  }
+
   #recordOf(entry: NearDelay) {
     if (entry.state !== 'queued' || this.window.find(entry.id) !== entry) return undefined;
-    if (!this.#parts.isReady(entry.id[1] as number)) {
-      // Known here, it would not be loaded when its partition is ready again.
+    if (!this.#mayFire(entry.id)) {
+      // Known here, it would not be loaded when its partition may fire again.
       this.window.drop(entry);
       return undefined;
     }
@@ -252,7 +252,7 @@ export class DueLoop {
       return undefined;
     }
     this.#endSeries(entry, entry.turn);
-    this.#enders.pump();
+    this.#ends.pump();
     return undefined;
   }
 
@@ -261,7 +261,7 @@ export class DueLoop {
     if (fires !== undefined) stats.seriesFired++;
     stats.seriesMissed += passed;
     entry.state = 'ended';
-    this.#enders.push(entry);
+    this.#ends.push(entry);
   }
 
   /** What goes into the delay log after a firing. */
@@ -283,9 +283,9 @@ export class DueLoop {
       }
       entry.state = 'ended';
       this.window.empty(entry);
-      this.#enders.push(entry);
+      this.#ends.push(entry);
     }
-    this.#enders.pump();
+    this.#ends.pump();
   }
 
   /** Takes up what a full queue left in the index. */
@@ -297,14 +297,14 @@ export class DueLoop {
 
   /** @returns the key of the first that found no room */
   async #refillFrom(topic: string, from: Buffer): Promise<Buffer | undefined> {
-    const { index, isReady } = this.#parts;
+    const { index } = this.#parts;
     // Many may have one due time, so the end is a place and not a time.
     const range = { from, to: this.#cursor };
     let looked = 0;
     for await (const { id, dueMs, bytes } of index.between(range)) {
       if (this.#closed || looked === REFILL_STEP || this.window.isFarOver) return dueKey(dueMs, id);
       looked++;
-      if (this.window.find(id) !== undefined || !isReady(id[1] as number)) continue;
+      if (this.window.find(id) !== undefined || !this.#mayFire(id)) continue;
       const record = readDelayRecord(bytes);
       if (record?.target === undefined || topicOf(record.target) !== topic) continue;
       const entry = this.window.addQueued({ id, dueMs, offset: record.offset, bytes, topic });
@@ -331,7 +331,7 @@ export class DueLoop {
   }
 
   async #load(): Promise<void> {
-    const { index, clock, stats, isReady } = this.#parts;
+    const { index, clock, stats } = this.#parts;
     const now = clock.now();
     const end = dueKey(now + HORIZON_MS, undefined);
     stats.loads++;
@@ -342,7 +342,7 @@ export class DueLoop {
       if (this.window.isFull || this.#movedBack !== movedBack) return;
       read++;
       this.#cursor = afterKey(dueMs, id);
-      if (!isReady(id[1] as number) || this.window.find(id) !== undefined) continue;
+      if (!this.#mayFire(id) || this.window.find(id) !== undefined) continue;
       const record = readDelayRecord(bytes);
       if (record?.target === undefined) continue;
       const topic = topicOf(record.target);

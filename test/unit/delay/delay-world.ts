@@ -110,6 +110,8 @@ export class DelayWorld {
   series!: SeriesCommands;
   /** The delay log takes nothing. */
   logIsAway = false;
+  /** A partition of the delay log that takes nothing. */
+  leaderless: number | undefined;
   /** Turns of the loop that a call to the cluster takes. */
   publishTurns = 1;
   /** Topics that refuse. */
@@ -158,7 +160,8 @@ export class DelayWorld {
       this.fired.push(firedOf(record, this.clock.nowMs));
       return { partition: 0, offset: this.fired.length };
     }
-    if (this.logIsAway) return { code: 'BACKEND_UNAVAILABLE', message: 'away', retriable: true };
+    if (this.logIsAway || record.partition === this.leaderless)
+      return { code: 'BACKEND_UNAVAILABLE', message: 'away', retriable: true };
     return this.log.append(record);
   }
 
@@ -180,10 +183,14 @@ export class DelayWorld {
     dueMs: number;
     unique?: string;
     ifAbsent?: boolean;
+    /** Of the delay log, for a message without a name of its own; default: what the id says. */
+    partition?: number;
   }): Buffer {
-    const { topic, value, dueMs, unique, ifAbsent = false } = options;
-    this.#sequence++;
-    const message = { producerId: 7n, epoch: 1, sequence: this.#sequence };
+    const { topic, value, dueMs, unique, ifAbsent = false, partition } = options;
+    const message = { producerId: 7n, epoch: 1, sequence: ++this.#sequence };
+    while (partition !== undefined && delayIdOfMessage(message)[1] !== partition) {
+      message.sequence = ++this.#sequence;
+    }
     const mq = encodeMqHeader({
       ...message,
       originNode: 1n,
