@@ -40,7 +40,6 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
                                 InstanceMethod<&KafkaProducer::Metadata>("metadata"),
                                 InstanceMethod<&KafkaProducer::Flush>("flush"),
                                 InstanceMethod<&KafkaProducer::Renew>("renew"),
-                                InstanceMethod<&KafkaProducer::Stats>("stats"),
                                 InstanceMethod<&KafkaProducer::Health>("health"),
                                 InstanceMethod<&KafkaProducer::Close>("close"),
                                 InstanceAccessor<&KafkaProducer::Generation>("generation"),
@@ -269,11 +268,6 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
       return Napi::Value();
     }
     return Napi::Number::New(info.Env(), generation);
-  }
-
-  Napi::Value Stats(const Napi::CallbackInfo& info) {
-    if (Refuse(info)) return Napi::Value();
-    return Napi::String::New(info.Env(), core_->state().Stats());
   }
 
   Napi::Value Health(const Napi::CallbackInfo& info) {

@@ -64,14 +64,14 @@ void CoreState::TopicReady(Topic* topic) {
   });
 }
 
-void CoreState::SetStats(std::string text) {
+void CoreState::SetTrouble(std::string text) {
   std::lock_guard<std::mutex> guard(lock_);
-  stats_ = std::move(text);
+  trouble_ = std::move(text);
 }
 
-std::string CoreState::Stats() {
+std::string CoreState::Trouble() {
   std::lock_guard<std::mutex> guard(lock_);
-  return stats_;
+  return trouble_;
 }
 
 void CoreState::WantRefresh() {

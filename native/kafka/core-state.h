@@ -47,8 +47,9 @@ class CoreState {
     if (topic->partitions.exchange(0) != 0) WantRefresh();
   }
 
-  void SetStats(std::string text);
-  std::string Stats();
+  /// Why brokers cannot be used, as librdkafka said it last; "" since one of them answered.
+  void SetTrouble(std::string text);
+  std::string Trouble();
 
   /// Asks the service thread for metadata soon.
   void WantRefresh();
@@ -62,8 +63,8 @@ class CoreState {
 
   std::array<std::atomic<Lane*>, 256> lanes_{};
   std::array<std::atomic<TopicBlock*>, 256> topics_{};
-  std::mutex lock_;  // for growing the tables, and for stats_
-  std::string stats_;
+  std::mutex lock_;  // for growing the tables, and for trouble_
+  std::string trouble_;
 
   std::mutex wish_lock_;
   std::condition_variable wish_bell_;

@@ -28,8 +28,7 @@ rd_kafka_conf_t* MakeConf(const Config& config, std::string* error) {
     }
   }
   rd_kafka_conf_set(conf, "log.queue", "true", nullptr, 0);
-  rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS |
-                                     RD_KAFKA_EVENT_LOG);
+  rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
   return conf;
 }
 
@@ -163,9 +162,6 @@ void Instance::HandleEvent(rd_kafka_event_t* event) {
     case RD_KAFKA_EVENT_DR:
       HandleReports(event);
       break;
-    case RD_KAFKA_EVENT_STATS:
-      state_->SetStats(rd_kafka_event_stats(event));
-      break;
     case RD_KAFKA_EVENT_LOG: {
       const char* facility = "";
       const char* text = "";
@@ -183,8 +179,11 @@ void Instance::HandleEvent(rd_kafka_event_t* event) {
         fatal_.store(true);
         Broadcast(LaneEvent::kFatal, cause, reason);
       } else {
-        const char* text = rd_kafka_event_error_string(event);
-        Broadcast(LaneEvent::kError, code, text == nullptr ? "" : text);
+        const char* said = rd_kafka_event_error_string(event);
+        const std::string text = said == nullptr ? "" : said;
+        // That all are down follows what befell each of them, and says less.
+        if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) state_->SetTrouble(text);
+        Broadcast(LaneEvent::kError, code, text);
       }
       break;
     }

@@ -142,7 +142,8 @@ void ProducerCore::AnswerQuestions() {
     // Time spent behind others counts: a cluster that is away must not cost each of them all of it.
     const int64_t left_ms = question.deadline_ms - SteadyMs();
     if (left_ms <= 0) {
-      question.done(RD_KAFKA_RESP_ERR__TIMED_OUT, "nothing was answered in time", {});
+      const rd_kafka_resp_err_t late = RD_KAFKA_RESP_ERR__TIMED_OUT;
+      question.done(late, WithTrouble("nothing was answered in time"), {});
       continue;
     }
     // A light handle of its own, so that asking does not register the topic for sending.
@@ -155,11 +156,17 @@ void ProducerCore::AnswerQuestions() {
         instance->rk(), handle == nullptr, handle, &raw, static_cast<int>(left_ms));
     if (handle != nullptr) rd_kafka_topic_destroy(handle);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      question.done(code, rd_kafka_err2str(code), {});
+      question.done(code, WithTrouble(rd_kafka_err2str(code)), {});
     } else {
+      state_->SetTrouble("");
       question.done(0, "", TakeMetadata(raw));
     }
   }
+}
+
+std::string ProducerCore::WithTrouble(std::string text) {
+  const std::string trouble = state_->Trouble();
+  return trouble.empty() ? text : text + ": " + trouble;
 }
 
 bool ProducerCore::RefreshTopics(bool all) {
@@ -178,6 +185,7 @@ bool ProducerCore::RefreshTopics(bool all) {
       RD_KAFKA_RESP_ERR_NO_ERROR) {
     return false;
   }
+  state_->SetTrouble("");
   const ClusterMetadata metadata = TakeMetadata(raw);
   for (const TopicInfo& info : metadata.topics) {
     auto found = asked.find(info.name);

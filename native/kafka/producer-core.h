@@ -60,6 +60,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   /// True when every topic's partitions are known.
   bool RefreshTopics(bool all);
   bool TakeQuestion(Question* question);
+  /// The text, and why brokers cannot be used where that is known.
+  std::string WithTrouble(std::string text);
 
   const std::string key_;
   const Config config_;

@@ -193,8 +193,6 @@ export interface KafkaProducer {
    * owned by the caller; topics that were never sent to have none.
    */
   health(): Float64Array;
-  /** Last statistics JSON of the shared instance (`statistics.interval.ms`), or ''. */
-  stats(): string;
   /**
    * Lets go of the shared producer. What is still in flight goes on while other lanes hold it; the
    * last one purges and destroys it. No callback comes after the promise resolved.

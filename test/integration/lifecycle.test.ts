@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { encodeCreateTopic } from '../../protocol/src/topics.ts';
+import { Authority } from '../support/certificates.ts';
 import { preloadEnv, skipWithoutPreload } from '../support/preload.ts';
 import { RawClient, readAll } from '../support/raw-client.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
@@ -177,22 +177,10 @@ test('SIGHUP changes the log level, and a bad file changes nothing', async () =>
 });
 
 test('TLS is served, and plain bytes on its port are not', async () => {
-  const folder = tempDir();
-  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  const files = ['-keyout', key, '-out', cert, '-days', '2'];
-  const made = spawnSync('openssl', [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    ...files,
-    ...subject,
-  ]);
-  assert.equal(made.status, 0, String(made.stderr));
+  const authority = new Authority();
+  const { cert, key } = authority.issue('localhost', 'DNS:localhost');
   const server = await startServer({ args: ['--tls.cert', cert, '--tls.key', key] });
-  const tls = { ca: readFileSync(cert), servername: 'localhost' };
+  const tls = { ca: readFileSync(authority.cert), servername: 'localhost' };
   const client = await RawClient.connect(server.mqp, {}, tls);
   const { topicId: topic } = await client.open(uniqueTopic('tls'));
   const values = Array.from({ length: 3_000 }, (_, i) => `secret ${i}`);

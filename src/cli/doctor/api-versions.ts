@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { connect as connectTls } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
@@ -29,7 +29,7 @@ export async function askApiVersions(request: BrokerRequest): Promise<ApiVersion
   const socket =
     request.tls === undefined
       ? connect({ host, port })
-      : connectTls({ host, port, servername: host, ...request.tls });
+      : connectTls({ host, port, servername: isIP(host) === 0 ? host : '', ...request.tls });
   const timer = request.clock.setTimer(() => {
     socket.destroy(coded('BACKEND_UNAVAILABLE', `no answer in ${request.timeoutMs} ms`));
   }, request.timeoutMs);

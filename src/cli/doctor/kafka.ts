@@ -36,12 +36,21 @@ async function checkBroker(broker: string, config: Config): Promise<Finding> {
     return fail('kafka', `${broker} is Kafka ${release}`, 'update it to 2.1 or newer');
   } catch (error) {
     const found = `${broker} cannot be used: ${messageOf(error)}`;
-    const isName = /^(ENOTFOUND|EAI_AGAIN)$/.test(codeOf(error));
-    const advice = isName
-      ? 'no such host: is the name in kafka.brokers right, and does this machine resolve it?'
-      : 'is it running, and is kafka.tls.enabled right for this port?';
-    return fail('kafka', found, advice);
+    return fail('kafka', found, adviceOn(codeOf(error)));
   }
+}
+
+function adviceOn(code: string): string {
+  if (/^(ENOTFOUND|EAI_AGAIN)$/.test(code)) {
+    return 'no such host: is the name in kafka.brokers right, and does this machine resolve it?';
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return 'name the broker in kafka.brokers as its certificate does';
+  }
+  if (/CERT|ISSUER|SIGNATURE/.test(code)) {
+    return 'name the authority that signed its certificate by kafka.tls.ca';
+  }
+  return 'is it running, and is kafka.tls.enabled right for this port?';
 }
 
 async function checkCluster(config: Config): Promise<Finding[]> {
