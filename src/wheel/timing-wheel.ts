@@ -83,8 +83,8 @@ const NONE = -1;
 const TWO_32 = 2 ** 32;
 /** Later than this after the start, in ms, is kept as this: 142,000 years. */
 const TICK_MAX = 2 ** 52;
-/** Some 2 ms, when every entry is a cache miss. */
-const BUDGET = 5_000;
+/** Some 0.5 ms, when every entry is a few cache misses. */
+const BUDGET = 1_000;
 
 export interface TimingWheelOptions {
   /** The present, in ms of whatever clock the caller uses throughout. */

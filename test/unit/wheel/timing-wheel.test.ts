@@ -211,6 +211,24 @@ test('a full slot is emptied in slices, before its time comes', () => {
   }
 });
 
+test('a call whose caller names no budget does a thousand things, and says that there are more', () => {
+  const count = 2_500;
+  const wheel = new TimingWheel({ startMs: 0, capacity: count });
+  for (let i = 0; i < count; i++) wheel.insert(i, 5);
+  const fired: number[] = [];
+  let calls = 0;
+  const onDue = () => calls++;
+  for (let more = true; more; fired.push(calls)) {
+    calls = 0;
+    more = wheel.advance(5, onDue);
+  }
+  assert.equal(
+    fired.reduce((sum, n) => sum + n, 0),
+    count,
+  );
+  assert(Math.max(...fired) <= 1_000, `${fired}`);
+});
+
 test('its bounds hold, and an entry takes 20 bytes', () => {
   const wheel = new TimingWheel({ startMs: 0, capacity: 200_000 });
   for (let i = 0; i < 200_000; i++) wheel.insert(0xffff_ffff, i * 1_000);
