@@ -10,16 +10,21 @@ import type { PublishRecord } from '../../../src/backend/publisher-port.ts';
 import { delayTopic } from '../../../src/delay/delay-topic.ts';
 
 const BATCH = 50;
+const NOTHING = Buffer.alloc(0);
+const TOMBSTONES_KEPT_MS = 86_400_000;
 
 /** A delay log in memory, and the one member that reads it. */
 export class DelayLog {
   readonly partitions: Buffer[][] = Array.from({ length: DELAY_PARTITIONS }, () => []);
   /** Batches given to the member at a time are held back while it is set. */
   isHeld = false;
+  /** Each batch takes a turn of the loop. */
+  isSlow = false;
   /** Of this partition alone. */
   heldPartition: number | undefined;
   #options: JoinOptions | undefined;
   #next: (number | undefined)[] = [];
+  #isPumping = false;
 
   get length(): number {
     return this.partitions.reduce((sum, records) => sum + records.length, 0);
@@ -37,12 +42,12 @@ export class DelayLog {
     return { cluster: 0, offsets, join } as unknown as ConsumerBackend;
   }
 
-  append(record: PublishRecord): { partition: number; offset: number } {
+  append(record: PublishRecord, timestampMs = 0): { partition: number; offset: number } {
     const partition = record.partition ?? 0;
     const log = this.partitions[partition] as Buffer[];
     const offset = log.length;
-    log.push(recordBytes(offset, record));
-    this.pump();
+    log.push(recordBytes(offset, record, timestampMs));
+    this.#pumpSoon();
     return { partition, offset };
   }
 
@@ -58,9 +63,32 @@ export class DelayLog {
     }
   }
 
+  /** The cleaner takes all but the newest record of each key, and tombstones after a day. */
+  clean(nowMs: number): void {
+    for (const log of this.partitions) {
+      const newest = new Map<string, number>();
+      for (const [offset, bytes] of log.entries()) {
+        if (bytes.length > 0) newest.set(keyOf(bytes), offset);
+      }
+      // What is written to is not cleaned: the end of the log stays.
+      for (let offset = 0; offset < log.length - 1; offset++) {
+        const bytes = log[offset] as Buffer;
+        if (bytes.length === 0) continue;
+        const isOver = isTombstone(bytes) && timestampOf(bytes) < nowMs - TOMBSTONES_KEPT_MS;
+        if (isOver || newest.get(keyOf(bytes)) !== offset) log[offset] = NOTHING;
+      }
+    }
+  }
+
   /** The cleaner takes everything: readers pass it without a word. */
   vanish(): void {
-    for (const log of this.partitions) log.fill(Buffer.alloc(0));
+    for (const log of this.partitions) log.fill(NOTHING);
+  }
+
+  /** The member is gone, without a word. */
+  forgetMember(): void {
+    this.#options = undefined;
+    this.#next = [];
   }
 
   /** The member loses all partitions, without a word before. */
@@ -79,24 +107,31 @@ export class DelayLog {
     this.#options?.onAssigned([]);
   }
 
+  /** What is appended in one turn is read together. */
+  #pumpSoon(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    queueMicrotask(() => {
+      this.#isPumping = false;
+      this.pump();
+    });
+  }
+
   pump(): void {
     if (this.isHeld) return;
     for (const [partition, next] of this.#next.entries()) {
       if (partition === this.heldPartition) continue;
       const log = this.partitions[partition] as Buffer[];
       if (next === undefined || next >= log.length) continue;
-      if ((log[next] as Buffer).length === 0) {
-        this.#next[partition] = next + 1;
-        this.pump();
-        return;
-      }
-      const some = log.slice(next, next + BATCH);
-      this.#next[partition] = next + some.length;
-      const batch = batchOf(partition, next, some, log.length);
+      const { some, offsets, nextOffset } = taken(log, next);
+      this.#next[partition] = nextOffset;
+      if (some.length === 0) continue;
+      const batch = batchOf(partition, offsets, some, { nextOffset, endOffset: log.length });
       const options = this.#options;
-      queueMicrotask(() => {
+      const later = this.isSlow ? setImmediate : queueMicrotask;
+      later(() => {
         if (this.#options === options) options?.onRecords(batch);
-        this.pump();
+        this.#pumpSoon();
       });
     }
   }
@@ -125,9 +160,11 @@ export class DelayLog {
 
 // record := length:u32 offset:u64 timestampMs:u64 flags:u8 keyLength:u32 key
 //           headersLength:u32 headers value
-function recordBytes(offset: number, { key, value, headers }: PublishRecord): Buffer {
+function recordBytes(offset: number, record: PublishRecord, timestampMs: number): Buffer {
+  const { key, value, headers } = record;
   const head = Buffer.alloc(21);
   head.writeBigUInt64BE(BigInt(offset), 4);
+  head.writeBigUInt64BE(BigInt(timestampMs), 12);
   head[20] = 1 | 2 | (value === null ? 8 : 0);
   const length = (bytes: Uint8Array) => {
     const field = Buffer.alloc(4);
@@ -145,7 +182,34 @@ function keyOf(bytes: Buffer): string {
   return bytes.toString('latin1', 25, 49);
 }
 
-function batchOf(partition: number, from: number, some: Buffer[], endOffset: number) {
+function isTombstone(bytes: Buffer): boolean {
+  return ((bytes[20] as number) & 8) !== 0;
+}
+
+function timestampOf(bytes: Buffer): number {
+  return Number(bytes.readBigUInt64BE(12));
+}
+
+/** What a fetch from an offset on gives, and where the next begins: the cleaner left gaps. */
+function taken(log: readonly Buffer[], from: number) {
+  const some: Buffer[] = [];
+  const offsets: number[] = [];
+  let nextOffset = from;
+  for (; nextOffset < log.length && some.length < BATCH; nextOffset++) {
+    const bytes = log[nextOffset] as Buffer;
+    if (bytes.length === 0) continue;
+    some.push(bytes);
+    offsets.push(nextOffset);
+  }
+  return { some, offsets, nextOffset };
+}
+
+function batchOf(
+  partition: number,
+  offsets: readonly number[],
+  some: readonly Buffer[],
+  ends: { readonly nextOffset: number; readonly endOffset: number },
+) {
   const starts = new Uint32Array(some.length + 1);
   for (const [i, bytes] of some.entries()) starts[i + 1] = (starts[i] as number) + bytes.length;
   const batch: FetchedRecords = {
@@ -154,10 +218,9 @@ function batchOf(partition: number, from: number, some: Buffer[], endOffset: num
     count: some.length,
     records: Buffer.concat(some),
     starts,
-    offsets: Float64Array.from(some, (_, i) => from + i),
+    offsets: Float64Array.from(offsets),
     keyHashes: new Uint32Array(some.length),
-    nextOffset: from + some.length,
-    endOffset,
+    ...ends,
   };
   return batch;
 }

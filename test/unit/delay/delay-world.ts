@@ -52,6 +52,11 @@ export class JumpClock implements Clock {
     this.nowMs += byMs;
   }
 
+  /** Who set timers is gone. */
+  forget(): void {
+    this.#timers.clear();
+  }
+
   /** Fires what has passed; false when there was nothing. */
   fire(): boolean {
     const due = [...this.#timers].filter(({ atMs }) => atMs <= this.steadyMs);
@@ -126,7 +131,8 @@ export class DelayWorld {
     this.number = number;
   }
 
-  async start(): Promise<void> {
+  /** @param rounds of {@link settle} */
+  async start(rounds?: number): Promise<void> {
     const { clock } = this;
     const index = await DelayIndex.open('', async () => this.store, silentLogger());
     this.#running = true;
@@ -145,11 +151,18 @@ export class DelayWorld {
     const { cluster } = this;
     this.series = new SeriesCommands({ cluster, clock, random: systemRandom, nodeId: 7n });
     this.cluster.start();
-    await this.settle();
+    await this.settle(rounds);
   }
 
   async stop(): Promise<void> {
     await this.cluster.close();
+    this.#running = false;
+  }
+
+  /** The node is gone between two turns of its loop, and nothing of it goes on. */
+  kill(): void {
+    this.clock.forget();
+    this.log.forgetMember();
     this.#running = false;
   }
 
@@ -162,7 +175,7 @@ export class DelayWorld {
     }
     if (this.logIsAway || record.partition === this.leaderless)
       return { code: 'BACKEND_UNAVAILABLE', message: 'away', retriable: true };
-    return this.log.append(record);
+    return this.log.append(record, this.clock.nowMs);
   }
 
   /** A command, and all that happens meanwhile; time goes on when it waits for that. */
