@@ -84,6 +84,8 @@ export interface GroupPartition {
   readonly out?: number;
   /** Node that reads it; absent when nobody does. */
   readonly node?: string;
+  /** Why its commits are not taken at present: acks are in the memory of the node alone. */
+  readonly fault?: { readonly code: string; readonly message: string };
 }
 
 /** Where a group is to go on. */
@@ -153,6 +155,7 @@ export const DESCRIBE_GROUP: MapMessage<GroupName, GroupDescription> = mapMessag
       stringField(partition, 'topic');
       integerField(partition, 'partition');
       integerField(partition, 'floor');
+      if (partition['fault'] !== undefined) stringField(mapField(partition, 'fault'), 'code');
     }
   },
 });

@@ -86,6 +86,7 @@ export class GroupAdmin {
           lag: own === undefined ? lag : unfinished(endOffset, own.window.merger),
           ...(own === undefined ? {} : { out: own.window.leased }),
           ...(owner === undefined ? {} : { node: owner.clientId }),
+          ...(own?.commitFault === undefined ? {} : { fault: own.commitFault }),
         });
       }
     });

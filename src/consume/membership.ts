@@ -106,7 +106,7 @@ export class Membership {
       partitions: () => this.partitions.values(),
       encode: (partition) => this.#start.encode(partition, this.failures.get(partition)),
       onCommitted: (partition) => options.maps.committed(group, partition),
-      onError: (error) => this.#say(error, 'a commit failed'),
+      onFault: (partition) => this.#sayFault(partition),
     });
   }
 
@@ -374,6 +374,16 @@ export class Membership {
     this.committer.note(partition, 0);
     this.#member.start(topic, number, window.merger.nextOpen(window.nextOffset));
     this.#options.onStock();
+  }
+
+  #sayFault({ topic, partition, commitFault }: ConsumePartition): void {
+    const { log } = this.#options.shared;
+    const of = { group: this.#options.group, topic, partition };
+    if (commitFault === undefined) log.info(of, 'commits of a partition are taken again');
+    else {
+      const { code, message: reason } = commitFault;
+      log.warn({ ...of, code, reason }, 'commits of a partition fail, and are tried again');
+    }
   }
 
   #say(error: unknown, what: string): void {

@@ -23,7 +23,7 @@ export interface ConsumeNumbers {
 
 type MeasuredPartition = Pick<
   ConsumePartition,
-  'cluster' | 'topic' | 'lag' | 'floorSinceMs' | 'window'
+  'cluster' | 'topic' | 'lag' | 'floorSinceMs' | 'window' | 'commitFault'
 >;
 type Count = Exclude<keyof ConsumeStats, 'commitMs' | 'lost' | 'again' | 'ackMs' | 'attempts'>;
 
@@ -68,6 +68,11 @@ const GAUGES: readonly (readonly [
   ['consume_window_messages', 'Fetched and unfinished.', ({ window }) => window.unfinished],
   ['consume_window_bytes', 'Payload in memory.', ({ window }) => window.bytes],
   ['consume_blocked_messages', 'Failed, and waiting.', ({ window }) => window.blocked],
+  [
+    'consume_commit_faults',
+    'Partitions whose commits are not taken.',
+    ({ commitFault }) => (commitFault === undefined ? 0 : 1),
+  ],
   [
     'consume_map_messages',
     'Acked behind an unfinished message.',

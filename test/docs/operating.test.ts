@@ -56,7 +56,8 @@ async function possible(): Promise<string> {
     heldMax: 1,
     timers: new BlockTimers<WindowState>(0),
   });
-  const partition = { cluster: 0, topic: 'orders', lag: 0, floorSinceMs: 0, window } as const;
+  const place = { cluster: 0, topic: 'orders' } as const;
+  const partition = { ...place, lag: 0, floorSinceMs: 0, window, commitFault: undefined };
   const group = { name: 'billing', subs: [] };
   const groups = {
     stats: new ConsumeStats(),

@@ -97,6 +97,10 @@ async function describe(own: GroupOptions, name: string): Promise<void> {
     tableOf(['client', 'peer', 'subscription', 'credit', 'out', 'idle ms'], members),
     tableOf(['topic', 'partition', 'cluster', 'floor', 'end', 'lag', 'out', 'read by'], partitions),
   ];
+  for (const { topic, partition, fault } of group.partitions) {
+    if (fault === undefined) continue;
+    parts.push(`commits of ${topic}/${partition} fail: ${fault.code}: ${fault.message}\n`);
+  }
   for (const cluster of group.unreachable ?? []) {
     parts.push(`the ${clusterNames[cluster] ?? cluster} cluster does not answer\n`);
   }

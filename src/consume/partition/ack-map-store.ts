@@ -51,6 +51,8 @@ interface Stored {
 }
 
 interface MapState {
+  /** Of the topic, as {@link AckMapStore} counts them: what an earlier one had is nowhere. */
+  readonly life: number;
   /** What the last commit names, and what was written since. */
   committed: Map<number, Stored>;
   written: Map<number, Stored>;
@@ -76,6 +78,10 @@ export class AckMapStore implements MapStore {
   readonly #options: AckMapStoreOptions;
   readonly #states = new WeakMap<ConsumePartition, MapState>();
   #ready: Promise<void> | undefined;
+  /** Lives of the topic: it was found gone, or made anew, so many times. */
+  #life = 0;
+  /** The highest offset of each partition that this node has written. */
+  readonly #highest = new Float64Array(ACKS_PARTITIONS).fill(-1);
 
   constructor(options: AckMapStoreOptions) {
     this.#options = options;
@@ -148,7 +154,7 @@ export class AckMapStore implements MapStore {
     at: MapPlace,
   ): Promise<(merger: OffsetMerger) => void> {
     const place = { group, owner };
-    const head = await this.#value(place, HEAD_CHUNK, at);
+    const head = await this.#head(place, at);
     const chunks: { chunk: number; bytes: Buffer | undefined }[] = [];
     const reader = new VarintReader(head, 1);
     if (head[0] !== HEAD_VERSION) throw mapFault(`version ${head[0]} of a map's head`);
@@ -181,8 +187,9 @@ export class AckMapStore implements MapStore {
 
   #stateOf(partition: ConsumePartition): MapState {
     const known = this.#states.get(partition);
-    if (known !== undefined) return known;
+    if (known?.life === this.#life) return known;
     const state: MapState = {
+      life: this.#life,
       committed: new Map(),
       written: new Map(),
       named: new Set(),
@@ -202,13 +209,41 @@ export class AckMapStore implements MapStore {
 
   async #publish(records: readonly PublishRecord[]): Promise<MapPlace[]> {
     if (records.length === 0) return [];
+    const before = Float64Array.from(this.#highest);
     const results = await this.#options.publisher.publish(records);
     return results.map((result) => {
-      if ('code' in result) throw coded(result.code, `an ack map was not taken: ${result.message}`);
-      if (result.offset < 0)
-        throw coded('BACKEND_UNAVAILABLE', 'the place of an ack map is unknown');
-      return { partition: result.partition, offset: result.offset };
+      if ('code' in result) {
+        if (result.code === 'UNKNOWN_TOPIC') this.#gone();
+        throw coded(result.code, `an ack map was not taken: ${result.message}`);
+      }
+      const { partition, offset } = result;
+      if (offset < 0) throw coded('BACKEND_UNAVAILABLE', 'the place of an ack map is unknown');
+      if (offset <= (before[partition] as number)) {
+        this.#gone();
+        throw coded('BACKEND_UNAVAILABLE', `${ACKS_TOPIC} was made anew: maps are written again`);
+      }
+      this.#highest[partition] = Math.max(this.#highest[partition] as number, offset);
+      return { partition, offset };
     });
+  }
+
+  /** The topic is made again by the next write, which writes all of its map. */
+  #gone(): void {
+    this.#ready = undefined;
+    this.#life++;
+    this.#highest.fill(-1);
+  }
+
+  /** A topic that is gone has taken the map with it: that shows once it is there again. */
+  async #head(place: Whose, at: MapPlace): Promise<Buffer> {
+    try {
+      return await this.#value(place, HEAD_CHUNK, at);
+    } catch (error) {
+      if (codeOf(error) !== 'UNKNOWN_TOPIC') throw error;
+      this.#gone();
+      await this.ensure();
+      return await this.#value(place, HEAD_CHUNK, at);
+    }
   }
 
   /** The value of one record. @throws MALFORMED_MAP when it is not there, or another one */

@@ -1,6 +1,6 @@
 import type { GroupMember, OffsetCommit } from '../../backend/consumer-port.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { codeOf } from '../../base/errors.ts';
+import { codeOf, messageOf } from '../../base/errors.ts';
 import type { ConsumeStats } from './consume-stats.ts';
 import type { ConsumePartition } from './partition.ts';
 
@@ -33,7 +33,8 @@ export interface CommitterOptions {
   /** Floor and metadata as they are now; may have to write the map elsewhere first. */
   encode(partition: ConsumePartition): OffsetCommit | Promise<OffsetCommit>;
   onCommitted(partition: ConsumePartition): void;
-  onError(error: unknown): void;
+  /** The commits of a partition begin to fail, fail for another reason, or are taken again. */
+  onFault(partition: ConsumePartition): void;
 }
 
 /** Commits what changed in the partitions of one membership: one request at a time. */
@@ -117,7 +118,6 @@ export class Committer {
     if (dirty.length === 0) return;
     let failure: unknown;
     const onError = (error: unknown): void => {
-      this.#options.onError(error);
       failure = error;
     };
     void this.#run(dirty, onError).then(() => {
@@ -169,9 +169,9 @@ export class Committer {
     const taken = new Map<ConsumePartition, CommitWaiter[]>();
     const began = clock.monotonic();
     this.#acks = 0;
-    const { entries, failure } = await this.#encode(partitions, taken);
+    const { entries, unsaid } = await this.#encode(partitions, taken);
     const done = new Set<ConsumePartition>();
-    let error = failure;
+    let [error] = unsaid.values();
     try {
       for (const part of inParts(entries)) {
         // One that was lost meanwhile would make the whole request FENCED.
@@ -185,6 +185,7 @@ export class Committer {
     stats.commitMs += clock.monotonic() - began;
     for (const partition of partitions) {
       if (!done.has(partition)) partition.isDirty = true;
+      this.#judge(partition, done.has(partition) ? undefined : (unsaid.get(partition) ?? error));
       for (const waiter of taken.get(partition) ?? []) {
         if (done.has(partition)) settleWaiter(waiter, false);
         else this.#putBack(partition, waiter);
@@ -195,13 +196,22 @@ export class Committer {
     throw error;
   }
 
+  #judge(partition: ConsumePartition, error: unknown): void {
+    const before = partition.commitFault?.code;
+    const code = error === undefined ? undefined : codeOf(error);
+    if (partition.isClosed || code === before) return;
+    partition.commitFault = code === undefined ? undefined : { code, message: messageOf(error) };
+    this.#options.onFault(partition);
+  }
+
   /** What is committed of each; one that cannot be said now does not hold back the others. */
   async #encode(
     partitions: readonly ConsumePartition[],
     taken: Map<ConsumePartition, CommitWaiter[]>,
   ) {
     const entries = new Map<ConsumePartition, OffsetCommit>();
-    let failure: unknown;
+    /** Why. */
+    const unsaid = new Map<ConsumePartition, unknown>();
     for (const partition of partitions) {
       // In one step with what they wait for: who comes later is dirty again.
       taken.set(partition, this.#take(partition));
@@ -212,10 +222,10 @@ export class Committer {
         const entry = this.#options.encode(partition);
         entries.set(partition, entry instanceof Promise ? await entry : entry);
       } catch (error) {
-        failure ??= error;
+        unsaid.set(partition, error);
       }
     }
-    return { entries, failure };
+    return { entries, unsaid };
   }
 
   async #send(part: readonly (readonly [ConsumePartition, OffsetCommit])[]): Promise<void> {

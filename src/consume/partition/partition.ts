@@ -25,6 +25,12 @@ export interface Before {
   readonly runs: Set<number>;
 }
 
+/** A commit that was not taken, and is tried again. */
+export interface CommitFault {
+  readonly code: string;
+  readonly message: string;
+}
+
 /** What the owner before has left; see `Started`. */
 interface Left {
   readonly before: LeaseOwner | undefined;
@@ -56,6 +62,8 @@ export class ConsumePartition {
   uncommitted = 0;
   /** Something changed since the last commit was begun. */
   isDirty = false;
+  /** Why the last commit was not taken; undefined when it was. */
+  commitFault: CommitFault | undefined;
   /** The floor of the last commit, and when it last rose, in ms of the engine's clock. */
   committedFloor: number;
   floorSinceMs = 0;

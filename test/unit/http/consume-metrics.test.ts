@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
+import { coded } from '../../../src/base/errors.ts';
 import { consumeHistograms, consumeMetrics } from '../../../src/http/consume-metrics.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
 import { EngineUnderTest } from '../consume/engine-doubles.ts';
@@ -111,4 +112,19 @@ test('what is gone from the log has its cause, and every cause is there from the
   assert.deepEqual([lost('retention'), lost('compaction'), lost('cut')], [8, 0, 0]);
   assert.equal(said.get('lag_messages{cluster="0",group="g",topic="t"}'), 8);
   assert.equal(said.get('in_flight_messages{cluster="0",group="g",topic="t"}'), 8);
+});
+
+test('a partition whose commits are not taken is counted until they are', async () => {
+  const cluster = clusterWith(1);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe();
+  const faults = async () =>
+    (await scrape(under)).get('commit_faults{cluster="0",group="g",topic="t"}');
+  cluster.refusal = coded('BACKEND_UNAVAILABLE', 'it is away');
+  under.ack(client.take());
+  await under.pass(150);
+  assert.equal(await faults(), 1);
+  cluster.refusal = undefined;
+  await under.pass(600);
+  assert.equal(await faults(), 0);
 });

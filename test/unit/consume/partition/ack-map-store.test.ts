@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PublishRecord } from '../../../../src/backend/publisher-port.ts';
+import { coded } from '../../../../src/base/errors.ts';
 import { BlockTimers } from '../../../../src/consume/lease/block-timers.ts';
 import { LeaseWindow } from '../../../../src/consume/lease/lease-window.ts';
 import type { WindowState } from '../../../../src/consume/lease/window-state.ts';
@@ -18,16 +19,20 @@ import { MemoryCluster } from '../../../support/memory-cluster.ts';
 import { EngineUnderTest, keptLog, quiet, ScriptedPolicy } from '../engine-doubles.ts';
 
 const MESSAGES = 2_000;
+const unknownTopic = { code: 'UNKNOWN_TOPIC', message: 'it is gone', retriable: true } as const;
 
 /** A cluster whose maps' records wait, when `hold` is set. */
 class MapCluster extends MemoryCluster {
   mapHold: Promise<void> = Promise.resolve();
   tombstones = 0;
+  /** Why the topic cannot be made. */
+  mapRefusal: Error | undefined;
 
   store(): AckMapStore {
     const publish = async (records: readonly PublishRecord[]) => {
       await this.mapHold;
       return records.map(({ partition = 0, key, value }) => {
+        if (!this.logs.has(`${ACKS_TOPIC}/0`)) return unknownTopic;
         if (value === null) this.tombstones++;
         this.append(ACKS_TOPIC, partition, { value: value ?? '', keyBytes: key });
         return { partition, offset: this.logOf(ACKS_TOPIC, partition).records.length - 1 };
@@ -36,9 +41,27 @@ class MapCluster extends MemoryCluster {
     return new AckMapStore({
       backend: this,
       publisher: { cluster: 0, inFlightBytes: 0, publish, close: async () => {} },
-      topics: { cluster: 0, ensure: async () => {} },
+      topics: {
+        cluster: 0,
+        ensure: async () => {
+          if (this.mapRefusal !== undefined) throw this.mapRefusal;
+          if (!this.logs.has(`${ACKS_TOPIC}/0`)) this.addTopic(ACKS_TOPIC, ACKS_PARTITIONS);
+        },
+      },
     });
   }
+}
+
+function partitionOf(): ConsumePartition {
+  const timers = new BlockTimers<WindowState>(0);
+  const window = new LeaseWindow({ mode: 'shared', floor: 0, heldMax: 1, timers });
+  const policy = new ScriptedPolicy();
+  const place = { cluster: 0, topic: 't', partition: 0, policy, epoch: 1 } as const;
+  return new ConsumePartition({ ...place, window, owner: Buffer.alloc(8) });
+}
+
+function dropMaps(cluster: MapCluster): void {
+  for (let p = 0; p < ACKS_PARTITIONS; p++) cluster.logs.delete(`${ACKS_TOPIC}/${p}`);
 }
 
 function mapCluster(): MapCluster {
@@ -52,7 +75,7 @@ function mapCluster(): MapCluster {
 /** Where the last commit says that its map is. */
 function headOf(cluster: MapCluster): MapPlace {
   const found = decodeMetadata(cluster.commits.get('g/t/0')?.metadata ?? '');
-  assert(found !== undefined && 'offset' in found.map);
+  assert(found !== undefined && !Buffer.isBuffer(found.map));
   return found.map;
 }
 
@@ -98,7 +121,7 @@ test('a map is read back as it was committed, its head and its chunks', async ()
   const client = await under.subscribe({ creditMessages: MESSAGES });
   await under.pass(100);
   const got = client.take();
-  const isOpen = (offset: number): boolean => (offset * 7_919) % 10 < 3;
+  const isOpen = (offset: number): boolean => offset % 2 === 0;
   under.ack(got.filter(({ offset }) => !isOpen(offset)));
   await under.pass(150);
   headOf(cluster);
@@ -109,12 +132,8 @@ test('a map is read back as it was committed, its head and its chunks', async ()
 test('a chunk that became full keeps its record until a commit no longer names it', async () => {
   const cluster = mapCluster();
   const store = cluster.store();
-  const timers = new BlockTimers<WindowState>(0);
-  const window = new LeaseWindow({ mode: 'shared', floor: 0, heldMax: 1, timers });
-  const policy = new ScriptedPolicy();
-  const place = { cluster: 0, topic: 't', partition: 0, policy, epoch: 1 } as const;
-  const partition = new ConsumePartition({ ...place, window, owner: Buffer.alloc(8) });
-  const { merger } = window;
+  const partition = partitionOf();
+  const { merger } = partition.window;
   merger.confirm(CHUNK_SEQUENCES, 1_000);
   const named = await store.write('g', partition, () => {});
   merger.confirm(CHUNK_SEQUENCES, CHUNK_SEQUENCES);
@@ -205,3 +224,79 @@ for (const { words, back, value } of damages) {
     );
   });
 }
+
+/** So scattered that no commit can hold the map. */
+const isLeft = (offset: number): boolean => offset % 2 === 0;
+
+/** A node that has acked what is not left of a partition, in a map of its own topic. */
+async function withMap() {
+  const cluster = mapCluster();
+  const { log, lines } = keptLog();
+  const under = new EngineUnderTest(cluster, { maps: cluster.store(), log });
+  const client = await under.subscribe({ creditMessages: MESSAGES });
+  await under.pass(100);
+  const got = client.take();
+  under.ack(got.filter(({ offset }) => !isLeft(offset)));
+  await under.pass(150);
+  headOf(cluster);
+  const [{ partition } = {}] = [...under.engine.owned()];
+  assert(partition !== undefined);
+  return { cluster, under, got, lines, partition };
+}
+
+test('a topic of maps that is gone is a state with a code until it is there again, with all maps', async () => {
+  const { cluster, under, got, lines, partition } = await withMap();
+  dropMaps(cluster);
+  cluster.mapRefusal = coded('ROLE_REFUSED', 'this node may not make topics');
+  const answered = under.ack(got.slice(0, 1), true);
+  await under.pass(5_000);
+  assert.equal(partition.commitFault?.code, 'ROLE_REFUSED');
+  assert.equal(answered.failed, undefined);
+  const words = (level: number) =>
+    lines.filter((line) => line['level'] === level && line['partition'] === 0);
+  assert.deepEqual(
+    words(40).map(({ code }) => code),
+    ['UNKNOWN_TOPIC', 'ROLE_REFUSED'],
+    'said once for each code, not for each try',
+  );
+  cluster.mapRefusal = undefined;
+  await under.pass(1_000);
+  assert.equal(partition.commitFault, undefined);
+  assert.deepEqual(answered.failed, []);
+  assert.equal(words(30).length, 1);
+  const open = got.map(({ offset }) => offset).filter((offset) => isLeft(offset) && offset > 0);
+  assert.deepEqual(await afterKill(cluster), open);
+});
+
+test('a topic of maps that was made anew behind a node gets the chunks too that did not change', async () => {
+  const cluster = mapCluster();
+  const store = cluster.store();
+  const partition = partitionOf();
+  const { merger } = partition.window;
+  merger.confirm(10, 1_000);
+  merger.confirm(CHUNK_SEQUENCES + 10, 1_000);
+  await store.write('g', partition, () => {});
+  store.committed('g', partition);
+  dropMaps(cluster);
+  cluster.addTopic(ACKS_TOPIC, ACKS_PARTITIONS);
+  merger.confirm(CHUNK_SEQUENCES + 5_000, 1);
+  await assert.rejects(
+    store.write('g', partition, () => {}),
+    { code: 'BACKEND_UNAVAILABLE' },
+  );
+  const named = await store.write('g', partition, () => {});
+  const again = new OffsetMerger(0);
+  (await store.read('g', partition, named))(again);
+  assert.equal(again.confirmedAbove, 2_001);
+});
+
+test('who takes over from a map whose topic is gone delivers what it named again, and counts it', async () => {
+  const { cluster, got } = await withMap();
+  dropMaps(cluster);
+  cluster.members.clear();
+  const next = new EngineUnderTest(cluster, { maps: cluster.store(), nodeId: 'node-2' });
+  const client = await next.subscribe({ creditMessages: MESSAGES });
+  await next.pass(100);
+  assert.equal(client.take().length, got.length);
+  assert.equal(next.engine.stats.damagedMaps, 1);
+});

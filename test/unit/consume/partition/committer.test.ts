@@ -37,7 +37,8 @@ class CommitterUnderTest {
   readonly partitions = [partitionOf(0), partitionOf(1)] as const;
   /** Floors as they reached the cluster: `partition:offset`. */
   readonly landed: string[] = [];
-  readonly errors: unknown[] = [];
+  /** Codes of faults as they began and ended. */
+  readonly faults: (string | undefined)[] = [];
   /** Set: the map of the next commit is a large one, which is written when this is called. */
   writes: (() => void)[] = [];
   isLarge = false;
@@ -72,7 +73,7 @@ class CommitterUnderTest {
         return new Promise((resolve) => this.writes.push(() => resolve(entry)));
       },
       onCommitted: () => {},
-      onError: (error) => this.errors.push(error),
+      onFault: ({ commitFault }) => this.faults.push(commitFault?.code),
     });
   }
 
@@ -159,7 +160,7 @@ test('flushes wait for each other and for a commit under way, and one that faile
   under.refusal = undefined;
   await under.pass(500);
   assert.deepEqual(under.landed.at(-1), '0:2', 'what was not taken is tried again');
-  assert.deepEqual(under.errors, []);
+  assert.equal(under.stats.commitFailures, 1);
 });
 
 test('a partition that was lost while another was encoded is left out, and its waiter told', async () => {
@@ -220,7 +221,7 @@ for (const { words, late } of lateOnes) {
     under.refusal = undefined;
     await under.pass(500);
     assert.deepEqual(under.landed.at(-1), `0:${floor}`);
-    assert.deepEqual(under.errors, []);
+    assert.equal(under.stats.commitFailures, 1);
   });
 }
 
@@ -263,11 +264,12 @@ test('a partition whose commit cannot be said holds back no other, and who waits
   await under.pass(100);
   assert.deepEqual(under.landed, ['1:3']);
   assert.deepEqual([waiters[0].told, waiters[1].told], [[], [false]]);
-  assert.deepEqual(under.errors, [unsaidError]);
+  assert.deepEqual(under.faults, ['BACKEND_UNAVAILABLE']);
   assert.equal(under.stats.commitFailures, 1);
   under.unsaid.clear();
   await under.pass(500);
   assert.deepEqual(under.landed, ['1:3', '0:3']);
+  assert.deepEqual(under.faults, ['BACKEND_UNAVAILABLE', undefined]);
   assert.deepEqual(waiters[0].told, [false]);
 });
 
