@@ -15,7 +15,7 @@ import { within } from '../support/wait.ts';
 
 const run = promisify(execFile);
 const readme = readFileSync(join(repoRoot, 'README.md'), 'utf8');
-const timeoutMs = 30_000;
+const timeoutMs = 60_000;
 
 /**
  * A folder with an `npx` and an `npm` of the test's own, so that a block runs as it stands: `npx

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConsumerCrew, MortalNode } from '../support/consume-crew.ts';
 import { startConsumeNode } from '../support/consume-ledger.ts';
+import { Cores } from '../support/cores.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
 import { ProducerCrew } from '../support/producer-crew.ts';
@@ -43,6 +44,7 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
     await until(() => seen(one) && seen(two), { ...patient, what: 'both nodes to deliver' });
   };
 
+  const cores = new Cores();
   for (let kill = 0; kill < KILLS; kill++) {
     const victim = crew.process(two, '--credit', '64', '--lease', '1m');
     await share();
@@ -64,11 +66,10 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
       await Promise.all([takenOver, one.restart()]);
       const { firstMs } = crew.after(atMs, one);
       const slowestMs = Math.max(...[...owned].map((partition) => firstMs.get(partition) ?? 0));
-      console.log(
-        `kill of one: ${owned.size} partitions taken over in ${Math.round(slowestMs)} ms`,
-      );
+      const measured = `kill of one: ${owned.size} partitions taken over in ${Math.round(slowestMs)} ms`;
       assert(owned.size > 0, 'the killed node had delivered');
-      assert(slowestMs <= SESSION_MS + ALLOWED_MS, `it took ${slowestMs} ms`);
+      if (cores.wereThere(measured))
+        assert(slowestMs <= SESSION_MS + ALLOWED_MS, `it took ${slowestMs} ms`);
     } else {
       const [atMs] = await Promise.all([one.kill(), two.kill()]);
       await Promise.all([one.restart(), two.restart()]);
@@ -76,8 +77,8 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
       const isServing = () => crew.servingMs(atMs, [one, two]);
       const tookMs = await until(isServing, { ...patient, what: 'a node to deliver again' });
       const [ready, took] = [readyMs, tookMs].map(Math.round);
-      console.log(`kill of both: ready after ${ready} ms, delivering after ${took} ms`);
-      assert(tookMs <= SERVING_MS, `it took ${tookMs} ms`);
+      const measured = `kill of both: ready after ${ready} ms, delivering after ${took} ms`;
+      if (cores.wereThere(measured)) assert(tookMs <= SERVING_MS, `it took ${tookMs} ms`);
     }
   }
 
@@ -104,7 +105,8 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
   // What commits took is what the client saw, so that the wait before each counts twice.
   const tooOld = forgotten.filter(({ ageMs, commitMs }) => ageMs > COMMIT_MS + commitMs);
   assert.deepEqual(tooOld.slice(0, 5), [], 'acks were forgotten that should have been committed');
-  assert(oldest.ageMs <= FORGOTTEN_MS, `an ack of ${oldest.ageMs} ms before was forgotten`);
+  if (cores.wereThere(`oldest=${Math.round(oldest.ageMs)} ms`))
+    assert(oldest.ageMs <= FORGOTTEN_MS, `an ack of ${oldest.ageMs} ms before was forgotten`);
   await untilWhole(group, topic);
 });
 

@@ -9,7 +9,8 @@ import { serveRefusal, startServer, TestServer } from '../support/start-server.t
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
-const flipsPerFile = countOf('MQP_FLIPS', 2);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const flipsPerFile = countOf('MQP_FLIPS', isLong ? 2 : 1);
 const topic = uniqueTopic('damage');
 const rounds = 30;
 const perRound = 20;

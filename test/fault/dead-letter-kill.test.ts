@@ -7,7 +7,8 @@ import { countOf, Seeded, seed } from '../support/seeded.ts';
 import { startServer } from '../support/start-server.ts';
 import { until } from '../support/wait.ts';
 
-const KILLS = countOf('MQP_DEAD_KILLS', 3);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const KILLS = countOf('MQP_DEAD_KILLS', isLong ? 6 : 2);
 
 test('kill -9 in moves and redrives loses no message, and copies have one id', async () => {
   console.log(`seed=${seed}`);
@@ -29,7 +30,7 @@ test('kill -9 in moves and redrives loses no message, and copies have one id', a
   for (let kill = 0; kill < KILLS; kill++) {
     const counted = await refuse();
     const enough = 200 + random.below(400);
-    await until(() => counted.failed >= enough, { timeoutMs: 30_000 });
+    await until(() => counted.failed >= enough);
     await server.kill();
     await client.close({ timeoutMs: 0 });
     await server.restart();

@@ -9,7 +9,8 @@ import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { passing, until, within } from '../support/wait.ts';
 
-const rounds = countOf('MQP_DELAY_INDEX_ERRORS', 4);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const rounds = countOf('MQP_DELAY_INDEX_ERRORS', isLong ? 4 : 2);
 const perRound = 60;
 
 /** The values of a topic until each of them has come; how long each came before its due time. */
@@ -78,7 +79,6 @@ async function startFailed() {
     .schedule({ series: 'meanwhile', topic, value: 'x', every })
     .catch(() => {});
   await until(() => server.stderr().includes('wait for the cluster, or for the disk'), {
-    timeoutMs: 20_000,
     what: 'an index that cannot be opened again',
   });
   return { server, disk, client };
@@ -102,7 +102,6 @@ test('while the index is opened again commands are to be tried later, and counts
   disk.clear();
   const countSeries = async () => (await series.list()).series.length;
   await until(async () => (await countSeries().catch(() => 0)) === 2, {
-    timeoutMs: 20_000,
     what: 'both series',
   });
   assert.ok((await metric(server, 'mqproxy_delay_applied_total')) >= applied);

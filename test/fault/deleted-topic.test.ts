@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { Cores } from '../support/cores.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
 import { metric } from '../support/node-state.ts';
@@ -19,6 +20,7 @@ test('one topic of eight is deleted: the others flow on', { skip }, async () => 
   const client = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
   for (const topic of topics) await client.produce(topic, { value: 'first' });
   const [lost = '', ...others] = topics;
+  const cores = new Cores();
   const quiet = await latencies(client, others, 3_000);
   const admin = kafkaClient(brokers).admin();
   await admin.connect();
@@ -39,11 +41,11 @@ test('one topic of eight is deleted: the others flow on', { skip }, async () => 
   await client.close();
   await stuck.close({ timeoutMs: 500 }).catch(() => undefined);
   await feeding;
-  console.log(`replicated p99 of the others: before=${quiet.p99} ms during=${during.p99} ms`);
   console.log(`before=${JSON.stringify(quiet)} during=${JSON.stringify(during)}`);
   // Else the others would have been measured beside nothing.
   assert(deferred >= 1, 'the deleted topic was not behind while the others were measured');
   assert(waiting > 100, `only ${waiting} messages of it waited`);
+  const measured = `p99 of the others: before=${quiet.p99} ms during=${during.p99} ms`;
   // The machine is shared with other tests: below 60 ms nothing is said about twice as much.
-  assert(during.p99 <= Math.max(2 * quiet.p99, 60));
+  if (cores.wereThere(measured)) assert(during.p99 <= Math.max(2 * quiet.p99, 60));
 });

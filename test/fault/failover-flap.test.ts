@@ -25,7 +25,7 @@ test('a primary that comes and goes costs no message, and nothing is left of its
     brokers: first.address,
     readFrom: first.broker.address,
     backup: { brokers: second.address },
-    crew: { topics, ack: 'mixed', ratePerSecond: 600 },
+    crew: { topics, ack: 'mixed', ratePerSecond: isLong ? 600 : 300 },
   });
   const { server, random, crew } = run;
   await untilReady(server);

@@ -43,17 +43,12 @@ async function open(server: TestServer): Promise<{ client: RawClient; topic: num
   return { client, topic: topicId };
 }
 
-/** Milliseconds from sending one message to its answer, one after the other. */
-async function answerTimes(server: TestServer, count: number): Promise<number[]> {
-  const { client, topic } = await open(server);
-  const times: number[] = [];
-  for (let first = 1; first <= count; first++) {
-    const sent = performance.now();
-    const [outcome] = await client.produce({ topic, first, values: ['v'] });
-    assert.equal(outcome?.name, 'OK');
-    times.push(performance.now() - sent);
-  }
-  return times;
+/** Milliseconds from sending one message to its answer. */
+async function answerTime(client: RawClient, topic: number, first: number): Promise<number> {
+  const sent = performance.now();
+  const [outcome] = await client.produce({ topic, first, values: ['v'] });
+  assert.equal(outcome?.name, 'OK');
+  return performance.now() - sent;
 }
 
 /** The syncs of the store's write-ahead log. */
@@ -71,7 +66,9 @@ for (const backend of backends) {
     const dataDir = tempDir('mqproxy-data-');
     const env = preloadEnv({ pathPrefix: join(dataDir, 'lanes'), delayMs });
     const server = await start(backend, dataDir, env);
-    const times = await answerTimes(server, 5);
+    const { client, topic } = await open(server);
+    const times: number[] = [];
+    for (const first of [1, 2, 3, 4, 5]) times.push(await answerTime(client, topic, first));
     console.log(`answered after ms: ${times.map(Math.round).join(' ')}`);
     assert(Math.min(...times) >= delayMs, `an answer came after ${Math.min(...times)} ms`);
   });
@@ -120,8 +117,12 @@ for (const backend of backends) {
     const env = preloadEnv({ pathPrefix: join(dataDir, 'lanes'), delayMs });
     const entry = spoiltBuild(...Object.values(drivers));
     const server = await start(backend, dataDir, env, entry);
-    const times = await answerTimes(server, 3);
-    assert(Math.min(...times) < delayMs, 'this build was to answer before its sync');
+    const { client, topic } = await open(server);
+    // On a slow machine some answers take as long for other reasons.
+    let quickestMs = Number.POSITIVE_INFINITY;
+    for (let first = 1; first <= 100 && quickestMs >= delayMs; first++)
+      quickestMs = Math.min(quickestMs, await answerTime(client, topic, first));
+    assert(quickestMs < delayMs, 'this build was to answer before its sync');
   });
 }
 

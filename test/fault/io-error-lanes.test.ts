@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { laneOf } from '../../src/server/handlers/hello.ts';
+import { Cores } from '../support/cores.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { laneStates } from '../support/node-state.ts';
 import { DiskFaults, preloadEnv, skipWithoutPreload } from '../support/preload.ts';
@@ -100,6 +101,7 @@ test('while a lane opens its store again, and when it is out, the other one serv
     const [outcome] = await other.produce({ topic: topicId, first, values: ['v'] }, 60_000);
     assert.equal(outcome?.name, 'UNKNOWN');
   };
+  const cores = new Cores();
   const failed = failOnce(1);
   await meanwhile(server, 'reopening', neighbour);
   // Its disk is slow too, so that this takes a while.
@@ -115,8 +117,8 @@ test('while a lane opens its store again, and when it is out, the other one serv
   const newcomer = await RawClient.connect(server.mqp, { producerId: producersOf(1)[1] ?? 0n });
   newcomer.socket.destroy();
   await neighbour.stop();
-  assert(neighbour.longestMs < 5_000, `${neighbour.longestMs} ms for one answer of lane 1`);
-  console.log(
-    `whileReopening=${duringReopen} answered=${neighbour.answered} longestMs=${Math.round(neighbour.longestMs)}`,
-  );
+  const longestMs = Math.round(neighbour.longestMs);
+  const measured = `whileReopening=${duringReopen} answered=${neighbour.answered} longestMs=${longestMs}`;
+  if (cores.wereThere(measured))
+    assert(longestMs < 5_000, `${longestMs} ms for one answer of lane 1`);
 });

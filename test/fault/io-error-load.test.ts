@@ -7,7 +7,7 @@ import { until } from '../support/wait.ts';
 import { FaultRun } from './fault-run.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
-const cycles = countOf('MQP_IO_ERRORS', isLong ? 30 : 4);
+const cycles = countOf('MQP_IO_ERRORS', isLong ? 30 : 2);
 
 /** One sync of the store fails under load; a kill then makes the next one a first one again. */
 test('failed syncs under load cost nothing that was answered, and no lane', {

@@ -65,7 +65,7 @@ test(`a build that ${forgetsTheWindow.does} is caught by lost answers`, async ()
 test(`a build that ${ignoresTheGeneration.does} is caught by the models of a lane`, () => {
   // A run shows it when a broker happens to be half dead; the models make it happen.
   for (const model of ['forwarder', 'roads']) {
-    const failed = failedBy(`unit/produce/${model}`, ...ignoresTheGeneration.spoils);
+    const failed = failedBy(`unit/produce/sending/${model}`, ...ignoresTheGeneration.spoils);
     console.log(`${model}: ${failed.join(' | ')}`);
     assert.ok(
       failed.some((title) => title.includes('every message')),

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 // tidy-allow sleep: an outage lasts, and a steady load is paced
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { Cores } from '../support/cores.ts';
 import { checkDelivery, readKafka, resentIds } from '../support/delivered.ts';
 import { type KafkaBroker, skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { laneStates, untilDrained } from '../support/node-state.ts';
@@ -16,8 +17,8 @@ import { passing, until } from '../support/wait.ts';
 
 const skip = skipWithoutKafka();
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
-const outageMs = countOf('MQP_OUTAGE_MS', isLong ? 20_000 : 8_000);
-const ratePerSecond = countOf('MQP_OUTAGE_RATE', 5_000);
+const outageMs = countOf('MQP_OUTAGE_MS', isLong ? 20_000 : 6_000);
+const ratePerSecond = countOf('MQP_OUTAGE_RATE', isLong ? 5_000 : 2_000);
 // A broker of its own: it is stopped.
 const broker = skip === false ? await startKafka({ heapMaxMib: 320 }) : undefined;
 
@@ -37,7 +38,7 @@ async function readiness(server: TestServer): Promise<{ status: number; state: s
 
 async function untilState(server: TestServer, state: string): Promise<number> {
   const look = async () => (await readiness(server)).state === state;
-  await until(look, { timeoutMs: 30_000, what: `the node to be ${state}`, everyMs: 50 });
+  await until(look, { what: `the node to be ${state}`, everyMs: 50 });
   return (await readiness(server)).status;
 }
 
@@ -62,6 +63,7 @@ test('Kafka is stopped under load: no error, no loss, drained in order', { skip 
   const crew = await ProducerCrew.start(options);
   await until(() => crew.answered.length > ratePerSecond, { what: 'a second of answers' });
   assert.equal(await untilState(server, 'ok'), 200);
+  const cores = new Cores();
   const wellFrom = { answered: crew.answered.length, at: performance.now() };
   await passing(3_000);
   const well = crew.answered.length - wellFrom.answered;
@@ -73,6 +75,7 @@ test('Kafka is stopped under load: no error, no loss, drained in order', { skip 
   await passing(Math.max(0, outageMs - (performance.now() - began)));
   const during = crew.answered.length - before;
   const perSecond = Math.round((1000 * during) / (performance.now() - began));
+  const areJudged = cores.wereThere(`perSecond=${perSecondBefore},${perSecond}`);
   await broker.start();
   await untilState(server, 'ok');
   await crew.stop();
@@ -86,7 +89,11 @@ test('Kafka is stopped under load: no error, no loss, drained in order', { skip 
       `waitingAfter=${waiting} drainAndReadMs=${drainMs}`,
   );
   // The same clients just before: what the machine gives to others slows both.
-  assert(perSecond >= 0.9 * perSecondBefore, `${perSecondBefore}/s before, ${perSecond}/s during`);
+  if (areJudged)
+    assert(
+      perSecond >= 0.9 * perSecondBefore,
+      `${perSecondBefore}/s before, ${perSecond}/s during`,
+    );
 });
 
 test('Kafka is away at the start: known topics are taken, a new one waits', { skip }, async () => {

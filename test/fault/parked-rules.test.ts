@@ -81,7 +81,6 @@ test('an outage parks nothing, a topic that waits is never parked, and a full lo
   settings('64MiB');
   server.signal('SIGHUP');
   await until(async () => (await metric(server, 'mqproxy_parked_bytes')) > full, {
-    timeoutMs: 30_000,
     what: 'more to be parked',
   });
   const numPartitions = 4;

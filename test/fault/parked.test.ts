@@ -36,7 +36,6 @@ test('a stuck topic is parked, over a kill too, and follows in order', { skip },
   const from = crew.answered.length;
   await parked(300);
   await until(async () => (await sumOf(server, 'outboxMessages')) < 200, {
-    timeoutMs: 30_000,
     what: 'an outbox without the stuck ones',
   });
   const ready = await fetch(`http://${server.admin.host}:${server.admin.port}/readyz`);

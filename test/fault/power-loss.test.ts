@@ -6,7 +6,7 @@ import { countOf } from '../support/seeded.ts';
 import { FaultRun } from './fault-run.ts';
 import { drawnLayout } from './layout.ts';
 
-const scale = process.env['MQPROXY_TEST_SCALE'] === 'long' ? 50 : 6;
+const scale = process.env['MQPROXY_TEST_SCALE'] === 'long' ? 50 : 4;
 const cycles = countOf('MQP_POWER_CYCLES', scale);
 const enough = { answered: 100 * cycles, events: { power: cycles } };
 

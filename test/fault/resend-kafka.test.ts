@@ -8,7 +8,8 @@ import { startServer } from '../support/start-server.ts';
 import { drawnLayout } from './layout.ts';
 import { resendOverCuts, textOf } from './resend-run.ts';
 
-const cycles = countOf('MQP_RESEND_CYCLES', 8);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const cycles = countOf('MQP_RESEND_CYCLES', isLong ? 8 : 4);
 const skip = skipWithoutKafka();
 
 for (const unordered of [false, true]) {

@@ -6,7 +6,8 @@ import { spoiltBuild } from '../support/spoilt-build.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { type Book, resendOverCuts, textOf } from './resend-run.ts';
 
-const cycles = countOf('MQP_RESEND_CYCLES', 14);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const cycles = countOf('MQP_RESEND_CYCLES', isLong ? 14 : 7);
 
 /** Everything is in the embedded log once, at its place, and in order where that was asked for. */
 async function checkedRun(server: TestServer, unordered: boolean, rounds: number): Promise<void> {

@@ -50,7 +50,7 @@ test('produce goes on over a kill of its node, and each line is there once', asy
   const producing = new Producing([topic, ...at(server)]);
   try {
     producing.send(`${linesOf(1, 500).join('\n')}\n`);
-    await until(() => producing.answers.length > 0, { timeoutMs: 30_000, what: 'answers' });
+    await until(() => producing.answers.length > 0, { what: 'answers' });
     await server.kill('SIGKILL');
     producing.send(`${linesOf(501, 600).join('\n')}\n`);
     await server.restart();
@@ -73,7 +73,7 @@ test('a line that was sent and not answered in time is UNKNOWN, with exit code 1
   const producing = new Producing([uniqueTopic('unknown'), ...at(server), '--timeout', '10s']);
   try {
     producing.send('known\n');
-    await until(() => producing.answers.length === 1, { timeoutMs: 30_000, what: 'an answer' });
+    await until(() => producing.answers.length === 1, { what: 'an answer' });
     server.signal('SIGSTOP');
     producing.send('sent\n');
     assert.equal(await producing.end(), 1);

@@ -67,7 +67,7 @@ test('--credit bounds what is out, and --mode is that of the group', async () =>
     '--no-ack',
     ...['--credit', '1'],
   ]);
-  await until(() => first.printed.length > 0, { timeoutMs: 30_000 });
+  await until(() => first.printed.length > 0);
   const [described] = jsonLines(
     (await runCli(['group', 'describe', 'billing', ...at(server), '--json'])).stdout,
   );
@@ -102,9 +102,9 @@ test('--from begins a new group at a time, or at the end', async () => {
     const partitions = (group?.['partitions'] ?? []) as Record<string, unknown>[];
     return partitions.some(({ partition, floor }) => partition === 0 && floor === 2);
   };
-  await until(isRead, { timeoutMs: 30_000, what: 'the group to begin at the end' });
+  await until(isRead, { what: 'the group to begin at the end' });
   await produce(server, topic, 'newest\n');
-  await until(() => last.printed.length > 0, { timeoutMs: 30_000 });
+  await until(() => last.printed.length > 0);
   assert.deepEqual(
     last.printed.map(({ value }) => value),
     ['newest'],
@@ -184,7 +184,7 @@ test('a paused group stays paused over kill -9, shows by whom, and goes on when 
     const [group] = jsonLines((await runCli([...describe, '--json'])).stdout);
     return ((group?.['members'] ?? []) as unknown[]).length === 1;
   };
-  await until(isThere, { timeoutMs: 30_000, what: 'the consumer to be there' });
+  await until(isThere, { what: 'the consumer to be there' });
   await runCli(['group', 'resume', 'billing', ...at(server)]);
   assert.equal((await waiting).stdout, 'b\n');
   assert.match((await runCli(describe)).stdout, /\nstate {2}(idle|active)\n/);

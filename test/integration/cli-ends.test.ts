@@ -8,7 +8,7 @@ import { runCli } from '../support/run-cli.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
-import { within } from '../support/wait.ts';
+import { GIVE_UP_MS, within } from '../support/wait.ts';
 
 const at = ({ mqp }: TestServer) => ['--server', `${mqp.host}:${mqp.port}`];
 
@@ -76,7 +76,7 @@ test('tail ends quietly when its reader goes away, and at once on SIGINT', async
       else child.kill(leave);
     });
     try {
-      const { code } = await within(exitOf(child), 20_000, `tail to end by ${leave}`);
+      const { code } = await within(exitOf(child), GIVE_UP_MS, `tail to end by ${leave}`);
       assert.deepEqual([code, stderr], [0, ''], leave);
     } finally {
       child.kill('SIGKILL');

@@ -4,6 +4,7 @@ import { ErrorCode } from '../../protocol/src/generated.ts';
 import { cleanUp } from '../support/clean-up.ts';
 import { connect } from '../support/connect.ts';
 import { produceNumbers, startConsumeNode, WAIT_MS } from '../support/consume-ledger.ts';
+import { Cores } from '../support/cores.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
 import { RawConsumer, type RawDelivery } from '../support/raw-consumer.ts';
@@ -27,7 +28,6 @@ const [one, two, stranger] = await Promise.all([
       ...['--cluster.secret', 'another one than the nodes of this test share'],
       ...['--topics.replication-factor', '1'],
     ],
-    readyTimeoutMs: WAIT_MS,
   }),
 ]);
 const admin = kafkaClient(brokers).admin();
@@ -91,12 +91,14 @@ test('of two nodes and one partition the one waits, is told so, and takes over w
   assert.deepEqual(await owner.ack([message, ...came], true), []);
 
   await owner.unsubscribe();
+  const cores = new Cores();
   const leftMs = performance.now();
   const hasLeft = async () => (await membersOf(group)).length === 1;
   await until(hasLeft, { ...patient, everyMs: 100, what: 'the node to leave the group' });
   const tookMs = performance.now() - leftMs;
-  console.log(`left the group after ${Math.round(tookMs)} ms`);
-  assert(tookMs >= LINGER_MS - 500 && tookMs <= LINGER_MS + ALLOWED_MS, `${tookMs} ms`);
+  assert(tookMs >= LINGER_MS - 500, `${tookMs} ms`);
+  if (cores.wereThere(`left the group after ${Math.round(tookMs)} ms`))
+    assert(tookMs <= LINGER_MS + ALLOWED_MS, `${tookMs} ms`);
   const hasIt = () => waiting.assigned === 1;
   await until(hasIt, { ...patient, what: 'the other one to take over' });
   await produceNumbers(two.mqp, topic, 5, 6);

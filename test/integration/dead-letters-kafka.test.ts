@@ -12,7 +12,7 @@ import { until } from '../support/wait.ts';
 
 const skip = skipWithoutKafka();
 const brokers = skip === false ? await sharedKafka() : '';
-const timeoutMs = 40_000;
+const timeoutMs = 60_000;
 
 describe('dead letters on Kafka', { skip }, () => {
   test('poison is tried, moved, listed, put back once with new attempts, and purged', async () => {

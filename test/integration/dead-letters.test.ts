@@ -84,15 +84,13 @@ test('a redrive puts the letters back, to be consumed with new attempts, each on
     return undefined;
   });
   const count = () => client.ask(REDRIVE_DEAD, { ...of, dryRun: true });
-  await until(async () => (await count()).matched === values.length, { timeoutMs: 30_000 });
+  await until(async () => (await count()).matched === values.length);
   isWell = true;
   const startedMs = performance.now();
   const { job = '' } = await client.ask(REDRIVE_DEAD, { ...of, ratePerSecond: 1_000 });
-  await until(async () => (await client.ask(REDRIVE_DEAD, { job })).state === 'done', {
-    timeoutMs: 30_000,
-  });
+  await until(async () => (await client.ask(REDRIVE_DEAD, { job })).state === 'done', {});
   assert.ok(performance.now() - startedMs >= 1_800);
-  await until(() => done.length >= values.length, { timeoutMs: 30_000 });
+  await until(() => done.length >= values.length);
   assert.deepEqual(done.sort(), values.sort());
   assert.equal((await count()).matched, 0);
   await client.close();
@@ -111,7 +109,7 @@ test('a prefix does not bring a group its own dead letters, which can be read by
   await until(async () => (await lettersOf(client)).length === 1);
   // A topic that comes later shows that the prefix was looked at again.
   await produce(client, 'orders-2', ['b']);
-  await until(() => seen.includes('orders-2'), { timeoutMs: 30_000 });
+  await until(() => seen.includes('orders-2'));
   assert.deepEqual(seen, ['orders', 'orders-2']);
   const reader = await client.subscribe({ group: 'repair', topics: ['orders.billing.dlq'] });
   for await (const message of reader) {

@@ -13,7 +13,7 @@ import { addressOf, startBetween, untilCluster, untilReady } from '../support/tw
 import { until } from '../support/wait.ts';
 
 const hour = 3_600_000;
-const patient = { timeoutMs: 40_000, everyMs: 100 };
+const patient = { everyMs: 100 };
 
 /** A metric of delays, by cluster. */
 async function metric(server: TestServer, name: string): Promise<number[]> {

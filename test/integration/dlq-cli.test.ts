@@ -46,7 +46,7 @@ test('the command lists, shows, puts back and drops dead letters', async () => {
 async function onTerminal(words: readonly string[]): Promise<string> {
   const program = [process.execPath, join(repoRoot, 'bin', 'mqproxy.js'), ...words];
   const spawn = ['-c', 'import pty, sys; pty.spawn(sys.argv[1:])', ...program];
-  const { stdout } = await promisify(execFile)('python3', spawn, { timeout: 40_000 });
+  const { stdout } = await promisify(execFile)('python3', spawn, { timeout: 60_000 });
   return stdout;
 }
 

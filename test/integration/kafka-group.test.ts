@@ -9,7 +9,7 @@ import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
 const skip = skipWithoutKafka();
-const timeoutMs = 40_000;
+const timeoutMs = 60_000;
 const brokers = skip === false ? await sharedKafka() : '';
 
 interface Room {

@@ -22,13 +22,13 @@ test('SIGTERM under load leaves nothing to wait, and the next start sends nothin
   const topics = [uniqueTopic('term'), uniqueTopic('term')];
   const address = `${server.mqp.host}:${server.mqp.port}`;
   const crew = await ProducerCrew.start({ server: address, topics, clients: 4, window: 32 });
-  await until(() => crew.answered.length > 2_000, { timeoutMs: 30_000, what: 'answers' });
+  await until(() => crew.answered.length > 2_000, { what: 'answers' });
   assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
   const verified = await runCli(['outbox', 'verify', '--data-dir', server.dataDir]);
   assert.match(verified.stdout, /^lane 0: whole; 0 waiting, .*\nlane 1: whole; 0 waiting, .*\n$/);
   const answered = crew.answered.length;
   await server.restart();
-  await until(() => crew.answered.length > answered + 100, { timeoutMs: 30_000, what: 'more' });
+  await until(() => crew.answered.length > answered + 100, { what: 'more' });
   await crew.stop();
   assert.deepEqual(crew.failed, []);
   assert.deepEqual([...resentIds(server.dataDir)], []);

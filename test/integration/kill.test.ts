@@ -4,7 +4,7 @@ import { FaultRun } from '../fault/fault-run.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 
 // Of each layout of lanes.
-const scale = process.env['MQPROXY_TEST_SCALE'] === 'long' ? 36 : 5;
+const scale = process.env['MQPROXY_TEST_SCALE'] === 'long' ? 36 : 3;
 const cycles = Number(process.env['MQP_KILL_CYCLES'] ?? scale);
 const enough = { answered: 100 * cycles, events: { kill: cycles } };
 

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { encodeCreateTopic } from '../../protocol/src/topics.ts';
 import { Authority } from '../support/certificates.ts';
+import { Cores } from '../support/cores.ts';
 import { preloadEnv, skipWithoutPreload } from '../support/preload.ts';
 import { RawClient, readAll } from '../support/raw-client.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
@@ -67,11 +68,14 @@ test('a client that goes on producing does not keep a node from ending', async (
     }
   })();
   await client.when(() => client.outcomes.size > 100, 'answers');
+  const cores = new Cores();
   const began = performance.now();
   assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
   isOver = true;
   await sending;
-  assert(performance.now() - began < 5_000, 'the drain waited for its limit');
+  const tookMs = Math.round(performance.now() - began);
+  if (cores.wereThere(`drainMs=${tookMs}`))
+    assert(tookMs < 5_000, 'the drain waited for its limit');
 });
 
 test('a second signal ends at once', { skip: skipWithoutPreload() }, async () => {
@@ -84,9 +88,11 @@ test('a second signal ends at once', { skip: skipWithoutPreload() }, async () =>
   await passing(200);
   server.signal('SIGTERM');
   await client.when(() => client.goaway !== undefined, 'GOAWAY');
+  const cores = new Cores();
   const began = performance.now();
   const exit = await server.kill('SIGTERM');
-  assert(performance.now() - began < 1_500);
+  const tookMs = Math.round(performance.now() - began);
+  if (cores.wereThere(`endMs=${tookMs}`)) assert(tookMs < 1_500);
   assert.deepEqual(exit, { code: 143, signal: null });
 });
 

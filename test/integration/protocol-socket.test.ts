@@ -9,7 +9,7 @@ import { countOf, Seeded, seed } from '../support/seeded.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { readVectors, type Vector } from '../support/vectors.ts';
-import { passing, within } from '../support/wait.ts';
+import { GIVE_UP_MS, passing, within } from '../support/wait.ts';
 
 const streams = countOf('MQP_FUZZ_STREAMS', 2_000);
 const server = await startServer();
@@ -36,7 +36,7 @@ async function codeFor(vector: Vector): Promise<number | undefined> {
       void client.closed.then(() => resolve(client.fatal?.code));
       client.socket.write(bytes);
     }),
-    5_000,
+    GIVE_UP_MS,
     vector.name,
   );
   client.socket.destroy();

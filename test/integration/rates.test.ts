@@ -31,6 +31,6 @@ test('a rate slows its token down and refuses nothing, and SIGHUP takes it away'
   writeFileSync(file, '{}\n');
   server.signal('SIGHUP');
   await until(() => /were read again/.test(server.stderr()), { what: 'the reload' });
-  // At the old rate this would take more than 40 seconds, longer than an answer is waited for.
+  // At the old rate this would take more than 40 seconds.
   assert((await timeFor(client, topic, 401, 90)) < 40_000);
 });

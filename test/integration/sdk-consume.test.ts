@@ -8,7 +8,7 @@ import { until as untilSoon } from '../support/wait.ts';
 
 const server = await startServer();
 /** Patient: the machine may be busy. */
-const until = (look: () => boolean) => untilSoon(look, { timeoutMs: 30_000 });
+const until = (look: () => boolean) => untilSoon(look);
 
 async function clientOf(t: TestContext): Promise<MqpClient> {
   const client = await MqpClient.connect({ servers: [`${server.mqp.host}:${server.mqp.port}`] });

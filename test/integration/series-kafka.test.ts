@@ -33,7 +33,7 @@ test('a node with an empty disk takes over a series, no number is lost, one made
 
   client = await connectDelay(await startServer(brokers), missed);
   const isOver = async () => (await client.delayed.series.list()).series.length === 0;
-  await until(isOver, { timeoutMs: 30_000, what: 'the series is over' });
+  await until(isOver, { what: 'the series is over' });
   const ids = new Map<number, Set<string>>();
   for await (const record of client.tail(topic, { from: 'beginning' })) {
     const header = record.headers.find(([name]) => name === 'mq-series-number')?.[1];

@@ -5,7 +5,7 @@ import { connect, delayNumbers } from '../support/connect.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
-import { until, within } from '../support/wait.ts';
+import { GIVE_UP_MS, until, within } from '../support/wait.ts';
 
 interface Fired {
   readonly value: string;
@@ -17,7 +17,7 @@ interface Fired {
 
 /** The first `count` messages of a topic. */
 function read(client: MqpClient, topic: string, count: number): Promise<Fired[]> {
-  return within(readAll(client, topic, count), 20_000, `${count} messages of ${topic}`);
+  return within(readAll(client, topic, count), GIVE_UP_MS, `${count} messages of ${topic}`);
 }
 
 async function readAll(client: MqpClient, topic: string, count: number): Promise<Fired[]> {
@@ -176,7 +176,7 @@ test('kill -9 while series fire loses no number, and one made twice has one id',
   }
   const client = await connect(server);
   const isOver = async () => (await client.delayed.series.list()).series.length === 0;
-  await until(isOver, { timeoutMs: 20_000, what: 'the series are over' });
+  await until(isOver, { what: 'the series are over' });
   const seen: Fired[] = [];
   const enough = async () => {
     const end = (await client.describeTopic(topic)).partitions[0]?.endOffset ?? 0;

@@ -29,7 +29,7 @@ async function overfill(entry: string | undefined, timeoutMs: number): Promise<v
 }
 
 test('sessions that found the ring full are taken up again', async () => {
-  await overfill(undefined, 40_000);
+  await overfill(undefined, 120_000);
 });
 
 test('without the note that they wait they hang', async () => {

@@ -7,7 +7,7 @@ import { exitOf } from '../support/child.ts';
 import { repoRoot } from '../support/repo.ts';
 import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
-import { within } from '../support/wait.ts';
+import { GIVE_UP_MS, within } from '../support/wait.ts';
 
 test('a full disk under stdout is one line and exit code 1, not a success', {
   skip: existsSync('/dev/full') ? false : 'needs /dev/full',
@@ -32,7 +32,7 @@ test('a full disk under stdout is one line and exit code 1, not a success', {
     child.stdin?.on('error', () => undefined);
     child.stdin?.end('line\n');
     try {
-      const { code } = await within(exitOf(child), 40_000, words.join(' '));
+      const { code } = await within(exitOf(child), GIVE_UP_MS, words.join(' '));
       assert.deepEqual([code, words[0]], [1, words[0]], stderr);
       assert.match(stderr, /^mqproxy: stdout cannot be written: ENOSPC: [^\n]*\n$/);
     } finally {

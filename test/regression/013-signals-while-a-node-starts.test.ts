@@ -35,7 +35,6 @@ test('SIGHUP while a node starts is heeded when it is ready', { skip }, async ()
   const server = await starting();
   server.signal('SIGHUP');
   await until(() => /^mqproxy ready /m.test(server.stdout()), {
-    timeoutMs: 30_000,
     what: 'the ready line',
   });
   await until(() => /were read again/.test(server.stderr()), { what: 'the reload' });

@@ -7,7 +7,7 @@ import { repoRoot } from './repo.ts';
 function run(script: string, ...args: string[]) {
   const program = [join(repoRoot, 'scripts', script), ...args];
   const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
-  return spawnSync(process.execPath, program, { encoding: 'utf8', env, timeout: 20_000 });
+  return spawnSync(process.execPath, program, { encoding: 'utf8', env, timeout: 60_000 });
 }
 
 test('a command line of the runners that makes no sense is their usage and exit code 2', () => {

@@ -19,7 +19,6 @@ export function startConsumeNode(brokers: string, ...more: string[]): Promise<Te
       '1',
       ...more,
     ],
-    readyTimeoutMs: WAIT_MS,
   });
 }
 

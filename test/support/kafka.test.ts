@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { sharedKafka, skipWithoutKafka, startKafka } from './kafka.ts';
 import { kafkaClient, readTopic } from './kafka-read.ts';
 import { uniqueTopic } from './topics.ts';
-import { within } from './wait.ts';
+import { GIVE_UP_MS, within } from './wait.ts';
 
 const skip = skipWithoutKafka();
 
@@ -73,7 +73,7 @@ test('a broker keeps its data and its port over a crash, and freezes without clo
   const socket = createConnection(broker.port, '127.0.0.1');
   await within(
     new Promise((resolve) => socket.once('connect', resolve)),
-    5_000,
+    GIVE_UP_MS,
     'the frozen broker to take a connection',
   );
   socket.destroy();

@@ -12,7 +12,7 @@ import { tailRecords } from '../unit/native/kafka-records.ts';
 import { cleanUp } from './clean-up.ts';
 import type { Found } from './delivered.ts';
 import { cacheDir, repoRoot } from './repo.ts';
-import { within } from './wait.ts';
+import { GIVE_UP_MS, within } from './wait.ts';
 
 /** For `test(title, { skip: skipWithoutMock() }, …)`. */
 export function skipWithoutMock(): string | false {
@@ -48,14 +48,18 @@ export class MockKafka {
     );
     const reader: Interface = createInterface({ input: child.stdout });
     const lines = reader[Symbol.asyncIterator]();
-    const first = await within(lines.next(), 20_000, 'the mock cluster');
+    const first = await within(lines.next(), GIVE_UP_MS, 'the mock cluster');
     return new MockKafka(String(first.value).replace('bootstrap=', ''), child, lines);
   }
 
   /** One line of `test/fault/mock/mock-cluster.c`, `leader orders 0 2` for example. */
   async tell(line: string): Promise<void> {
     this.#child.stdin?.write(`${line}\n`);
-    const { value } = await within(this.#lines.next(), 20_000, `the mock cluster to obey: ${line}`);
+    const { value } = await within(
+      this.#lines.next(),
+      GIVE_UP_MS,
+      `the mock cluster to obey: ${line}`,
+    );
     const { signalCode, exitCode } = this.#child;
     assert.equal(value, 'ok', `${line}; it ended with ${signalCode ?? exitCode}`);
   }

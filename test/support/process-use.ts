@@ -29,7 +29,7 @@ export function processUse(pid: number): ProcessUse {
 }
 
 /** What is listed may be gone by the time it is read. */
-function gone(read: () => string): string {
+export function gone(read: () => string): string {
   try {
     return read();
   } catch {

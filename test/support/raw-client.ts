@@ -20,7 +20,7 @@ import { encodeTail } from '../../protocol/src/tail.ts';
 import { TailRecords } from '../../protocol/src/tail-records.ts';
 import { cleanUp } from './clean-up.ts';
 import type { Address } from './start-server.ts';
-import { within } from './wait.ts';
+import { GIVE_UP_MS, within } from './wait.ts';
 
 /** What HELLO says; everything has a default. */
 export interface RawHello {
@@ -56,7 +56,6 @@ export interface RawRun {
 
 /** Requests take correlation ids from here, messages their sequence. */
 const REQUESTS_FROM = 0x8000_0000;
-const WAIT_MS = 20_000;
 
 /**
  * A client without manners: it sends what a test tells it to, keeps no rule by itself, and notes
@@ -117,7 +116,7 @@ export class RawClient {
         socket.once(event, () => resolve());
         socket.once('error', reject);
       }),
-      WAIT_MS,
+      GIVE_UP_MS,
       'a connection',
     );
     return client;
@@ -181,7 +180,7 @@ export class RawClient {
       throw this.fatal ?? new ProtocolError(ErrorCode.UNKNOWN, 'the node closed the connection');
     });
     gone.catch(() => {});
-    const frame = await within(Promise.race([answer, gone]), WAIT_MS, 'the answer to a request');
+    const frame = await within(Promise.race([answer, gone]), GIVE_UP_MS, 'the answer to a request');
     const failure = failureOf(frame);
     if (failure !== undefined) throw failure;
     return frame;
@@ -193,7 +192,7 @@ export class RawClient {
   }
 
   /** Sends messages and waits until each is answered. */
-  async produce(run: RawRun, timeoutMs = WAIT_MS): Promise<Outcome[]> {
+  async produce(run: RawRun, timeoutMs = GIVE_UP_MS): Promise<Outcome[]> {
     const ids = run.values.map((_, i) => run.first + i);
     for (const id of ids) this.outcomes.delete(id);
     this.send(run);
@@ -201,14 +200,14 @@ export class RawClient {
   }
 
   /** Waits until each of these messages is answered. */
-  async answersTo(ids: readonly number[], timeoutMs = WAIT_MS): Promise<Outcome[]> {
+  async answersTo(ids: readonly number[], timeoutMs = GIVE_UP_MS): Promise<Outcome[]> {
     const done = () => ids.every((id) => this.outcomes.has(id));
     await this.when(done, `answers to ${ids.length} messages`, timeoutMs);
     return ids.map((id) => this.outcomes.get(id) as Outcome);
   }
 
   /** Waits for something that an incoming frame, or the end, brings about. */
-  async when(done: () => boolean, what: string, timeoutMs = WAIT_MS): Promise<void> {
+  async when(done: () => boolean, what: string, timeoutMs = GIVE_UP_MS): Promise<void> {
     if (done()) return;
     let look = () => {};
     const come = new Promise<void>((resolve, reject) => {
@@ -223,7 +222,7 @@ export class RawClient {
   }
 
   /** Waits for the node to close; answers the error that it gave, if any. */
-  async untilClosed(timeoutMs = WAIT_MS): Promise<ProtocolError | undefined> {
+  async untilClosed(timeoutMs = GIVE_UP_MS): Promise<ProtocolError | undefined> {
     await within(this.closed, timeoutMs, 'the node to close the connection');
     return this.fatal;
   }

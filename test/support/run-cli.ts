@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { exitOf } from './child.ts';
 import { repoRoot } from './repo.ts';
-import { within } from './wait.ts';
+import { GIVE_UP_MS, within } from './wait.ts';
 
 /** What a command did. */
 export interface Outcome {
@@ -29,7 +29,7 @@ export async function runCli(
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   try {
-    const { code } = await within(exitOf(child), 40_000, `mqproxy ${words.join(' ')}`);
+    const { code } = await within(exitOf(child), GIVE_UP_MS, `mqproxy ${words.join(' ')}`);
     return { code, stdout, stderr };
   } finally {
     child.kill('SIGKILL');

@@ -5,7 +5,7 @@ import { type Exit, exitOf, Tail } from './child.ts';
 import { cleanUp } from './clean-up.ts';
 import { repoRoot } from './repo.ts';
 import { tempDir } from './temp-dir.ts';
-import { within } from './wait.ts';
+import { GIVE_UP_MS, within } from './wait.ts';
 
 /** Settings of one node under test. */
 export interface ServerOptions {
@@ -27,8 +27,6 @@ export interface ServerOptions {
   readonly entry?: string;
   /** Where it listens for MQP; default 127.0.0.1. */
   readonly listenHost?: string;
-  /** How long the ready line may take, in ms; default 20,000. */
-  readonly readyTimeoutMs?: number;
 }
 
 /** Where a listener listens. */
@@ -38,7 +36,6 @@ export interface Address {
 }
 
 const stderrLinesShown = 40;
-const drainTimeoutMs = 30_000;
 
 /**
  * Starts `mqproxy serve` as a process of its own on free loopback ports with a fresh data folder,
@@ -68,11 +65,7 @@ export async function serveRefusal(
     () => server.killNow(),
   );
   server.spawn();
-  const exit = await within(
-    server.exited,
-    options.readyTimeoutMs ?? 20_000,
-    'mqproxy serve to refuse',
-  );
+  const exit = await within(server.exited, GIVE_UP_MS, 'mqproxy serve to refuse');
   return { ...exit, stdout: server.stdout(), stderr: server.stderr() };
 }
 
@@ -138,7 +131,7 @@ export class TestServer {
   /** Sends the signal and waits for the end. Default SIGKILL: a crash. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Exit> {
     this.#child?.kill(signal);
-    return within(this.#exited, drainTimeoutMs, `the node to end after ${signal}`);
+    return within(this.#exited, GIVE_UP_MS, `the node to end after ${signal}`);
   }
 
   /** Sends a signal and does not wait (SIGSTOP, SIGHUP, a first SIGTERM). */
@@ -206,10 +199,9 @@ export class TestServer {
     });
     ended.catch(() => undefined);
     const line = this.#stdout.match(/^mqproxy ready (.*)$/m);
-    const timeoutMs = this.#options.readyTimeoutMs ?? 20_000;
     const [, words = ''] = await within(
       Promise.race([line, ended]),
-      timeoutMs,
+      GIVE_UP_MS,
       `the ready line\n${this.#logTail()}`,
     );
     this.#ready = Object.fromEntries(

@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 
+/**
+ * After how long a test gives up, in ms: no promise of the node, and nothing that a machine misses
+ * that is slow or does other things. What a promise allows is held against measured times.
+ */
+export const GIVE_UP_MS = 60_000;
+
 /** How long {@link until} waits, and what it says when that was not enough. */
 export interface UntilOptions {
-  /** In ms; default 10,000. */
+  /** In ms; default {@link GIVE_UP_MS}. */
   readonly timeoutMs?: number;
   /** What was waited for, in words: "the broker answers". */
   readonly what?: string;
@@ -17,7 +23,7 @@ export interface UntilOptions {
  */
 export async function until<T>(
   look: () => T | Promise<T>,
-  { timeoutMs = 10_000, what = 'the condition', everyMs = 10 }: UntilOptions = {},
+  { timeoutMs = GIVE_UP_MS, what = 'the condition', everyMs = 10 }: UntilOptions = {},
 ): Promise<NonNullable<Exclude<T, false>>> {
   const end = performance.now() + timeoutMs;
   for (;;) {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { LaneEvent } from '../../../src/lanes/lane-calls.ts';
 import { createRingMemory } from '../../../src/lanes/ring.ts';
 import { workerLane } from '../../../src/lanes/worker-lane.ts';
-import { until, within } from '../../support/wait.ts';
+import { GIVE_UP_MS, until, within } from '../../support/wait.ts';
 import type { Death } from './dying-lane.ts';
 
 const file = fileURLToPath(new URL('./dying-lane.js', import.meta.url));
@@ -39,7 +39,12 @@ async function start(death: Death) {
     outs.push(event);
     heard(event);
   });
-  return { lane, outs, events, out: () => within(out, 20_000, 'the lane to be out of service') };
+  return {
+    lane,
+    outs,
+    events,
+    out: () => within(out, GIVE_UP_MS, 'the lane to be out of service'),
+  };
 }
 
 const words: readonly (readonly [Death, RegExp])[] = [

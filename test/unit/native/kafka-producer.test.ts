@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { partitionOf } from '../../../src/native/addon.ts';
 import { DEFER_REASON, KAFKA_CODE } from '../../../src/native/kafka.ts';
-import { until, within } from '../../support/wait.ts';
+import { GIVE_UP_MS, until, within } from '../../support/wait.ts';
 import { freshKey, TestLane } from './kafka-lane.ts';
 import type { TestMessage } from './kafka-payload.ts';
 
@@ -279,7 +279,7 @@ test('metadata lists brokers and partitions, and says why without a broker', asy
   await until(() => away.events.length > 0, { what: 'the refused connection' });
   const asked = away.producer.metadata({ topic: 'x', timeoutMs: 200 });
   await assert.rejects(
-    within(asked, 10_000, 'an answer'),
+    within(asked, GIVE_UP_MS, 'an answer'),
     (error: Error & { kafkaCode?: number }) => {
       assert.ok((error.kafkaCode ?? 0) < 0);
       assert.match(error.message, /127\.0\.0\.1:1\b.*refused/);

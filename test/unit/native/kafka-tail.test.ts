@@ -7,7 +7,7 @@ import {
   type TailRequest,
   type TailResult,
 } from '../../../src/native/kafka.ts';
-import { within } from '../../support/wait.ts';
+import { GIVE_UP_MS, within } from '../../support/wait.ts';
 import { TestLane } from './kafka-lane.ts';
 import { type TailRecord, tailRecords } from './kafka-records.ts';
 
@@ -49,7 +49,7 @@ async function topicWith(count: number, valueAt: (i: number) => string | Buffer 
 
 function read(topic: string, request: Partial<TailRequest>): Promise<TailResult> {
   const whole = { partition: 0, from: 0, position: 0, bytesMax: 1 << 20, waitMs: 0, ...request };
-  return within(tail.read({ topic, ...whole }), 20_000, 'a read');
+  return within(tail.read({ topic, ...whole }), GIVE_UP_MS, 'a read');
 }
 
 async function readAll(topic: string, end: number): Promise<TailRecord[]> {
@@ -188,6 +188,6 @@ test('closing rejects the reads that wait', async () => {
     assert.equal(error.kafkaCode, -197);
     return true;
   });
-  await within(other.close(), 10_000, 'the close');
+  await within(other.close(), GIVE_UP_MS, 'the close');
   await refused;
 });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
-import { within } from '../../support/wait.ts';
+import { GIVE_UP_MS, within } from '../../support/wait.ts';
 import { freshKey, TestLane } from './kafka-lane.ts';
 
 interface Order {
@@ -34,7 +34,7 @@ if (!isMainThread) {
 } else {
   const worker = (order: Order) => new Worker(new URL(import.meta.url), { workerData: order });
   const report = async (from: Worker) =>
-    (await within(once(from, 'message'), 20_000, 'a report')) as [object];
+    (await within(once(from, 'message'), GIVE_UP_MS, 'a report')) as [object];
 
   test('lanes in several threads share a producer and get their own verdicts', async () => {
     const key = freshKey();
@@ -42,7 +42,7 @@ if (!isMainThread) {
     const exits = workers.map((w) => once(w, 'exit'));
     const reports = await Promise.all(workers.map(report));
     for (const [said] of reports) assert.deepEqual(said, { verdicts: 2_000, sequences: 2_000 });
-    await within(Promise.all(exits), 20_000, 'the exits');
+    await within(Promise.all(exits), GIVE_UP_MS, 'the exits');
   });
 
   test('a thread that ends without closing lets go of its lane', async () => {

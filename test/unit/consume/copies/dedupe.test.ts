@@ -6,6 +6,7 @@ import { fetched } from '../../../support/fetched.ts';
 
 const seed = Number(process.env.MQPROXY_SEED ?? Math.trunc(performance.timeOrigin % 2 ** 31));
 console.log(`seed=${seed}`);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 
 function idOf(producer: number, sequence: number): Buffer {
   const id = Buffer.alloc(16);
@@ -37,13 +38,13 @@ test('an id that comes again at another place is a copy, as a map of the last id
             seen.set(key, offset + i);
             if (seen.size > DEDUPE_IDS) seen.delete(seen.keys().next().value as string);
           }
-          assert.equal(drop[i] === 1, isCopy);
+          if ((drop[i] === 1) !== isCopy) assert.fail(`record ${i}: a copy? ${isCopy}`);
         }
         assert.equal(copied, copies);
         offset += count;
       }
     }),
-    { seed, numRuns: 20 },
+    { seed, numRuns: isLong ? 20 : 5 },
   );
 });
 

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
+import { startProxiedKafka } from '../support/proxied-kafka.ts';
+import { runTrials } from '../support/two-clusters.ts';
+
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const skip = skipWithoutKafka();
+const options = { heapMaxMib: 320 };
+const [first, second] =
+  skip === false ? await Promise.all([startProxiedKafka(options), startKafka(options)]) : [];
+const clusters = { primary: first?.address ?? '', backup: second?.address ?? '' };
+
+test('a primary that freezes under load is left within seconds, and used again', {
+  skip,
+}, async () => {
+  assert(first !== undefined);
+  const { broker } = first;
+  await runTrials({
+    ...clusters,
+    label: 'freeze',
+    trials: isLong ? 3 : 2,
+    fault: () => broker.pause(),
+    heal: () => broker.resume(),
+  });
+});
+
+test('a primary that is killed under load is left within seconds, and used again', {
+  skip,
+}, async () => {
+  assert(first !== undefined);
+  const { broker } = first;
+  await runTrials({
+    ...clusters,
+    label: 'kill',
+    trials: isLong ? 3 : 1,
+    fault: () => broker.kill(),
+    heal: () => broker.start(),
+  });
+});
+
+test('a primary behind half-open connections is left within seconds, and used again', {
+  skip,
+}, async () => {
+  assert(first !== undefined);
+  const { proxy } = first;
+  await runTrials({
+    ...clusters,
+    label: 'half-open',
+    trials: isLong ? 3 : 1,
+    fault: () => proxy.setMode('half-open'),
+    heal: () => proxy.setMode('pass'),
+  });
+});
