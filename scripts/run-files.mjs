@@ -37,13 +37,15 @@ const idleMs = () => cpus().reduce((sum, { times }) => sum + times.idle, 0);
  * @param {{source: string, built: string, seconds: number, alone: boolean, run?: () =>
  * Promise<object>}[]} files one with `run` is no file: it is run by that, which gives its counts
  * @param {{cores: number, atOnceMax: number, node?: string, env?: Record<string, string>, timeoutMs:
- * number, say: (line: string) => void}} options
+ * number, say: (line: string) => void, later?: Promise<object[]>}} options `later`: files that can start
+ * from then on
  * @returns {Promise<{source: string, seconds: number, idleCores: number, passed: number, failed:
  * number, skipped: number}[]>} in the order they ended
  */
 export function runFiles(files, options) {
   const schedule = new Schedule(files, options);
   const results = [];
+  let awaited = options.later;
   return new Promise((resolve, reject) => {
     const start = async (file) => {
       const started = { ms: performance.now(), idleMs: idleMs() };
@@ -60,11 +62,16 @@ export function runFiles(files, options) {
       const now = { nowMs: performance.now(), idleMs: idleMs() };
       for (let file = schedule.next(now); file !== undefined; file = schedule.next(now))
         start(file).catch(reject);
-      if (!schedule.isOver) return;
+      if (awaited !== undefined || !schedule.isOver) return;
       clearInterval(looking);
       resolve(results);
     };
     const looking = setInterval(startWhatFits, lookEveryMs);
+    awaited?.then((more) => {
+      awaited = undefined;
+      schedule.add(more);
+      startWhatFits();
+    }, reject);
     startWhatFits();
   });
 }

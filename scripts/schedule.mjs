@@ -14,7 +14,7 @@ const settleMs = 2_000;
  * that no other may run beside it
  */
 export class Schedule {
-  #waiting;
+  #waiting = [];
   #running = new Set();
   #cores;
   #atOnceMax;
@@ -22,11 +22,17 @@ export class Schedule {
 
   /** @param {File[]} files @param {{cores: number, atOnceMax: number}} room */
   constructor(files, { cores, atOnceMax }) {
-    // The longest first, so that none is left over at the end while a core has nothing to do; those
-    // that run alone last.
-    this.#waiting = files.toSorted((a, b) => a.alone - b.alone || b.seconds - a.seconds);
     this.#cores = cores;
     this.#atOnceMax = atOnceMax;
+    this.add(files);
+  }
+
+  /** Files that could not start before. @param {File[]} files */
+  add(files) {
+    // The longest first, so that none is left over at the end while a core has nothing to do; those
+    // that run alone last.
+    this.#waiting.push(...files);
+    this.#waiting.sort((a, b) => a.alone - b.alone || b.seconds - a.seconds);
   }
 
   /**

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { repoRoot } from '../support/repo.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { until } from '../support/wait.ts';
 
 interface File {
   readonly source: string;
@@ -29,6 +30,7 @@ interface Schedule {
   readonly isOver: boolean;
   next(now: { nowMs: number; idleMs: number }): File | undefined;
   ended(file: File): void;
+  add(files: readonly File[]): void;
 }
 
 type RunFiles = (
@@ -37,6 +39,7 @@ type RunFiles = (
     env: NodeJS.ProcessEnv;
     timeoutMs: number;
     say: (line: string) => void;
+    later: Promise<readonly File[]>;
   },
 ) => Promise<readonly Result[]>;
 
@@ -113,6 +116,16 @@ test('one more starts each time that cores have been idle since the last, up to 
   assert.equal(after(3_000, 1), 'e');
 });
 
+test('files that come later take their place among those that wait', () => {
+  const { schedule, startAll, end } = onTwoCores(named('a', 1), named('b', 1), named('c', 2));
+  assert.equal(startAll(), 'c a');
+  schedule.add([named('later', 1.5), named('last', 0.5)]);
+  end('a');
+  assert.equal(startAll(), 'later');
+  end('c');
+  assert.equal(startAll(), 'b');
+});
+
 test('a file that runs alone starts after all others, and has none beside it', () => {
   const { startAll, after, end } = onTwoCores(
     named('alone 1', 60, true),
@@ -173,14 +186,17 @@ test('files are run side by side, each is counted, and what one leaves behind en
     env: { NODE_TEST_CONTEXT: undefined },
     timeoutMs: 120_000,
     say: (line) => said.push(line),
+    later: until(() => existsSync(join(folder, 'ill-ran'))).then(() => [
+      written('later', "test('this one could not start before', () => note('ends'));"),
+    ]),
   });
   const counts = results.map(({ source, passed, failed, skipped }) =>
     [source, passed, failed, skipped].join(' '),
   );
-  assert.deepEqual(counts.toSorted(), ['alone 1 0 0', 'ill 0 1 1', 'well 1 0 0']);
+  assert.deepEqual(counts.toSorted(), ['alone 1 0 0', 'ill 0 1 1', 'later 1 0 0', 'well 1 0 0']);
   assert.match(said.join('\n'), /FAIL ill {2}0 passed, 1 FAILED, 1 skipped .*wrong/s);
   const lines = readFileSync(log, 'utf8').trim().split('\n');
-  assert.deepEqual(lines.slice(-2), ['alone begins', 'alone ends']);
+  assert.equal(lines.indexOf('alone ends'), lines.indexOf('alone begins') + 1, lines.join());
   const left = /^ill left (\d+)$/m.exec(lines.join('\n'))?.[1];
   assert(left !== undefined);
   const state = join('/proc', left, 'stat');

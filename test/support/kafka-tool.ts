@@ -17,7 +17,7 @@ export async function kafkaTool(
   brokers: string,
   ...args: string[]
 ): Promise<string> {
-  fetchKafka();
+  await fetchKafka();
   const quiet = '-Dorg.slf4j.simpleLogger.defaultLogLevel=error';
   const java = ['-Xmx128m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', quiet];
   const words = ['-cp', join(kafkaLibs, '*'), kafkaTools[tool], '--bootstrap-server', brokers];

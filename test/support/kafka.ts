@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -14,12 +14,14 @@ import {
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
 import { coded } from '../../src/base/errors.ts';
 import { type Exit, exitOf, Tail } from './child.ts';
 import { cleanUp } from './clean-up.ts';
+import { formatAsBefore, keepFormat, newKafkaId } from './kafka-format.ts';
 import { cacheDir, repoRoot } from './repo.ts';
 import { removeDir } from './temp-dir.ts';
-import { within } from './wait.ts';
+import { GIVE_UP_MS, within } from './wait.ts';
 
 /** Settings of one broker. */
 export interface KafkaOptions {
@@ -34,9 +36,6 @@ export interface KafkaOptions {
   /** Where Java writes the archive of the classes it loaded, when the broker stops. */
   readonly archiveTo?: string;
 }
-
-const readyTimeoutMs = 60_000;
-const stopTimeoutMs = 60_000;
 
 /**
  * The address (`127.0.0.1:PORT`) of the broker that all tests share: the one of the test runner
@@ -79,7 +78,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
 export async function createKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const missing = kafkaMissing();
   if (missing) throw coded('KAFKA_MISSING', missing);
-  fetchKafka();
+  await fetchKafka();
   await archiveClasses();
   return new KafkaBroker(await freePort(), await freePort(), options);
 }
@@ -121,7 +120,7 @@ export function jarsAreThere(): boolean {
 }
 
 /** Fetches Kafka's jars by Maven into the ignored cache, once. */
-export function fetchKafka(): void {
+export async function fetchKafka(): Promise<void> {
   if (jarsAreThere()) return;
   mkdirSync(join(cacheDir, 'kafka'), { recursive: true });
   const fresh = mkdtempSync(join(cacheDir, 'kafka', 'fetch-'));
@@ -133,14 +132,19 @@ export function fetchKafka(): void {
     'dependency:copy-dependencies',
     `-DoutputDirectory=${fresh}`,
   ];
-  const { status, stdout, stderr } = spawnSync('mvn', args, {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  if (status !== 0) {
+  // Not while others wait for this process: the test runner goes on meanwhile.
+  await promisify(execFile)('mvn', args, { encoding: 'utf8' }).catch((error) => {
     rmSync(fresh, { recursive: true, force: true });
-    throw coded('KAFKA_MISSING', `mvn could not fetch Kafka's jars:\n${stdout}${stderr}`);
-  }
+    const { stdout, stderr, message } = error as {
+      stdout: string;
+      stderr: string;
+      message: string;
+    };
+    throw coded(
+      'KAFKA_MISSING',
+      `mvn could not fetch Kafka's jars:\n${stdout}${stderr || message}`,
+    );
+  });
   writeFileSync(join(fresh, 'pom.sha256'), jarsStamp());
   rmSync(kafkaLibs, { recursive: true, force: true });
   renameSync(fresh, kafkaLibs);
@@ -256,7 +260,7 @@ export class KafkaBroker {
     died.catch(() => undefined);
     await within(
       Promise.race([log.match(/Kafka Server started/), died]),
-      readyTimeoutMs,
+      GIVE_UP_MS,
       'Kafka to start',
     );
   }
@@ -303,7 +307,7 @@ export class KafkaBroker {
   async #end(signal: NodeJS.Signals): Promise<void> {
     if (!this.#child || !this.#exit) return;
     this.#child.kill(signal);
-    await within(this.#exit, stopTimeoutMs, `Kafka to end after ${signal}`);
+    await within(this.#exit, GIVE_UP_MS, `Kafka to end after ${signal}`);
     this.#child = undefined;
   }
 
@@ -328,8 +332,9 @@ export class KafkaBroker {
   }
 
   async #format(settings: string): Promise<void> {
-    // Any 16 bytes in base64url name a cluster; two of a test must not have one name.
-    const cluster = Buffer.from(randomBytes(8).toString('hex')).toString('base64url');
+    const cluster = newKafkaId();
+    const data = join(this.#folder, 'data');
+    if (formatAsBefore(data, settings, cluster)) return;
     const args = this.#java('kafka.tools.StorageTool', 'format', '-t', cluster, '-c', settings);
     const said = new Tail();
     const child = spawn('java', args, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -341,6 +346,7 @@ export class KafkaBroker {
     const { code } = await this.#exit;
     this.#child = undefined;
     if (code !== 0) throw coded('KAFKA_FAILED', `StorageTool format:\n${said.text}`);
+    keepFormat(data);
   }
 }
 
