@@ -1,26 +1,32 @@
 interface Waiter {
-  readonly partition: number;
   readonly offset: number;
   resolve(): void;
 }
 
 /** Who waits until a partition of the log is applied up to before an offset. */
 export class AppliedWaiters {
-  #waiters: Waiter[] = [];
+  readonly #byPartition = new Map<number, Waiter[]>();
 
   wait(partition: number, offset: number): Promise<void> {
     return new Promise((resolve) => {
-      this.#waiters.push({ partition, offset, resolve });
+      const waiters = this.#byPartition.get(partition);
+      if (waiters === undefined) this.#byPartition.set(partition, [{ offset, resolve }]);
+      else waiters.push({ offset, resolve });
     });
   }
 
-  /** Wakes those for whom `waits` is false. */
-  wake(waits: (partition: number, offset: number) => boolean): void {
-    if (this.#waiters.length === 0) return;
-    this.#waiters = this.#waiters.filter(({ partition, offset, resolve }) => {
-      if (waits(partition, offset)) return true;
-      resolve();
-      return false;
-    });
+  /** A partition is applied up to before an offset: those who waited for less are woken. */
+  applied(partition: number, upTo: number): void {
+    const waiters = this.#byPartition.get(partition);
+    if (waiters === undefined) return;
+    const left = waiters.filter((waiter) => waiter.offset > upTo);
+    if (left.length === 0) this.#byPartition.delete(partition);
+    else this.#byPartition.set(partition, left);
+    for (const { offset, resolve } of waiters) if (offset <= upTo) resolve();
+  }
+
+  /** All are woken; what they waited for does not come any more. */
+  gaveUp(partition: number): void {
+    this.applied(partition, Number.POSITIVE_INFINITY);
   }
 }

@@ -2,7 +2,9 @@ import type { PublishRecord } from '../backend/publisher-port.ts';
 import type { Clock } from '../base/clock.ts';
 import { coded } from '../base/errors.ts';
 import type { DelayCluster } from './delay-cluster.ts';
+import type { DelayPlace } from './delay-index.ts';
 import { type DelayRecord, readDelayRecord } from './delay-record.ts';
+import type { FarDelay } from './due-loop.ts';
 import type { NearDelay } from './due-window.ts';
 import { isSeriesId } from './series-record.ts';
 
@@ -11,6 +13,13 @@ const ASK_MS = 3_000;
 
 /** `tooLate`: it is being published. `busy`: another command for it is on its way. */
 export type NotHeld = 'tooLate' | 'notFound' | 'busy';
+
+/** What the index said of a message, when its partition was applied up to `upTo`. */
+interface Found extends DelayPlace {
+  readonly id: Buffer;
+  readonly upTo: number | undefined;
+  readonly record?: DelayRecord;
+}
 
 /**
  * How commands find and change what waits: only their owner does, and what is being changed is held
@@ -36,25 +45,21 @@ export class DelayChanges {
    * BACKEND_UNAVAILABLE when the cluster does not say within three seconds what is in the log
    */
   async find(id: Buffer): Promise<DelayRecord | undefined> {
-    if (!this.#isReady(id)) throw await this.#refusal(id);
-    const first = await this.#indexed(id);
-    if (first !== undefined) return first;
-    await this.#cluster.caughtUp(id[1] as number, (asked) => this.#inTime(asked));
-    // It may have been lost meanwhile: then nobody read to the end.
-    if (!this.#isReady(id)) throw await this.#refusal(id);
-    return this.#indexed(id);
+    return (await this.#lookUp(id, 'record'))?.record;
   }
 
-  /** Keeps a message from firing, so that it can be changed. @throws as find */
-  async hold(id: Buffer): Promise<NearDelay | NotHeld> {
+  /**
+   * Keeps a message from firing, so that it can be changed.
+   * @param needs one that is far is a look-up less where its record is not needed; it has no bytes
+   * @throws as find
+   */
+  async hold(id: Buffer, needs: 'record' | 'place' = 'record'): Promise<NearDelay | NotHeld> {
     const { loop } = this.#cluster;
     const before = loop.window.find(id);
-    const record = before === undefined ? await this.find(id) : undefined;
+    const found = before === undefined ? await this.#lookUp(id, needs) : undefined;
     if (!this.#isReady(id)) throw await this.#refusal(id);
     const near = loop.window.find(id);
-    if (near === undefined) {
-      return record?.target === undefined ? 'notFound' : loop.hold(record);
-    }
+    if (near === undefined) return found === undefined ? 'notFound' : loop.hold(this.#far(found));
     if (near.state === 'firing' || near.state === 'ended') return 'tooLate';
     if (near.state === 'held') return 'busy';
     loop.window.hold(near);
@@ -116,12 +121,38 @@ export class DelayChanges {
     return coded('NOT_OWNER', `${who} has this partition of the delay log`);
   }
 
-  async #indexed(id: Buffer): Promise<DelayRecord | undefined> {
+  async #lookUp(id: Buffer, needs: 'record' | 'place'): Promise<Found | undefined> {
+    if (!this.#isReady(id)) throw await this.#refusal(id);
+    const first = await this.#indexed(id, needs);
+    if (first !== undefined) return first;
+    await this.#cluster.caughtUp(id[1] as number, (asked) => this.#inTime(asked));
+    // It may have been lost meanwhile: then nobody read to the end.
+    if (!this.#isReady(id)) throw await this.#refusal(id);
+    return this.#indexed(id, needs);
+  }
+
+  async #indexed(id: Buffer, needs: 'record' | 'place'): Promise<Found | undefined> {
     if (this.#hasEnded(id)) return undefined;
     const { index } = this.#cluster;
+    const upTo = this.#cluster.appliedUpTo(id[1] as number);
     const place = await index.find(id);
-    const bytes = place === undefined ? undefined : await index.record(id, place.dueMs);
-    return bytes === undefined ? undefined : readDelayRecord(bytes);
+    if (place === undefined) return undefined;
+    if (needs === 'place') return { id, ...place, upTo };
+    const bytes = await index.record(id, place.dueMs);
+    const record = bytes === undefined ? undefined : readDelayRecord(bytes);
+    return record === undefined ? undefined : { id, ...place, upTo, record };
+  }
+
+  /** What is applied from now on is told to what is held; what was since the look-up is not. */
+  #far({ id, dueMs, offset, upTo, record }: Found): FarDelay {
+    const isIndexed = upTo === this.#cluster.appliedUpTo(id[1] as number);
+    return {
+      id,
+      dueMs,
+      offset,
+      isIndexed,
+      ...(record === undefined ? {} : { bytes: record.bytes }),
+    };
   }
 
   /** It fired, and is still in the index. A series goes on. */

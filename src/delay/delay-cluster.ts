@@ -17,7 +17,8 @@ import { DelayStats } from './delay-stats.ts';
 import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop } from './due-loop.ts';
-import { LogApplier, type LogEffect, partsOf } from './log-applier.ts';
+import { type Applied, LogApplier, type LogEffect } from './log-applier.ts';
+import { type AppliedPartition, LogIntake } from './log-intake.ts';
 import { PendingCount } from './pending-count.ts';
 import { Restating } from './restating.ts';
 
@@ -41,8 +42,6 @@ const ASK_AGAIN_MS = 1_000;
 const NUDGE_MS = 3_000;
 /** Partitions that were read wait so long for those that are still being read, in ms. */
 const GATHER_MS = 1_000;
-/** Records that are applied without a pause. */
-const APPLY_MAX = 1_000;
 /** What is this node's is noted as heard of so often, in ms. */
 const HEARD_EVERY_MS = 3_600_000;
 /**
@@ -57,10 +56,9 @@ const RETRY_AFTER_MS = 2_000;
 export type InTime = <T>(asked: Promise<T>) => Promise<T>;
 
 /** A partition that is ours. */
-interface Own {
+interface Own extends AppliedPartition {
   /** Nothing of it fires before everything up to here was applied. */
   endOffset: number;
-  applied: number;
   /** It fires, and commands are answered. */
   ready: boolean;
 }
@@ -76,6 +74,7 @@ export class DelayCluster {
   readonly #count: PendingCount;
   readonly #applier: LogApplier;
   readonly #restating: Restating;
+  readonly #intake: LogIntake<Own>;
   readonly #own = new Map<number, Own>();
   /** Partitions as the group gave them last, by which assignment. */
   readonly #given = new Map<number, object>();
@@ -91,16 +90,16 @@ export class DelayCluster {
 
   constructor(parts: DelayClusterParts) {
     this.#parts = parts;
-    const { index, publisher, clock, log, stats = new DelayStats() } = parts;
+    const { consumers, index, publisher, clock, log, stats = new DelayStats() } = parts;
     this.stats = stats;
     this.index = index;
     index.onFailed = (error) => this.#fail(error);
     this.writes = new DelayWrites(publisher);
-    const { consumers } = parts;
     this.owners = new DelayOwners({ consumers, clock, group: delayGroup, topic: delayTopic });
     const work = (task: () => Promise<void>): Promise<void> => this.work(task);
     this.#count = new PendingCount({ index, clock, work });
-    this.#applier = new LogApplier({ index, count: this.#count, clock });
+    const known = (id: Buffer) => this.loop.window.placeOf(id);
+    this.#applier = new LogApplier({ index, count: this.#count, clock, known });
     this.#restating = new Restating({
       index,
       clock,
@@ -109,6 +108,15 @@ export class DelayCluster {
       write: (record) => this.writes.write(record),
       untilApplied: (partition, offset) => this.untilApplied(partition, offset),
       onDone: (id) => this.#applier.restated(id),
+    });
+    this.#intake = new LogIntake<Own>({
+      applier: this.#applier,
+      work,
+      own: (partition) => this.#own.get(partition),
+      onApplied: (own, part, applied) => this.#applied(own, part, applied),
+      want: (partition, bytes) => {
+        if (this.isOwn(partition)) this.#member?.want(delayTopic, partition, bytes);
+      },
     });
     this.loop = new DueLoop({
       topic: delayTopic,
@@ -133,8 +141,7 @@ export class DelayCluster {
 
   /** Partitions of this node, and how many of them are applied up to where they began. */
   get partitions(): { own: number; ready: number } {
-    let ready = 0;
-    for (const own of this.#own.values()) if (own.ready) ready++;
+    const ready = [...this.#own.values()].filter((own) => own.ready).length;
     return { own: this.#own.size, ready };
   }
 
@@ -162,9 +169,8 @@ export class DelayCluster {
         this.#losses++;
         this.#revoke(partitions);
       },
-      onRecords: (batch) => void this.work(() => this.#apply(batch)),
-      onError: (error, place) => {
-        const { code, message } = error;
+      onRecords: (batch) => this.#intake.receive(batch),
+      onError: ({ code, message }, place) => {
         this.#parts.log.warn({ code, message, place }, 'reading the delay log');
       },
     });
@@ -173,6 +179,11 @@ export class DelayCluster {
 
   isReady(partition: number): boolean {
     return this.#own.get(partition)?.ready === true;
+  }
+
+  /** Changes with all that changes where a partition's messages stand in the index. */
+  appliedUpTo(partition: number): number | undefined {
+    return this.#own.get(partition)?.applied;
   }
 
   isOwn(partition: number): boolean {
@@ -232,8 +243,9 @@ export class DelayCluster {
     this.#hearing?.cancel();
     await this.loop.close();
     await this.#member?.close();
+    this.#intake.stop();
     await this.#work;
-    this.#waiters.wake(() => false);
+    for (const partition of this.#own.keys()) this.#waiters.gaveUp(partition);
     await this.index.close();
   }
 
@@ -251,8 +263,7 @@ export class DelayCluster {
       const isGiven = () => this.#given.get(partition) === mark;
       if (!isGiven()) continue;
       const span = offsets.find((p) => p.partition === partition);
-      const endOffset = span?.endOffset ?? 0;
-      const startOffset = span?.startOffset ?? 0;
+      const { endOffset = 0, startOffset = 0 } = span ?? {};
       let applied = await this.#begin(partition, endOffset);
       if (!isGiven()) {
         this.#applier.end(partition);
@@ -276,9 +287,10 @@ export class DelayCluster {
     const isStale = applied > 0 && heardMs !== undefined && clock.now() - heardMs > STALE_MS;
     if (applied <= endOffset && !isStale) return applied;
     if (isStale)
-      log.warn({ partition, heardMs }, 'the index of a partition is old: it begins anew');
+      log.warn({ partition, heardMs }, 'the index of a partition is old, and begins anew');
     else log.error({ partition, applied, endOffset }, 'the delay log is another one');
     await this.index.forget(partition);
+    this.loop.window.doubt(({ id }) => id[1] === partition);
     return (await this.#applier.begin(partition)).applied;
   }
 
@@ -330,29 +342,17 @@ export class DelayCluster {
       this.#own.delete(partition);
       this.#given.delete(partition);
       this.#applier.end(partition);
+      this.#waiters.gaveUp(partition);
     }
     this.loop.window.dropIdle(({ id }) => !this.#own.has(id[1] as number));
-    this.#waiters.wake((p, offset) => (this.#own.get(p)?.applied ?? offset) < offset);
   }
 
-  async #apply(batch: FetchedRecords): Promise<void> {
-    // What is due meanwhile does not wait for the whole of a long one.
-    for (const part of partsOf(batch, APPLY_MAX)) await this.#applyPart(part);
-    if (this.isOwn(batch.partition)) {
-      this.#member?.want(delayTopic, batch.partition, batch.records.length);
-    }
-  }
-
-  async #applyPart(part: FetchedRecords): Promise<void> {
-    const own = this.#own.get(part.partition);
-    if (own === undefined || part.nextOffset <= own.applied) return;
-    const { effects, foreign } = await this.#applier.apply(part);
+  #applied(own: Own, part: FetchedRecords, { effects, foreign }: Applied): void {
     this.stats.applied += part.count;
     this.stats.foreign += foreign;
-    own.applied = part.nextOffset;
     if (!own.ready) this.#readySoon();
     for (const effect of effects) this.#effect(effect, own);
-    this.#waiters.wake((p, offset) => (this.#own.get(p)?.applied ?? offset) < offset);
+    this.#waiters.applied(part.partition, own.applied);
   }
 
   #effect(effect: LogEffect, own: Own): void {

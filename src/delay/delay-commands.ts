@@ -112,7 +112,7 @@ export class DelayCommands {
 
   /** @throws NOT_SUPPORTED for a message on a fixed level and a series; BACKEND_UNAVAILABLE */
   async cancel(id: Buffer): Promise<DelayOutcome> {
-    const found = await this.#hold(id);
+    const found = await this.#hold(id, 'place');
     if (typeof found === 'string') return found;
     await this.#changes.write(tombstone(delayTopic, found.id), found);
     this.#cluster.stats.cancelled++;
@@ -122,7 +122,7 @@ export class DelayCommands {
   /** @throws as cancel; BEYOND_HORIZON, INVALID_ARGUMENT */
   async move(id: Buffer, dueMs: number): Promise<DelayOutcome> {
     checkNewDue(dueMs, this.#clock.now());
-    const found = await this.#hold(id);
+    const found = await this.#hold(id, 'record');
     if (typeof found === 'string') return found;
     const record = readDelayRecord(found.bytes) as DelayRecord;
     const target = movedTarget(record.target as Buffer, Math.floor(dueMs));
@@ -192,9 +192,9 @@ export class DelayCommands {
   }
 
   /** Keeps a message from firing, so that it can be changed. */
-  async #hold(id: Buffer): Promise<NearDelay | 'tooLate' | 'notFound'> {
+  async #hold(id: Buffer, needs: 'record' | 'place'): Promise<NearDelay | 'tooLate' | 'notFound'> {
     checkChangeable(id);
-    const found = await this.#changes.hold(id);
+    const found = await this.#changes.hold(id, needs);
     if (found === 'busy') {
       throw coded('RETRY_LATER', 'another command for this message is on its way');
     }

@@ -6,7 +6,6 @@ import type { Logger } from '../base/log.ts';
 import { afterKey, type DelayIndex, dueKey } from './delay-index.ts';
 import {
   type DelayRecord,
-  dueOf,
   firedRecord,
   readDelayRecord,
   tombstone,
@@ -35,6 +34,13 @@ export interface DueLoopParts {
   isReady(partition: number): boolean;
 }
 
+/** A message of the index that a command is about to change. */
+export interface FarDelay extends Pick<NearDelay, 'id' | 'dueMs' | 'offset' | 'isIndexed'> {
+  /** Absent: the command does not need the record. */
+  readonly bytes?: Buffer;
+}
+
+const NONE = Buffer.alloc(0);
 const HORIZON_MS = 30_000;
 const LOOK_MS = 500;
 const LOAD_STEP = 2_000;
@@ -136,27 +142,25 @@ export class DueLoop {
   }
 
   /** Takes up a message that is far, held: a command is about to change it. */
-  hold(record: DelayRecord): NearDelay {
-    const target = record.target as Buffer;
-    const { id, offset, bytes } = record;
-    const entry = this.window.add({
-      id,
-      dueMs: dueOf(target),
-      offset,
-      bytes,
-      topic: topicOf(target),
-    });
+  hold(far: FarDelay): NearDelay {
+    const { id, dueMs, offset, bytes = NONE, isIndexed } = far;
+    const entry = this.window.addQueued({ id, dueMs, offset, bytes, topic: '', isIndexed });
     this.window.hold(entry);
     return entry;
   }
 
   /** The command failed: it waits as before. */
   release(entry: NearDelay): void {
-    if (entry.state !== 'held') return;
-    if (this.#isNear(entry.dueMs, entry.id)) {
-      this.window.release(entry);
-      this.wake(entry.dueMs);
-    } else this.window.drop(entry);
+    if (entry.state !== 'held' || this.window.find(entry.id) !== entry) return;
+    const { id, dueMs } = entry;
+    const isNear = this.#isNear(dueMs, id);
+    if (isNear && entry.topic !== '') this.window.release(entry);
+    else {
+      this.window.drop(entry);
+      // It came near meanwhile, and is loaded as others are.
+      if (isNear) this.#moveBack(dueKey(dueMs, id));
+    }
+    if (isNear) this.wake(dueMs);
   }
 
   /** Loads from the beginning again: other partitions are ready, or are not ours any more. */
@@ -307,7 +311,14 @@ export class DueLoop {
       if (this.window.find(id) !== undefined || !this.#mayFire(id)) continue;
       const record = readDelayRecord(bytes);
       if (record?.target === undefined || topicOf(record.target) !== topic) continue;
-      const entry = this.window.addQueued({ id, dueMs, offset: record.offset, bytes, topic });
+      const entry = this.window.addQueued({
+        id,
+        dueMs,
+        offset: record.offset,
+        bytes,
+        topic,
+        isIndexed: true,
+      });
       if (this.#queues.refill(entry)) continue;
       this.window.drop(entry);
       return dueKey(dueMs, id);
@@ -348,7 +359,7 @@ export class DueLoop {
       const topic = topicOf(record.target);
       // It is taken up with those before it.
       if (dueMs <= now && this.#queues.isLeft(topic, dueMs, id)) continue;
-      this.window.add({ id, dueMs, offset: record.offset, bytes, topic });
+      this.window.add({ id, dueMs, offset: record.offset, bytes, topic, isIndexed: true });
     }
     if (this.#movedBack !== movedBack) return;
     if (read < LOAD_STEP) this.#cursor = end;
@@ -358,5 +369,6 @@ export class DueLoop {
 
 /** What the window holds of a record, beside its id. *Owned*. */
 function nearOf({ offset, bytes }: DelayRecord, target: Buffer, dueMs: number) {
-  return { dueMs, offset, bytes: Buffer.from(bytes), topic: topicOf(target) };
+  const topic = topicOf(target);
+  return { dueMs, offset, bytes: Buffer.from(bytes), topic, isIndexed: true };
 }

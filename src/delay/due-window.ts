@@ -1,4 +1,5 @@
 import { TimingWheel } from '../wheel/timing-wheel.ts';
+import type { DelayPlace } from './delay-index.ts';
 import { nameOf } from './log-applier.ts';
 import type { Turn } from './series-rule.ts';
 
@@ -14,6 +15,8 @@ export interface NearDelay {
   bytes: Buffer;
   /** The topic it is for. */
   topic: string;
+  /** Due time and offset are those that the index has: of the last record that was applied. */
+  isIndexed: boolean;
   state: DelayState;
   /** Of a series: what became of its firing. */
   turn: Turn | undefined;
@@ -24,7 +27,8 @@ export interface NearDelay {
 
 const NONE = Buffer.alloc(0);
 
-type NewDelay = Pick<NearDelay, 'id' | 'dueMs' | 'offset' | 'bytes' | 'topic'>;
+/** What a {@link DueWindow} takes up. */
+export type NewDelay = Pick<NearDelay, 'id' | 'dueMs' | 'offset' | 'bytes' | 'topic' | 'isIndexed'>;
 
 /** How much a {@link DueWindow} may hold. */
 export interface WindowLimits {
@@ -71,6 +75,12 @@ export class DueWindow {
     return this.#byName.get(nameOf(id));
   }
 
+  /** Where it stands in the index, where that is certain. */
+  placeOf(id: Buffer): DelayPlace | undefined {
+    const entry = this.find(id);
+    return entry?.isIndexed === true ? { dueMs: entry.dueMs, offset: entry.offset } : undefined;
+  }
+
   /** Holds a message and wakes it when due. What stood under its id is forgotten. */
   add(delay: NewDelay): NearDelay {
     const entry = this.addQueued(delay);
@@ -84,14 +94,9 @@ export class DueWindow {
     const before = this.#byName.get(name);
     if (before !== undefined) this.drop(before);
     const slot = this.#freeSlots.pop() ?? this.#slots.length;
-    const { id, dueMs, offset, bytes, topic } = delay;
     const entry: NearDelay = {
-      id,
+      ...delay,
       name,
-      dueMs,
-      offset,
-      bytes,
-      topic,
       state: 'queued',
       turn: undefined,
       handle: 0,
@@ -139,6 +144,11 @@ export class DueWindow {
   empty(entry: NearDelay): void {
     if (this.#slots[entry.slot] === entry) this.#bytes -= entry.bytes.length;
     entry.bytes = NONE;
+  }
+
+  /** The index begins anew for what `which` names: where it stands there is not known. */
+  doubt(which: (entry: NearDelay) => boolean): void {
+    for (const entry of this.#byName.values()) if (which(entry)) entry.isIndexed = false;
   }
 
   /** Forgets what waits or is queued and `which` names; what is on its way stays known. */

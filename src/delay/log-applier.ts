@@ -40,21 +40,32 @@ export interface Applied {
   readonly foreign: number;
 }
 
+/** What a {@link LogApplier} is made of. */
+export interface LogApplierParts {
+  readonly index: DelayIndex;
+  readonly count: PendingCount;
+  readonly clock: Clock;
+  /** Where a message stands in the index, as far as memory knows it for certain. */
+  known(id: Buffer): DelayPlace | undefined;
+}
+
 /**
- * Applies the delay log to the index: one write for a batch, its offset included. A record of a
+ * Applies the delay log to the index: one write for what came, its offsets included. A record of a
  * message that only its message id names is written blindly, since nothing else has its id.
  */
 export class LogApplier {
   readonly #index: DelayIndex;
   readonly #count: PendingCount;
   readonly #clock: Clock;
+  readonly #known: (id: Buffer) => DelayPlace | undefined;
   /** By their names: what is being written again, and how often. */
   readonly #restating = new Map<string, number>();
 
-  constructor(parts: { index: DelayIndex; count: PendingCount; clock: Clock }) {
+  constructor(parts: LogApplierParts) {
     this.#index = parts.index;
     this.#count = parts.count;
     this.#clock = parts.clock;
+    this.#known = parts.known;
   }
 
   /** Where a partition goes on. */
@@ -88,43 +99,62 @@ export class LogApplier {
     else this.#restating.delete(name);
   }
 
-  async apply(batch: FetchedRecords): Promise<Applied> {
-    const { partition } = batch;
-    const records: (DelayRecord | undefined)[] = [];
-    for (let i = 0; i < batch.count; i++) {
-      const bytes = batch.records.subarray(batch.starts[i], batch.starts[i + 1]);
-      const record = readDelayRecord(bytes);
-      records.push(record?.id[1] === partition ? record : undefined);
-    }
-    const standing = await this.#standing(records);
-    const round = new Round({
-      index: this.#index,
-      standing,
-      restating: this.#restating,
-      onUnseen: (record) => this.#count.applied(partition, timestampOf(record)),
-    });
-    for (const record of records) {
-      if (record === undefined) round.foreign++;
-      else if (record.target === undefined) round.end(record);
-      else await round.schedule(record, record.target);
-    }
-    this.#count.add(partition, round.added);
-    const pending = this.#count.get(partition);
+  /** What became of each batch; those of one partition are in their order. */
+  async apply(batches: readonly FetchedRecords[]): Promise<readonly Applied[]> {
+    const read = batches.map(recordsOf);
+    const standing = await this.#standing(read.flat());
+    const changes = new IndexChanges();
+    const ended = new Map<string, number>();
     const heardMs = this.#clock.now();
-    round.changes.progress(partition, { applied: batch.nextOffset, pending, heardMs });
-    await this.#index.write(round.changes);
-    return { effects: round.effects, foreign: round.foreign };
+    const applied: Applied[] = [];
+    for (const [i, { partition, nextOffset }] of batches.entries()) {
+      const round = new Round({
+        index: this.#index,
+        changes,
+        ended,
+        standing,
+        restating: this.#restating,
+        onUnseen: (record) => this.#count.applied(partition, timestampOf(record)),
+      });
+      for (const record of read[i] as (DelayRecord | undefined)[]) {
+        if (record === undefined) round.foreign++;
+        else if (record.target === undefined) round.end(record);
+        else await round.schedule(record, record.target);
+      }
+      this.#count.add(partition, round.added);
+      const pending = this.#count.get(partition);
+      changes.progress(partition, { applied: nextOffset, pending, heardMs });
+      applied.push(round);
+    }
+    await this.#index.write(changes);
+    return applied;
   }
 
   /** What stands of all that must be looked at: asked together, since one by one takes its time. */
   async #standing(records: readonly (DelayRecord | undefined)[]): Promise<Standing> {
-    const ids = new Map<string, Buffer>();
+    const standing: Standing = new Map();
+    const asked = new Map<string, Buffer>();
     for (const record of records) {
-      if (record !== undefined && !isBlind(record)) ids.set(nameOf(record.id), record.id);
+      if (record === undefined || isBlind(record)) continue;
+      const known = this.#known(record.id);
+      if (known === undefined) asked.set(nameOf(record.id), record.id);
+      else standing.set(nameOf(record.id), known);
     }
-    const places = await this.#index.findAll([...ids.values()]);
-    return new Map([...ids.keys()].map((name, i) => [name, places[i] ?? null]));
+    const places = await this.#index.findAll([...asked.values()]);
+    for (const [i, name] of [...asked.keys()].entries()) standing.set(name, places[i] ?? null);
+    return standing;
   }
+}
+
+/** Those of a batch; undefined for one that is not of its partition, or not of the log's form. */
+function recordsOf(batch: FetchedRecords): (DelayRecord | undefined)[] {
+  const { partition, count, records, starts } = batch;
+  const read: (DelayRecord | undefined)[] = [];
+  for (let i = 0; i < count; i++) {
+    const record = readDelayRecord(records.subarray(starts[i], starts[i + 1]));
+    read.push(record?.id[1] === partition ? record : undefined);
+  }
+  return read;
 }
 
 /** Where messages stand, by the names of their ids; null: nowhere. */
@@ -133,6 +163,9 @@ type Standing = Map<string, DelayPlace | null>;
 /** What a {@link Round} is made of. */
 interface RoundParts {
   readonly index: DelayIndex;
+  readonly changes: IndexChanges;
+  /** By their names: what was ended and is remembered, by the offset of its end. */
+  readonly ended: Map<string, number>;
   /** Where they stand after what was applied so far; absent: it was not asked for. */
   readonly standing: Standing;
   /** By their names: what is being written again, and how often; also by this round. */
@@ -142,12 +175,9 @@ interface RoundParts {
 }
 
 /** One batch while it is applied. */
-class Round {
-  readonly changes = new IndexChanges();
+class Round implements Applied {
   readonly effects: LogEffect[] = [];
   readonly #parts: RoundParts;
-  /** What this batch ended and remembers, by the offset of its end. */
-  readonly #ended = new Map<string, number>();
   foreign = 0;
   added = 0;
 
@@ -169,8 +199,8 @@ class Round {
       return;
     }
     if (standing === undefined) this.added++;
-    else if (standing.dueMs !== dueMs) this.changes.remove(id, standing.dueMs, false);
-    this.changes.put(id, dueMs, offset, record.bytes);
+    else if (standing.dueMs !== dueMs) this.#parts.changes.remove(id, standing.dueMs, false);
+    this.#parts.changes.put(id, dueMs, offset, record.bytes);
     this.#parts.standing.set(nameOf(id), { dueMs, offset });
     this.effects.push({ kind: 'scheduled', record, dueMs });
   }
@@ -191,8 +221,8 @@ class Round {
       return;
     }
     if (id[2] === DelayIdKind.SERIES || this.#parts.restating.has(nameOf(id))) {
-      this.#ended.set(nameOf(id), record.offset);
-      this.changes.ended(id, record.offset, timestampOf(record));
+      this.#parts.ended.set(nameOf(id), record.offset);
+      this.#parts.changes.ended(id, record.offset, timestampOf(record));
     }
     if (standing !== undefined) this.#remove(id, standing.dueMs);
     this.effects.push({ kind: 'ended', id, endsOffset: undefined });
@@ -206,7 +236,7 @@ class Round {
   async #isOutdated({ id, ends }: DelayRecord, standing: DelayPlace | undefined): Promise<boolean> {
     if (ends === undefined) return false;
     if (standing !== undefined) return ends.offset < standing.offset;
-    const ended = this.#ended.get(nameOf(id)) ?? (await this.#parts.index.endedAt(id));
+    const ended = this.#parts.ended.get(nameOf(id)) ?? (await this.#parts.index.endedAt(id));
     return ended !== undefined && ends.offset < ended;
   }
 
@@ -220,7 +250,7 @@ class Round {
   }
 
   #remove(id: Buffer, dueMs: number): void {
-    this.changes.remove(id, dueMs, true);
+    this.#parts.changes.remove(id, dueMs, true);
     this.#parts.standing.set(nameOf(id), null);
     this.added--;
   }
@@ -236,22 +266,6 @@ class Round {
  */
 function isBlind({ id, target, ends }: DelayRecord): boolean {
   return isAlone(id) && (target === undefined ? ends !== undefined : !isMoved(target));
-}
-
-/** A batch in parts of so many records, over the same memory. */
-export function* partsOf(batch: FetchedRecords, most: number): Generator<FetchedRecords> {
-  const { count, starts, offsets, keyHashes } = batch;
-  for (let from = 0; from < count; from += most) {
-    const to = Math.min(from + most, count);
-    yield {
-      ...batch,
-      count: to - from,
-      starts: starts.subarray(from, to + 1),
-      offsets: offsets.subarray(from, to),
-      keyHashes: keyHashes.subarray(from, to),
-      nextOffset: to === count ? batch.nextOffset : (offsets[to] as number),
-    };
-  }
 }
 
 /** A delay id as a key of a map. */

@@ -263,7 +263,7 @@ export class MqpServer {
     void (async () => {
       try {
         const write = await handler(this.context, session, request);
-        session.write(Buffer.from(this.frame(write)));
+        session.answer(Buffer.from(this.frame(write)));
         if (isHello) this.welcome(session);
       } catch (error) {
         this.fail(session, request, error);

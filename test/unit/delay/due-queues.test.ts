@@ -54,7 +54,14 @@ class World {
     const id = Buffer.alloc(24);
     id.writeUInt32BE(this.serial++, 20);
     const offset = this.serial;
-    const entry = this.window.addQueued({ id, dueMs, offset, bytes: Buffer.alloc(bytes), topic });
+    const entry = this.window.addQueued({
+      id,
+      dueMs,
+      offset,
+      bytes: Buffer.alloc(bytes),
+      topic,
+      isIndexed: true,
+    });
     this.queues.push(entry);
     return entry;
   }

@@ -54,7 +54,9 @@ test('a partition that takes nothing is full at its bound, and keeps no other fr
     id[1] = partition;
     id.writeUInt32BE(++serial, 20);
     const bytes = Buffer.alloc(1);
-    ends.push(window.addQueued({ id, dueMs: 0, offset: serial, bytes, topic: 't' }));
+    ends.push(
+      window.addQueued({ id, dueMs: 0, offset: serial, bytes, topic: 't', isIndexed: true }),
+    );
   };
   for (let i = 0; i < limits.delayEndsMax - 1; i++) fire(stuck);
   assert(!ends.isFull(stuck));

@@ -32,7 +32,14 @@ test('a queue that is empty holds no bytes, though an entry came twice and was e
     onRoom: () => {},
   });
   const bytes = Buffer.alloc(100);
-  const entry = window.addQueued({ id: Buffer.alloc(24), dueMs: 0, offset: 0, bytes, topic: 't' });
+  const entry = window.addQueued({
+    id: Buffer.alloc(24),
+    dueMs: 0,
+    offset: 0,
+    bytes,
+    topic: 't',
+    isIndexed: true,
+  });
   queue.push(entry);
   queue.push(entry);
   assert.equal(queue.bytes, 200);

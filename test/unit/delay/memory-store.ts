@@ -21,6 +21,10 @@ export class MemoryStore implements KeyValueStore {
   readonly driver = 'rocksdb';
   #pages: Page[];
   #size: number;
+  /** Values that were asked for. */
+  gets = 0;
+  /** The next value asked for is as it is now, and given when this resolves. */
+  nextGet: Promise<void> | undefined;
   /** Each entry that is iterated takes a turn of the loop. */
   isSlow = false;
 
@@ -38,9 +42,13 @@ export class MemoryStore implements KeyValueStore {
   }
 
   async get(key: Buffer): Promise<Buffer | undefined> {
+    this.gets++;
     const name = key.toString('latin1');
     const { keys, values } = this.#pages[this.#pageOf(name)] as Page;
     const at = firstFrom(keys, name);
+    const late = this.nextGet;
+    this.nextGet = undefined;
+    await late;
     return keys[at] === name ? values[at] : undefined;
   }
 
