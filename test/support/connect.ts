@@ -16,6 +16,8 @@ export async function connect({ mqp }: TestServer): Promise<MqpClient> {
 interface DelayNumbers extends DelayStats {
   /** Partitions of the delay log that it fires from. */
   readonly ready: number;
+  /** Messages that it holds in memory. */
+  readonly near: number;
   readonly fired: number;
   readonly seriesFired: number;
 }
