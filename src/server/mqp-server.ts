@@ -14,6 +14,7 @@ import { sleep } from '../base/clock.ts';
 import { CodedError, coded, messageOf } from '../base/errors.ts';
 import { limits as bounds } from '../base/limits.ts';
 import type { LaneLink } from '../lanes/lane-link.ts';
+import { gather } from './gather.ts';
 import type { Handler, NodeContext, WriteAnswer } from './handler.ts';
 import { HANDLERS, SETTLERS } from './handler-table.ts';
 import type { SettleHandler } from './handlers/consume.ts';
@@ -263,7 +264,8 @@ export class MqpServer {
     void (async () => {
       try {
         const write = await handler(this.context, session, request);
-        session.answer(Buffer.from(this.frame(write)));
+        gather(session.socket);
+        session.write(Buffer.from(this.frame(write)));
         if (isHello) this.welcome(session);
       } catch (error) {
         this.fail(session, request, error);

@@ -88,7 +88,6 @@ export class Session implements Receiver {
   private held: Buffer | undefined;
   /** Said goodbye, or gone: nothing more is taken. */
   closing = false;
-  private corked = false;
   /** GOAWAY was sent: nothing new is taken. */
   private leaving = false;
   private lastByteMs: number;
@@ -150,19 +149,6 @@ export class Session implements Receiver {
     if (unread > this.limits.unreadAnswerBytesHardMax) this.socket.destroy();
     else if (unread > this.limits.unreadAnswerBytesMax) this.hold('unread');
     return unread === 0;
-  }
-
-  /** Sends an answer, in one write with what else is answered in this turn of the event loop. */
-  answer(bytes: Buffer): void {
-    if (!this.corked) {
-      this.corked = true;
-      this.socket.cork();
-      process.nextTick(() => {
-        this.corked = false;
-        this.socket.uncork();
-      });
-    }
-    this.write(bytes);
   }
 
   /** Answers of the lane: whole frames, and how many messages they answer. */
