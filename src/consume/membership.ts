@@ -14,11 +14,11 @@ import { handOver } from './hand-over.ts';
 import type { Block } from './lease/block.ts';
 import { LeaseWindow } from './lease/lease-window.ts';
 import type { ConsumeMode } from './lease/settle.ts';
-import { NO_WAIT } from './lease/window-state.ts';
 import { Committer } from './partition/committer.ts';
 import type { ConsumeShared } from './partition/consume-shared.ts';
 import { Failures } from './partition/failures.ts';
 import { GapReader } from './partition/gap-reader.ts';
+import { inherit } from './partition/inherit.ts';
 import { Losses } from './partition/losses.ts';
 import type { MapStore } from './partition/map-store.ts';
 import { Overtaken } from './partition/overtaken.ts';
@@ -197,19 +197,14 @@ export class Membership {
     const window = new LeaseWindow({ mode, floor, heldMax: limits.heldPerKeyMax, timers });
     started.load(window.merger);
     const nowMs = clock.monotonic();
-    for (const lease of started.leases) {
-      const run = lease.run >>> 0;
-      const isDue = run === 0 && lease.leftMs === 0;
-      const dueMs = isDue ? NO_WAIT : nowMs + lease.leftMs;
-      window.inherited.set(lease.offset, { run, attempt: lease.attempt, dueMs });
-      shared.noteRun(lease.run);
-    }
+    const policy = shared.settler.policyOf(group, topic);
+    for (const { run } of started.leases) shared.noteRun(run);
     const partition = new ConsumePartition({
       cluster: this.backend.cluster,
       topic,
       partition: number,
       window,
-      policy: shared.settler.policyOf(group, topic),
+      policy,
       owner: this.#start.ownerOf(topic),
       epoch: started.epoch,
     });
@@ -227,7 +222,7 @@ export class Membership {
       onPutOff: () => this.#options.onPutOff(topic),
       onMoveFailed: (_partition, error) => this.#say(error, 'a message could not be moved'),
     });
-    for (const { run, offset } of started.leases) if (run === 0) failures.inherit(offset);
+    inherit(started.leases, { window, failures, attemptsMax: policy.attemptsMax, nowMs });
     this.partitions.set(keyOf(topic, number), partition);
     this.failures.set(partition, failures);
     shared.onOpened(window, partition, failures);

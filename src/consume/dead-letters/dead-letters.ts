@@ -98,6 +98,7 @@ export class DeadLetters implements Settler {
 
 class GroupPolicy implements SettlePolicy {
   readonly ttlMs: number;
+  readonly attemptsMax: number;
   readonly #options: DeadLettersOptions;
   readonly #numbers: DeadLetterNumbers;
   readonly #group: string;
@@ -121,6 +122,7 @@ class GroupPolicy implements SettlePolicy {
     this.#topic = topic;
     this.#policy = resolvePolicy(options.settings, topic, group);
     this.#budget = new TokenBudget(this.#policy.budget, options.clock.monotonic());
+    this.attemptsMax = this.#policy.attempts;
     this.ttlMs = this.#policy.ttl === 'off' ? Number.POSITIVE_INFINITY : this.#policy.ttl;
   }
 

@@ -55,6 +55,8 @@ export interface SettlePolicy {
    * infinity: none is.
    */
   readonly ttlMs: number;
+  /** Deliveries after which a message that failed is exhausted, and given out to nobody again. */
+  readonly attemptsMax: number;
   /** `count` messages were acked by consumers; called once for each batch of acks. */
   acked(count: number): void;
   /** Decides at once, without I/O. Must not throw. */

@@ -124,8 +124,7 @@ export class Failures {
 
   /** A lease of an owner before was refused, and its message was not read again yet. */
   refuse(offset: number, refusal: Refusal): void {
-    this.inherit(offset);
-    this.#refused.set(offset, refusal);
+    this.inherit(offset, refusal);
     this.#hooks.onChanged(this.#partition);
   }
 
@@ -140,8 +139,9 @@ export class Failures {
     }
   }
 
-  /** A message failed under the owner before. */
-  inherit(offset: number): void {
+  /** A message failed under the owner before; with `refusal` that is decided when it is read. */
+  inherit(offset: number, refusal?: Refusal): void {
+    if (refusal !== undefined) this.#refused.set(offset, refusal);
     if (this.#first.size < FIRST_FAILURES_MAX) this.#first.set(offset, this.#hooks.clock.now());
   }
 

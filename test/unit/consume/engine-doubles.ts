@@ -40,6 +40,7 @@ export interface Delivered {
 /** A policy that does as it is told, and notes what it was asked. */
 export class ScriptedPolicy implements SettlePolicy {
   ttlMs = Number.POSITIVE_INFINITY;
+  attemptsMax = Number.POSITIVE_INFINITY;
   readonly failures: Failure[] = [];
   readonly moved: string[] = [];
   acks = 0;

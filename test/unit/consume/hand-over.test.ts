@@ -128,3 +128,29 @@ test('what was refused before it was read is named as failed, and goes to the de
   await under.pass(150);
   assert.equal(cluster.commits.get('g/t/0')?.offset, 2);
 });
+
+for (const decided of ['move', 'hold'] as const) {
+  test(`what had its last delivery before a hand-over is given out no more (${decided})`, async () => {
+    const cluster = clusterWith(2);
+    const a = await nodeOf(cluster, 'a');
+    const attemptsMax = 1;
+    // Its budget is used up: the message is to be moved, some time.
+    a.under.policy.next = () => ({ kind: 'wait', delayMs: 60_000 });
+    a.under.nack(a.client.take().slice(0, 1));
+    await a.under.pass(150);
+    cluster.members.clear();
+    const under = new EngineUnderTest(cluster, { nodeId: 'b' });
+    under.policy.attemptsMax = attemptsMax;
+    under.policy.next = () => ({ kind: decided });
+    const client = await under.subscribe();
+    await under.pass(200);
+    assert.deepEqual(
+      client.take().map(({ offset }) => offset),
+      [1],
+    );
+    const [failure, ...more] = under.policy.failures;
+    assert.deepEqual([failure?.offset, failure?.attempt, more], [0, attemptsMax, []]);
+    assert.deepEqual(under.policy.moved, decided === 'move' ? ['0:m0'] : []);
+    assert.equal(cluster.commits.get('g/t/0')?.offset, decided === 'move' ? 1 : 0);
+  });
+}
