@@ -18,7 +18,6 @@ import {
 import { LaneStats, laneState, stat } from './produce/intake/lane-stats.ts';
 import type { LaneOptions } from './produce/lane-options.ts';
 import { createLaneService } from './produce/lane-service.ts';
-import { dropStaleResendLock } from './produce/sending/resend-log.ts';
 
 type Pressure = Extract<LaneEvent, { kind: 'pressure' }>['pressure'];
 
@@ -64,7 +63,6 @@ export class NodeLanes {
   /** Opens and proves the stores. Lanes take messages from now on; see {@link startSending}. */
   async start(): Promise<void> {
     const { config, manifest, hooks } = this;
-    dropStaleResendLock(config.dataDir);
     const worker = fileURLToPath(new URL('./produce/lane-worker.js', import.meta.url));
     for (let lane = 0; lane < manifest.lanes; lane++) {
       const stats = new LaneStats();

@@ -87,6 +87,15 @@ export type HelloFlag = (typeof HelloFlag)[keyof typeof HelloFlag];
 /** Every bit of {@link HelloFlag}; any other is refused. */
 export const HELLO_FLAGS = 0x01;
 
+/** Frame flags of OPEN_TOPIC. */
+export const OpenTopicFlag = {
+  /** The topic is not made where there is none. */
+  EXISTING: 0x01,
+} as const;
+export type OpenTopicFlag = (typeof OpenTopicFlag)[keyof typeof OpenTopicFlag];
+/** Every bit of {@link OpenTopicFlag}; any other is refused. */
+export const OPEN_TOPIC_FLAGS = 0x01;
+
 /** Frame flags of PRODUCE. */
 export const ProduceFlag = {
   /** A key is in the body. */

@@ -2,7 +2,7 @@ import { BodyReader } from './body-reader.ts';
 import type { Frame } from './frame.ts';
 import { checkFlags } from './frame.ts';
 import type { FrameWriter } from './frame-writer.ts';
-import { ANSWER, ErrorCode, Opcode, PROTOCOL_LIMIT } from './generated.ts';
+import { ANSWER, ErrorCode, Opcode, OpenTopicFlag, PROTOCOL_LIMIT } from './generated.ts';
 import { decodeMap, encodeMap } from './map-body.ts';
 import { integerField, stringField, stringsField } from './map-fields.ts';
 import { malformed, ProtocolError } from './protocol-error.ts';
@@ -23,24 +23,36 @@ export interface OpenedTopic {
   readonly warnings: readonly string[];
 }
 
+/** What OPEN_TOPIC asks for. */
+export interface OpenTopic {
+  readonly name: string;
+  /** For one who reads: where there is none it is UNKNOWN_TOPIC, though the node may make topics. */
+  readonly isExisting: boolean;
+}
+
 const NAME = /^[A-Za-z0-9._-]+$/;
 
 // [P-5.1] open-topic := name (UTF-8, 1–249 of A–Z a–z 0–9 . _ -)
+//         flags: EXISTING
 //         answer := map; the id is in the frame's topic field
 
-export function encodeOpenTopic(writer: FrameWriter, correlationId: number, name: string): void {
+export function encodeOpenTopic(
+  writer: FrameWriter,
+  correlationId: number,
+  { name, isExisting }: OpenTopic,
+): void {
   checkTopicName(name);
-  writer.begin(Opcode.OPEN_TOPIC, 0, 0, correlationId);
+  writer.begin(Opcode.OPEN_TOPIC, isExisting ? OpenTopicFlag.EXISTING : 0, 0, correlationId);
   writer.utf8(name);
   writer.end();
 }
 
 /** @throws ProtocolError UNKNOWN_FLAGS, MALFORMED (not UTF-8), INVALID_TOPIC */
-export function decodeOpenTopic(frame: Frame): string {
-  checkFlags(frame.flags, 0, 'OPEN_TOPIC');
+export function decodeOpenTopic(frame: Frame): OpenTopic {
+  checkFlags(frame.flags, OpenTopicFlag.EXISTING, 'OPEN_TOPIC');
   const name = new BodyReader(frame.body, 'OPEN_TOPIC').text(frame.body.length, 'name');
   checkTopicName(name);
-  return name;
+  return { name, isExisting: (frame.flags & OpenTopicFlag.EXISTING) !== 0 };
 }
 
 export function encodeOpenTopicAnswer(

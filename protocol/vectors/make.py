@@ -142,9 +142,10 @@ def open_topic():
     warned = {**answer, "replicationFactor": 1, "warnings": ["replication factor 1: a broker's loss is a message's loss"]}
     longest = "a" * 249
     return [
-        good("request", "open-topic", "a topic", frame(0x10, b"orders"), {"correlationId": 1, "name": "orders"}),
-        good("request", "open-topic", "the longest name", frame(0x10, longest.encode()), {"correlationId": 1, "name": longest}),
-        good("request", "open-topic", "a name of dots, dashes and underscores", frame(0x10, b"a.b-c_D9"), {"correlationId": 1, "name": "a.b-c_D9"}),
+        good("request", "open-topic", "a topic", frame(0x10, b"orders"), {"correlationId": 1, "name": "orders", "isExisting": False}),
+        good("request", "open-topic", "a topic that is not to be made", frame(0x10, b"orders", 1), {"correlationId": 1, "name": "orders", "isExisting": True}),
+        good("request", "open-topic", "the longest name", frame(0x10, longest.encode()), {"correlationId": 1, "name": longest, "isExisting": False}),
+        good("request", "open-topic", "a name of dots, dashes and underscores", frame(0x10, b"a.b-c_D9"), {"correlationId": 1, "name": "a.b-c_D9", "isExisting": False}),
         good("response", "open-topic-answer", "its id stands in the header", frame(0x90, pack(answer), 0, 1), {"correlationId": 1, "topicId": 1, **answer}),
         good("response", "open-topic-answer", "the highest id, and a warning", frame(0x90, pack(warned), 0, 65535), {"correlationId": 1, "topicId": 65535, **warned}),
         bad("open-topic", "no name", frame(0x10), "INVALID_TOPIC"),
@@ -154,7 +155,7 @@ def open_topic():
         bad("open-topic", "a name that ends in a line feed", frame(0x10, b"orders\n"), "INVALID_TOPIC"),
         bad("open-topic", "two dots", frame(0x10, b".."), "INVALID_TOPIC"),
         bad("open-topic", "a name that is not UTF-8", frame(0x10, b"\xff"), "MALFORMED"),
-        bad("open-topic", "an unknown flag", frame(0x10, b"orders", 1), "UNKNOWN_FLAGS"),
+        bad("open-topic", "an unknown flag", frame(0x10, b"orders", 2), "UNKNOWN_FLAGS"),
         bad("open-topic-answer", "topic id 0", frame(0x90, pack(answer)), "MALFORMED"),
         bad("open-topic-answer", "no partitions", frame(0x90, pack({**answer, "partitions": 0}), 0, 1), "INVALID_ARGUMENT"),
     ]

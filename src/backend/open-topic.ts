@@ -26,7 +26,7 @@ export async function openTopic(
     );
   }
   throw coded('UNKNOWN_TOPIC', `there is no topic ${name}`, {
-    hint: 'Create it, or switch topics.autoCreate on.',
+    hint: 'Create it with "mqproxy topic create". Topics that are read are never made by themselves.',
   });
 }
 

@@ -33,6 +33,10 @@ test('doctor works with a running node and without one', async () => {
   assert.equal(stopped.code, 0, stopped.stdout);
   assert.match(stopped.stdout, /is free/);
   assert.match(stopped.stdout, /none is running/);
+  const any = await runCli([...words, '--listen', '127.0.0.1:0']);
+  assert.equal(any.code, 0, any.stdout);
+  assert.match(any.stdout, /127\.0\.0\.1 \(listen\) has a free port/);
+  assert.match(any.stdout, /none is looked for/);
 });
 
 test('the outbox is refused while the node runs, and read when it is stopped', async () => {

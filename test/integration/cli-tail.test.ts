@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { exitOf } from '../support/child.ts';
 import { repoRoot } from '../support/repo.ts';
 import { runCli } from '../support/run-cli.ts';
@@ -44,6 +45,25 @@ test('tail begins at an offset, at a time, at the beginning, and refuses the res
     assert.deepEqual([refused.code, refused.stdout], [2, ''], from);
     assert.match(refused.stderr, /is not beginning, end, an offset or a time/);
   }
+});
+
+test('tail never makes a topic, not even beside one who sends to it', async () => {
+  const server = await startServer();
+  const topic = uniqueTopic('mistyped');
+  const tail = () => runCli(['tail', topic, ...at(server), '--from', 'beginning', '--count', '1']);
+  const refused = await tail();
+  assert.deepEqual([refused.code, refused.stdout], [1, '']);
+  assert.match(refused.stderr, /UNKNOWN_TOPIC: there is no topic mistyped-/);
+  const list = await runCli(['topic', 'list', ...at(server)]);
+  assert.doesNotMatch(list.stdout, /mistyped/);
+  const client = await MqpClient.connect({ servers: [`${server.mqp.host}:${server.mqp.port}`] });
+  // One client, one name, two kinds of asking: each gets its own answer.
+  const read = client.tail(topic, { from: 'beginning' }).next();
+  const sent = client.produce(topic, { value: 'a' });
+  await Promise.allSettled([read, sent]);
+  assert.match((await sent).id, /-1$/);
+  await client.close();
+  assert.deepEqual((await tail()).stdout, 'a\n');
 });
 
 test('tail from the end prints what comes, and nothing that was there', async () => {

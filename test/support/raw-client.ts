@@ -145,7 +145,8 @@ export class RawClient {
 
   /** Opens a topic; answers its id among the rest. @throws ProtocolError */
   async open(name: string): Promise<OpenedTopic> {
-    return decodeOpenTopicAnswer(await this.request((w, id) => encodeOpenTopic(w, id, name)));
+    const asked = { name, isExisting: false };
+    return decodeOpenTopicAnswer(await this.request((w, id) => encodeOpenTopic(w, id, asked)));
   }
 
   async ping(): Promise<void> {

@@ -39,6 +39,7 @@ import {
   encodeOpenTopic,
   encodeOpenTopicAnswer,
   type OpenedTopic,
+  type OpenTopic,
 } from '../../protocol/src/open-topic.ts';
 import { decodePing, encodePing, encodePong } from '../../protocol/src/ping.ts';
 import {
@@ -137,10 +138,7 @@ export const frameCodecs: Readonly<Record<string, FrameCodec>> = {
     (frame) => ({ map: decodeStatusAnswer(frame) }),
     (writer, id, { map }) => encodeStatusAnswer(writer, id, map),
   ),
-  'open-topic': simple<{ name: string }>(
-    (frame) => ({ name: decodeOpenTopic(frame) }),
-    (writer, id, { name }) => encodeOpenTopic(writer, id, name),
-  ),
+  'open-topic': simple<OpenTopic>(decodeOpenTopic, encodeOpenTopic),
   'open-topic-answer': simple<OpenedTopic>(decodeOpenTopicAnswer, encodeOpenTopicAnswer),
   'create-topic': simple<CreateTopic>(decodeCreateTopic, encodeCreateTopic),
   'create-topic-answer': simple<TopicDescription>(decodeTopicDescription, (writer, id, topic) =>

@@ -63,7 +63,10 @@ export class Control {
 
   openTopic(name: string): Promise<TopicInfo> {
     const topic = this.engine.topic(name);
-    return this.engine.callAgain((leftMs) => this.engine.open(topic, leftMs), this.timeoutMs);
+    return this.engine.callAgain(
+      (leftMs) => this.engine.open(topic, leftMs, 'make'),
+      this.timeoutMs,
+    );
   }
 
   status(): Promise<Readonly<Record<string, unknown>>> {

@@ -8,7 +8,7 @@ import type { Clock, Random, Timer } from './clock.ts';
 import type { Link } from './dial.ts';
 import { connectionError, MqpError, nodeError } from './errors.ts';
 import { Exchange } from './exchange.ts';
-import { TopicHandle } from './message.ts';
+import { type OpenMode, TopicHandle } from './message.ts';
 import { Pipeline } from './pipeline.ts';
 import type { Settings } from './settings.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -123,10 +123,13 @@ export class Engine {
     return exchange.request(call.opcode, call.encode, call.decode, timeoutMs);
   }
 
-  /** The same for a request that names a topic, which is opened first on the same connection. */
+  /**
+   * The same for a request that reads a topic, which is opened first on the same connection, and
+   * never made.
+   */
   async callOnTopic<T>(topic: TopicHandle, call: Call<T>, timeoutMs: number): Promise<T> {
     const exchange = await this.whenReady(timeoutMs);
-    await this.openOn(exchange, topic, timeoutMs);
+    await this.openOn(exchange, topic, timeoutMs, 'find');
     return exchange.request(call.opcode, call.encode, call.decode, timeoutMs);
   }
 
@@ -152,9 +155,9 @@ export class Engine {
   }
 
   /** Opens a topic on the present connection, or waits for one; single flight per connection. */
-  async open(topic: TopicHandle, timeoutMs: number): Promise<TopicInfo> {
+  async open(topic: TopicHandle, timeoutMs: number, mode: OpenMode): Promise<TopicInfo> {
     const exchange = await this.whenReady(timeoutMs);
-    return this.openOn(exchange, topic, timeoutMs);
+    return this.openOn(exchange, topic, timeoutMs, mode);
   }
 
   /** What waits here does not keep the process alive: the connection does, or its next attempt. */
@@ -178,12 +181,18 @@ export class Engine {
     this.finish(closed);
   }
 
-  private openOn(exchange: Exchange, topic: TopicHandle, timeoutMs: number): Promise<TopicInfo> {
+  private openOn(
+    exchange: Exchange,
+    topic: TopicHandle,
+    timeoutMs: number,
+    mode: OpenMode,
+  ): Promise<TopicInfo> {
     if (topic.id !== 0 && topic.info !== undefined) return Promise.resolve(topic.info);
-    topic.opening ??= exchange
+    const request = { name: topic.name, isExisting: mode === 'find' };
+    topic.opening[mode] ??= exchange
       .request(
         Opcode.OPEN_TOPIC,
-        (writer, correlationId) => encodeOpenTopic(writer, correlationId, topic.name),
+        (writer, correlationId) => encodeOpenTopic(writer, correlationId, request),
         decodeOpenTopicAnswer,
         timeoutMs,
       )
@@ -193,9 +202,9 @@ export class Engine {
         return topic.info;
       })
       .finally(() => {
-        if (exchange === this.exchange) topic.opening = undefined;
+        if (exchange === this.exchange) topic.opening[mode] = undefined;
       });
-    return topic.opening;
+    return topic.opening[mode];
   }
 
   /** Goes on until the topic is open, refused for good, or the connection has ended. */
@@ -206,7 +215,7 @@ export class Engine {
     const backoff = new Backoff(this.random, { minMs: 50, maxMs: 2000 });
     while (exchange === this.exchange) {
       try {
-        await this.openOn(exchange, topic, this.settings.timeoutMs || 60_000);
+        await this.openOn(exchange, topic, this.settings.timeoutMs || 60_000, 'make');
         if (exchange !== this.exchange) return;
         topic.isOpening = false;
         topic.refusal = undefined;

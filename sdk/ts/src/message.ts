@@ -11,6 +11,9 @@ export interface AbortGroup {
 type Resolve = (result: ProduceResult) => void;
 type Reject = (error: MqpError) => void;
 
+/** Whether a topic that is opened may be made, or must be there. */
+export type OpenMode = 'make' | 'find';
+
 /**
  * One message from the call to its answer. It is a link of three lists at once (its topic's queue
  * or the sent list, a deadline bucket), so that leaving any of them costs no search and no
@@ -128,8 +131,8 @@ export class TopicHandle {
   info: TopicInfo | undefined;
   /** The pipeline waits for it: OPEN_TOPIC is under way, or waits for its next try. */
   isOpening = false;
-  /** The OPEN_TOPIC that is under way on the present connection. */
-  opening: Promise<TopicInfo> | undefined;
+  /** Each kind of OPEN_TOPIC that is under way on the present connection. */
+  opening: { [mode in OpenMode]?: Promise<TopicInfo> | undefined } = {};
   /** Why the last OPEN_TOPIC was put off, until one is answered well. */
   refusal: MqpError | undefined;
   /** Stands in the pipeline's list of topics with something to send. */
@@ -143,6 +146,6 @@ export class TopicHandle {
   forget(): void {
     this.id = 0;
     this.isOpening = false;
-    this.opening = undefined;
+    this.opening = {};
   }
 }

@@ -89,7 +89,7 @@ export class TailStream implements AsyncIterableIterator<TailRecord> {
   private async begin(): Promise<void> {
     const { partition, from } = this.options;
     const info = await this.engine.callAgain(
-      (leftMs) => this.engine.open(this.topic, Math.min(leftMs, GRACE_MS)),
+      (leftMs) => this.engine.open(this.topic, Math.min(leftMs, GRACE_MS), 'find'),
       Number.POSITIVE_INFINITY,
       () => !this.isDone,
     );

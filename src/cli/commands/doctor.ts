@@ -10,7 +10,7 @@ import { checkKafka } from '../doctor/kafka.ts';
 import { checkMachine } from '../doctor/machine.ts';
 import { checkPort } from '../doctor/ports.ts';
 import { checkResends } from '../doctor/resends.ts';
-import { checkRunningNode } from '../doctor/running-node.ts';
+import { checkRunningNode, type RunningNode } from '../doctor/running-node.ts';
 import { exitCodes } from '../exit-code.ts';
 import { serverOptions } from '../node-client.ts';
 import { readCommandLine } from '../option.ts';
@@ -39,7 +39,8 @@ export const doctorCommand: Command = {
     const { options: own } = readCommandLine(line.own, options);
     const { config } = line.load();
     const address = own.server === '' ? reachable(config.listen) : own.server;
-    const node = await checkRunningNode({ ...own, server: address });
+    const node =
+      address === undefined ? nowhere : await checkRunningNode({ ...own, server: address });
     const findings: Finding[] = [
       ...(await checkMachine()),
       ...(await checkDisk(config.dataDir, config.outbox.freeBytesMin, systemClock)),
@@ -56,6 +57,11 @@ export const doctorCommand: Command = {
   },
 };
 
+const nowhere: RunningNode = {
+  isRunning: false,
+  findings: [ok('node', 'none is looked for: listen names no port (--server HOST:PORT for one)')],
+};
+
 async function backendFindings(config: Config): Promise<Finding[]> {
   if (config.backend === 'kafka') {
     return [...(await checkKafka(config)), ...(await checkBackup(config))];
@@ -69,9 +75,10 @@ function safetyFindings(config: Config): Finding[] {
   return [warn('safety', found, 'set auth.mechanism token and auth.tokensFile, and tls')];
 }
 
-/** The address a client on this machine uses for one that is listened on. */
-function reachable(listen: string): string {
+/** The address a client on this machine uses for one that is listened on; port 0 is any. */
+function reachable(listen: string): string | undefined {
   const { host, port } = parseAddress(listen);
+  if (port === 0) return undefined;
   if (host === '0.0.0.0') return `127.0.0.1:${port}`;
   return formatAddress({ host: host === '::' ? '::1' : host, port });
 }

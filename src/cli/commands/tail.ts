@@ -27,6 +27,7 @@ export const tailCommand: Command = {
   usage: 'tail TOPIC [options]',
   summary: 'Prints the messages of a topic, and goes on as new ones come.',
   details: [
+    'The topic must be there: reading never makes one.',
     'Prints values, a line each; with --json topic, partition, offset, timestamp, id, key,',
     'headers, value (keyBase64, valueBase64 when they are not UTF-8).',
   ].join('\n'),

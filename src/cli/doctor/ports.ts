@@ -9,7 +9,9 @@ import { type Finding, fail, ok } from './finding.ts';
 export async function checkPort(key: string, text: string, isNode: boolean): Promise<Finding> {
   const { host, port } = parseAddress(text);
   const code = await listenError(host, port);
-  if (code === undefined) return ok('port', `${text} (${key}) is free`);
+  if (code === undefined) {
+    return ok('port', port === 0 ? `${host} (${key}) has a free port` : `${text} (${key}) is free`);
+  }
   const flag = key === 'listen' ? '--listen' : '--admin.listen';
   if (code === 'EADDRINUSE') {
     if (isNode) return ok('port', `${text} (${key}) is taken by a running node`);

@@ -4,6 +4,8 @@ import type { BatchHeader } from '../../store/batch-header.ts';
 
 /** The log is begun anew at this size; the one before is kept. */
 const BYTES_MAX = 16 * 1024 * 1024;
+/** To begin it anew takes a rename: a lock of this age, in ms, is of one who has died over it. */
+const LOCK_MS_MAX = 60_000;
 
 /** What is said of messages that are sent again. */
 export type ResentBatch = Pick<BatchHeader, 'firstSequence' | 'messages' | 'segments'>;
@@ -18,16 +20,6 @@ export interface Resend {
   readonly header: ResentBatch;
 }
 
-const lockPathIn = (dataDir: string): string => join(dataDir, 'resends.jsonl.lock');
-
-/**
- * Removes the lock that a crash has left: once in the life of a node, before its first lane opens.
- * A lane that opens its store again meanwhile may not, since another one may hold it.
- */
-export function dropStaleResendLock(dataDir: string): void {
-  rmSync(lockPathIn(dataDir), { force: true });
-}
-
 /**
  * Notes in `<dataDir>/resends.jsonl` what is sent again, before it is sent, so that each duplicate
  * in the backend has its cause there. A line for each batch: cause, lane, cluster (0 primary, 1
@@ -40,7 +32,7 @@ export class ResendLog {
 
   constructor(dataDir: string) {
     this.path = join(dataDir, 'resends.jsonl');
-    this.lockPath = lockPathIn(dataDir);
+    this.lockPath = join(dataDir, 'resends.jsonl.lock');
   }
 
   write({ cause, lane, cluster = 0, timeMs, header }: Resend): void {
@@ -53,7 +45,7 @@ export class ResendLog {
     ]);
     const last = first + header.messages - 1;
     const line = `${JSON.stringify({ timeMs, cause, lane, cluster, first, last, ids })}\n`;
-    if (this.isFullWith(line.length)) this.rotate(line.length);
+    if (this.isFullWith(line.length)) this.rotate(line.length, timeMs);
     appendFileSync(this.path, line, { mode: 0o600 });
   }
 
@@ -64,7 +56,9 @@ export class ResendLog {
   }
 
   /** One lane at a time, or the second would put an empty log over the one that is kept. */
-  private rotate(bytes: number): void {
+  private rotate(bytes: number, timeMs: number): void {
+    const lockedMs = statSync(this.lockPath, { throwIfNoEntry: false })?.mtimeMs ?? timeMs;
+    if (timeMs - lockedMs > LOCK_MS_MAX) rmSync(this.lockPath, { force: true });
     let lock: number;
     try {
       lock = openSync(this.lockPath, 'wx', 0o600);

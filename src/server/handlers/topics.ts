@@ -21,10 +21,10 @@ const LIST_MAX = 1_000;
 // [P-5.1] OPEN_TOPIC: the topic gets an id on this connection.
 export const openTopic: Handler = async (context, session, frame) => {
   const { correlationId } = frame;
-  const name = decodeOpenTopic(frame);
+  const { name, isExisting } = decodeOpenTopic(frame);
   const mayProduce = allows(session.access, 'produce', name);
   if (!mayProduce && !allows(session.access, 'consume', name)) throw notAuthorized(session, name);
-  const mayCreate = mayProduce && allows(session.access, 'create', name);
+  const mayCreate = !isExisting && mayProduce && allows(session.access, 'create', name);
   const topic = await context.topics.open(name, mayCreate);
   const topicId = session.openTopic(name, mayProduce ? topic.id : refusedTopic.notAuthorized);
   if (topicId === 0) {

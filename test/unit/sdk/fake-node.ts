@@ -214,7 +214,7 @@ export class FakeSession {
   }
 
   private open(frame: Frame): void {
-    const name = decodeOpenTopic(frame);
+    const { name } = decodeOpenTopic(frame);
     this.node.opens.push(name);
     const refusal = this.node.script.open?.(name);
     this.node.notify();

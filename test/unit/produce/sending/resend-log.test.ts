@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { dropStaleResendLock, ResendLog } from '../../../../src/produce/sending/resend-log.ts';
+import { ResendLog } from '../../../../src/produce/sending/resend-log.ts';
 import type { BatchHeader } from '../../../../src/store/batch-header.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 
@@ -74,8 +74,11 @@ test('while one lane begins the log anew, another does not', () => {
   log.write({ cause: 'start', lane: 1, timeMs: 1, header });
   assert.equal(readFileSync(`${path}.1`, 'utf8'), 'kept');
   assert(statSync(path).size > 16 * 1024 * 1024 - 10, 'the line is in the old one');
-  // A lock that a crash has left is gone with the next start of the node.
-  dropStaleResendLock(folder);
-  log.write({ cause: 'start', lane: 1, timeMs: 2, header });
+  // A lane that died over it holds it up for a minute, and not until the next start.
+  const lockedMs = statSync(`${path}.lock`).mtimeMs;
+  log.write({ cause: 'start', lane: 1, timeMs: lockedMs + 59_000, header });
+  assert.equal(readFileSync(`${path}.1`, 'utf8'), 'kept');
+  log.write({ cause: 'start', lane: 1, timeMs: lockedMs + 61_000, header });
   assert.equal(readFileSync(path, 'utf8').trim().split('\n').length, 1);
+  assert.deepEqual(readdirSync(folder).sort(), ['resends.jsonl', 'resends.jsonl.1']);
 });
