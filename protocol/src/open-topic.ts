@@ -26,7 +26,7 @@ export interface OpenedTopic {
 /** What OPEN_TOPIC asks for. */
 export interface OpenTopic {
   readonly name: string;
-  /** For one who reads: where there is none it is UNKNOWN_TOPIC, though the node may make topics. */
+  /** For one who reads: where there is none it is UNKNOWN_TOPIC, though the node makes topics. */
   readonly isExisting: boolean;
 }
 

@@ -259,6 +259,9 @@ export const PRODUCER_DEFAULTS: Readonly<Record<string, string>> = {
   acks: 'all',
   'message.timeout.ms': '0',
   'socket.timeout.ms': '6000',
+  // A broker answers a connection in order, so a batch that waits for its replicas holds up those
+  // of all other topics behind it: for less than the 3 s after which these would count as stuck.
+  'request.timeout.ms': '2000',
   // The library's own 10 s would be added to every outage.
   'reconnect.backoff.max.ms': '1000',
   'allow.auto.create.topics': 'false',

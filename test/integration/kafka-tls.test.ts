@@ -98,10 +98,7 @@ test('over TLS with a certificate and a password of its own a node sends, reads 
     const args = ['--lanes', '1', ...trusting(ca)];
     const distrustful = await startServer({ backend: 'kafka', kafkaBrokers: brokers, args });
     const words = /"state":"degraded".*certificate verify failed/;
-    await until(async () => words.test(await readiness(distrustful)), {
-      timeoutMs: 30_000,
-      what: 'the reason',
-    });
+    await until(async () => words.test(await readiness(distrustful)), { what: 'the reason' });
     const produce = ['produce', 'tls', '--timeout', '5s', '--server', addressOf(distrustful)];
     const { code, stderr } = await runCli(produce, 'x\n');
     assert.equal(code, 1);

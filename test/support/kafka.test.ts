@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { sharedKafka, skipWithoutKafka, startKafka } from './kafka.ts';
 import { kafkaClient, readTopic } from './kafka-read.ts';
 import { uniqueTopic } from './topics.ts';
-import { GIVE_UP_MS, within } from './wait.ts';
+import { GIVE_UP_MS, until, within } from './wait.ts';
 
 const skip = skipWithoutKafka();
 
@@ -79,4 +79,45 @@ test('a broker keeps its data and its port over a crash, and freezes without clo
   socket.destroy();
   broker.resume();
   assert.equal((await readTopic(broker.address, topic)).length, 1);
+});
+
+test('a second broker joins, holds its share, and comes back to it', { skip }, async () => {
+  const first = await startKafka({ heapMaxMib: 320 });
+  const second = await startKafka({ heapMaxMib: 320, joins: first });
+  const [single, double] = [uniqueTopic('single'), uniqueTopic('double')];
+  const admin = kafkaClient(first.address).admin();
+  const onEach = [
+    { partition: 0, replicas: [1] },
+    { partition: 1, replicas: [2] },
+  ];
+  const onBoth = [{ partition: 0, replicas: [1, 2] }];
+  await admin.createTopics({
+    topics: [
+      { topic: single, replicaAssignment: onEach },
+      { topic: double, replicaAssignment: onBoth },
+    ],
+  });
+  /** By partition, its leader and how many replicas are in sync. */
+  const becomes = (topic: string, wanted: readonly string[]) =>
+    until(
+      async () => {
+        const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+        const found = topics[0]?.partitions.map(
+          ({ partitionId, leader, isr }) =>
+            `${partitionId} led by ${leader}, ${isr.length} in sync`,
+        );
+        return found?.sort().join() === wanted.join();
+      },
+      { what: wanted.join() },
+    );
+  const whole = ['0 led by 1, 1 in sync', '1 led by 2, 1 in sync'];
+  await becomes(single, whole);
+  await becomes(double, ['0 led by 1, 2 in sync']);
+  await second.kill();
+  await becomes(double, ['0 led by 1, 1 in sync']);
+  await assert.rejects(admin.fetchTopicMetadata({ topics: [single] }), /no leader/);
+  await second.start();
+  await becomes(double, ['0 led by 1, 2 in sync']);
+  await becomes(single, whole);
+  await admin.disconnect();
 });

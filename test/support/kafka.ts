@@ -19,6 +19,7 @@ import { coded } from '../../src/base/errors.ts';
 import { type Exit, exitOf, Tail } from './child.ts';
 import { cleanUp } from './clean-up.ts';
 import { formatAsBefore, keepFormat, newKafkaId } from './kafka-format.ts';
+import { secondProperties, serverProperties } from './kafka-properties.ts';
 import { cacheDir, repoRoot } from './repo.ts';
 import { removeDir } from './temp-dir.ts';
 import { GIVE_UP_MS, within } from './wait.ts';
@@ -35,6 +36,8 @@ export interface KafkaOptions {
   readonly folder?: string | undefined;
   /** Where Java writes the archive of the classes it loaded, when the broker stops. */
   readonly archiveTo?: string;
+  /** The broker, number 1, whose cluster this one joins as number 2; default: a cluster alone. */
+  readonly joins?: KafkaBroker;
 }
 
 /**
@@ -61,8 +64,9 @@ async function startForFile(): Promise<KafkaBroker> {
 }
 
 /**
- * Starts a real broker (KRaft, one node) on free ports with its data in a temp folder, and closes
- * it after the test, or after the file when called outside one.
+ * Starts a real broker (KRaft) on free ports with its data in a temp folder, and closes it after
+ * the test, or after the file when called outside one. One that is to be joined answers for the
+ * cluster: while it is away, the other can be asked and told nothing new.
  */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const broker = await createKafka(options);
@@ -191,6 +195,7 @@ export class KafkaBroker {
   /** `127.0.0.1:PORT`. */
   readonly address: string;
   readonly port: number;
+  readonly #cluster: { readonly id: string; readonly controllerPort: number };
   readonly #folder: string;
   readonly #options: KafkaOptions;
   readonly #log = new Tail();
@@ -200,11 +205,15 @@ export class KafkaBroker {
   constructor(port: number, controllerPort: number, options: KafkaOptions) {
     this.port = port;
     this.address = `127.0.0.1:${port}`;
+    const { joins, folder = tmpdir(), config } = options;
     this.#options = options;
-    this.#folder = mkdtempSync(join(options.folder ?? tmpdir(), 'mqproxy-kafka-'));
+    this.#cluster = joins === undefined ? { id: newKafkaId(), controllerPort } : joins.#cluster;
+    this.#folder = mkdtempSync(join(folder, 'mqproxy-kafka-'));
+    const data = join(this.#folder, 'data');
     const properties = {
-      ...serverProperties(port, controllerPort, join(this.#folder, 'data')),
-      ...options.config,
+      ...serverProperties(port, this.#cluster.controllerPort, data),
+      ...(joins === undefined ? {} : secondProperties(port)),
+      ...config,
     };
     const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}`);
     writeFileSync(join(this.#folder, 'server.properties'), `${lines.join('\n')}\n`);
@@ -332,10 +341,10 @@ export class KafkaBroker {
   }
 
   async #format(settings: string): Promise<void> {
-    const cluster = newKafkaId();
+    const { id } = this.#cluster;
     const data = join(this.#folder, 'data');
-    if (formatAsBefore(data, settings, cluster)) return;
-    const args = this.#java('kafka.tools.StorageTool', 'format', '-t', cluster, '-c', settings);
+    if (formatAsBefore(data, settings, id)) return;
+    const args = this.#java('kafka.tools.StorageTool', 'format', '-t', id, '-c', settings);
     const said = new Tail();
     const child = spawn('java', args, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr])
@@ -348,33 +357,4 @@ export class KafkaBroker {
     if (code !== 0) throw coded('KAFKA_FAILED', `StorageTool format:\n${said.text}`);
     keepFormat(data);
   }
-}
-
-function serverProperties(
-  port: number,
-  controllerPort: number,
-  data: string,
-): Record<string, string> {
-  return {
-    'process.roles': 'broker,controller',
-    'node.id': '1',
-    'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
-    'controller.listener.names': 'CONTROLLER',
-    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
-    'log.dirs': data,
-    'auto.create.topics.enable': 'false',
-    // After a kill the broker may register again only when its former session is over.
-    'broker.session.timeout.ms': '2000',
-    'broker.heartbeat.interval.ms': '500',
-    'num.partitions': '4',
-    'group.initial.rebalance.delay.ms': '0',
-    'offsets.topic.num.partitions': '4',
-    'offsets.topic.replication.factor': '1',
-    'transaction.state.log.replication.factor': '1',
-    'transaction.state.log.min.isr': '1',
-    'share.coordinator.state.topic.replication.factor': '1',
-    'share.coordinator.state.topic.min.isr': '1',
-  };
 }

@@ -1,0 +1,22 @@
+import { kafkaClient } from './kafka-read.ts';
+
+/**
+ * Creates topics of one partition whose replicas are on these brokers of the cluster, the preferred
+ * leader first; `config` are settings of the topics.
+ */
+export async function createOn(
+  brokers: string,
+  replicas: readonly number[],
+  topics: readonly string[],
+  config: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  const replicaAssignment = [{ partition: 0, replicas: [...replicas] }];
+  const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
+  await admin.createTopics({
+    waitForLeaders: false,
+    topics: topics.map((topic) => ({ topic, replicaAssignment, configEntries })),
+  });
+  await admin.disconnect();
+}
