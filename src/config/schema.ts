@@ -154,15 +154,21 @@ const limits = Type.Object(
       default: bounds.headersBytesMax,
       maximum: 65_535,
     }),
-    inFlightMessagesMax: count('Unanswered messages of one connection; then it is not read.', {
-      default: bounds.inFlightMessagesMax,
-      minimum: 1,
-      maximum: 1_000_000,
-    }),
-    inFlightBytesMax: bytes('Unanswered bytes of one connection; then it is not read.', {
-      default: bounds.inFlightBytesMax,
-      minimum: 64 * KiB,
-    }),
+    inFlightMessagesMax: count(
+      'Unanswered messages of one connection; then it is not read. One read, 256KiB, may pass it.',
+      {
+        default: bounds.inFlightMessagesMax,
+        minimum: 1,
+        maximum: 1_000_000,
+      },
+    ),
+    inFlightBytesMax: bytes(
+      'Unanswered bytes of one connection; then it is not read. One read, 256KiB, may pass it.',
+      {
+        default: bounds.inFlightBytesMax,
+        minimum: 64 * KiB,
+      },
+    ),
     globalInFlightBytesMax: bytes('Unanswered bytes of all connections; then none is read.', {
       default: 256 * MiB,
       minimum: MiB,
