@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MemoryCluster } from '../../support/memory-cluster.ts';
+import { EngineUnderTest, type FakeReceiver } from './engine-doubles.ts';
+
+const STEP_MS = 10;
+const STEPS_MAX = 2_000;
+
+function valuesOf(count: number, name: string): { value: string }[] {
+  return Array.from({ length: count }, (_, i) => ({ value: `${name}${i}` }));
+}
+
+/** How many turns a message of `quiet` waited at most, and how many of `hot` came before it. */
+async function waitOfQuiet(backlog: number): Promise<{ turns: number; ahead: number }> {
+  const cluster = new MemoryCluster();
+  for (const topic of ['hot', 'quiet']) cluster.addTopic(topic, 1);
+  cluster.append('hot', 0, ...valuesOf(backlog, 'h'));
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ topics: ['hot', 'quiet'], creditMessages: 64 });
+  let slowest = { turns: 0, ahead: 0 };
+  // As long as the backlog lasts, one message of the other topic after the other.
+  for (let quiet = 0; quiet < 20; quiet++) {
+    cluster.append('quiet', 0, { value: `q${quiet}` });
+    let turns = 0;
+    let ahead = 0;
+    for (; turns < STEPS_MAX; turns++) {
+      const got = client.take();
+      const at = got.findIndex(({ topic }) => topic === 'quiet');
+      ahead += at < 0 ? got.length : at;
+      if (got.length > 0) under.ack(got);
+      if (at >= 0) break;
+      await under.pass(STEP_MS);
+    }
+    slowest = {
+      turns: Math.max(slowest.turns, turns),
+      ahead: Math.max(slowest.ahead, ahead),
+    };
+  }
+  return slowest;
+}
+
+test('a topic with a long backlog makes no message of another one wait for more than a turn', async () => {
+  const alone = await waitOfQuiet(0);
+  const beside = await waitOfQuiet(20_000);
+  // All that is ahead was given out before the quiet message was there, or shares its turn.
+  assert(beside.ahead <= 2 * 64, `${beside.ahead} messages were ahead`);
+  assert(beside.turns <= alone.turns + 2, `${beside.turns} turns, alone ${alone.turns}`);
+});
+
+/** Handles everything that comes, as a consumer does that nothing ails. */
+function handleAll(under: EngineUnderTest, client: FakeReceiver, done: Set<string>): void {
+  const got = client.take();
+  if (got.length === 0) return;
+  under.ack(got);
+  for (const { value } of got) done.add(value);
+}
+
+/** How long two groups take for 2,000 messages each, in ms of the engine's clock. */
+async function drainMs(isDisturbed: boolean): Promise<{ ms: number; poison: number }> {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  cluster.append('t', 0, ...valuesOf(2_000, 'm'));
+  const under = new EngineUnderTest(cluster);
+  under.policy.next = () => ({ kind: 'retry', delayMs: 0 });
+  let poison = 0;
+  const ills: FakeReceiver[] = [];
+  if (isDisturbed) {
+    // A group that acks nothing, and one that does not even read.
+    const dead = await under.subscribe({ group: 'dead', leaseMs: 60_000 });
+    const clogged = await under.subscribe({ group: 'clogged', leaseMs: 60_000 });
+    clogged.isClogged = true;
+    // In the groups that are well: a handler that takes a minute, and one that refuses all it gets.
+    const slow = await under.subscribe({ leaseMs: 60_000, creditMessages: 1 });
+    const refusing = await under.subscribe({ creditMessages: 1 });
+    ills.push(dead, clogged, slow, refusing);
+    assert.equal(slow.got.length, 1);
+  }
+  const wells = [await under.subscribe({ creditMessages: 50 })];
+  wells.push(await under.subscribe({ group: 'other', creditMessages: 50 }));
+  const done = wells.map(() => new Set<string>());
+  const began = under.clock.now();
+  // All but what the slow handler and the refusing one hold.
+  const isDone = (): boolean => done.every((one) => one.size >= 2_000 - 2);
+  for (let step = 0; step < STEPS_MAX && !isDone(); step++) {
+    const refused = ills[3]?.take() ?? [];
+    poison += refused.length;
+    if (refused.length > 0) under.nack(refused);
+    for (const [i, client] of wells.entries()) {
+      handleAll(under, client, done[i] as Set<string>);
+    }
+    await under.pass(STEP_MS);
+  }
+  assert(isDone(), `${done.map(({ size }) => size)} of 2,000 were handled`);
+  return { ms: under.clock.now() - began, poison };
+}
+
+test('a poison message, a handler of a minute and dead groups take no time from anybody else', async () => {
+  const clean = await drainMs(false);
+  const disturbed = await drainMs(true);
+  assert(disturbed.poison > 10, 'the poison came again and again');
+  // The groups read by themselves, and each message that fails takes one of a turn.
+  const most = clean.ms + disturbed.poison * STEP_MS * (1 / 50) + 3 * STEP_MS;
+  assert(disturbed.ms <= most, `${disturbed.ms} ms, undisturbed ${clean.ms} ms`);
+});
