@@ -43,10 +43,13 @@ export class FaultRun {
   readonly crew: HistoryCrew;
   readonly server: TestServer;
   readonly topics: readonly string[];
+  readonly seed: number;
   readonly random: Seeded;
   readonly ledger = new ResendLedger();
   /** What losses of power took, together. */
   readonly taken = { cut: 0, cutBytes: 0, names: 0 };
+  /** Called before each kill of the node. */
+  onKill: () => void = () => {};
   /** Between the clients and the node. */
   readonly proxy: FaultProxy | undefined;
   readonly #tools: Tools;
@@ -58,7 +61,8 @@ export class FaultRun {
     this.server = parts.server;
     this.topics = parts.topics;
     this.proxy = parts.proxy;
-    this.random = new Seeded(options.seed ?? seed);
+    this.seed = options.seed ?? seed;
+    this.random = new Seeded(this.seed);
     this.#tools = parts.tools;
     this.#life = parts.life;
     this.#options = options;
@@ -115,6 +119,7 @@ export class FaultRun {
   /** kill -9 at a drawn instant, and back again. */
   async kill(): Promise<void> {
     await this.instant();
+    this.onKill();
     await this.server.kill('SIGKILL');
     await this.back('kill');
   }
@@ -122,6 +127,7 @@ export class FaultRun {
   /** The same, and the disk keeps only what was synced, and a drawn part of the rest. */
   async losePower(): Promise<PowerLossCounts> {
     await this.instant();
+    this.onKill();
     await this.server.kill('SIGKILL');
     // What was noted before it was sent again explains a duplicate, also when power took the note.
     this.ledger.update(this.server.dataDir);

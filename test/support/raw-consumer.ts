@@ -6,6 +6,7 @@ import { beginExtend } from '../../protocol/src/extend.ts';
 import type { Frame } from '../../protocol/src/frame.ts';
 import { FrameWriter } from '../../protocol/src/frame-writer.ts';
 import { Opcode } from '../../protocol/src/generated.ts';
+import { formatMessageId } from '../../protocol/src/message-id.ts';
 import { beginNack } from '../../protocol/src/nack.ts';
 import { writeSettleEntry } from '../../protocol/src/settle-entries.ts';
 import { SettleFailures } from '../../protocol/src/settled.ts';
@@ -28,6 +29,8 @@ export interface RawDelivery {
   readonly attempt: number;
   readonly value: string;
   readonly key: string;
+  /** `<producer hex>-<epoch>-<sequence>`; '' when the record has none, or ids are not read. */
+  readonly id: string;
   readonly token: Buffer;
   readonly index: number;
 }
@@ -39,6 +42,8 @@ export class RawConsumer {
   readonly got: RawDelivery[] = [];
   assigned = 0;
   subscription = 0;
+  /** Whether deliveries say their message ids, which takes time. */
+  readsIds = false;
   /** Why the node ended the subscription. */
   ended: { readonly code: number; readonly message: string } | undefined;
   /** Called for what came in one frame, in place of keeping it. */
@@ -135,6 +140,7 @@ export class RawConsumer {
     runs.reset(frame);
     while (runs.nextRun()) {
       while (runs.next()) {
+        const id = this.readsIds ? runs.id : undefined;
         came.push({
           topic: runs.topic,
           cluster: runs.cluster,
@@ -143,6 +149,7 @@ export class RawConsumer {
           attempt: runs.attempt,
           value: runs.value?.toString() ?? '',
           key: runs.key?.toString() ?? '',
+          id: id === undefined ? '' : formatMessageId(id),
           token: Buffer.from(runs.token),
           index: runs.index,
         });

@@ -18,6 +18,18 @@ export type Guilt =
   | 'bad-note'
   /** Offsets of a partition, or sequences of an ordered producer, with a gap. */
   | 'hole'
+  /** A lease counted although a later one of its message had been given out. */
+  | 'two-leases'
+  /** Delivered again after an ack that was answered `committed`. */
+  | 'after-commit'
+  /** Delivered again after an ack that was answered `recorded`, by a node that lived on. */
+  | 'after-record'
+  /** An attempt that is not above one before, or above the most there may be. */
+  | 'attempts'
+  /** Two dead letters of one message. */
+  | 'dead-twice'
+  /** A dead letter of a message that had deliveries left, or whose consumer did not ask for it. */
+  | 'dead-early'
   /** The run did too little to prove anything. */
   | 'too-little';
 
