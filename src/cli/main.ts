@@ -138,6 +138,11 @@ async function find(name: string): Promise<Command> {
   });
 }
 
+/** What to do about what a node says, where a command can do it. */
+const nodeHints: Readonly<Record<string, string>> = {
+  NOT_OWNER: 'ask that node: --server HOST:PORT (mqproxy status shows the id of a node)',
+};
+
 function report(error: unknown): number {
   // What nobody gave a code is a fault of ours: its place is worth more than a tidy line.
   if (codeOf(error) === 'INTERNAL' && error instanceof Error) {
@@ -151,9 +156,8 @@ function report(error: unknown): number {
   for (const line of messageOf(error).split('\n')) {
     process.stderr.write(`mqproxy: ${prefix}${line}\n`);
   }
-  if (error instanceof CodedError && error.hint !== undefined) {
-    process.stderr.write(`  ${error.hint}\n`);
-  }
+  const hint = error instanceof CodedError ? error.hint : nodeHints[code];
+  if (hint !== undefined) process.stderr.write(`  ${hint}\n`);
   return exitCodeOf(error);
 }
 

@@ -68,7 +68,10 @@ test('two nodes share series: who does not fire one names who does, and each num
     runCli(['delay', 'series', 'cancel', gone, '--server', `127.0.0.1:${server?.mqp.port}`]);
   const wrong = await cli(servers[0]);
   assert.deepEqual([wrong.code, wrong.stdout], [1, '']);
-  assert.match(wrong.stderr, new RegExp(`NOT_OWNER.*node ${nodeOf(two)}`));
+  assert.match(
+    wrong.stderr,
+    new RegExp(`NOT_OWNER.*node ${nodeOf(two)}.*\\n {2}ask that node: --server`),
+  );
   assert.equal((await cli(servers[1])).stdout, 'cancelled\n');
   // A series without a name gets one that the node asked fires itself.
   const unnamed = await two.delayed.series.schedule({ ...asked, count: 1 });

@@ -280,10 +280,9 @@ export class Forwarder {
     const { roads } = this;
     const { main } = roads;
     const topicsBlocked = roads.behind > 0 ? roads.blocked : undefined;
-    const result = main.send({ ...request, topicsBlocked }, messages);
-    this.count(result.sent);
-    this.cursor = request.firstSequence + result.nextOrdinal;
-    const { deferred } = result;
+    const { sent, nextOrdinal, deferred } = main.send({ ...request, topicsBlocked }, messages);
+    this.count(sent);
+    this.cursor = request.firstSequence + nextOrdinal;
     for (let i = 0; i < deferred.length; i += DEFERRED_COLUMNS) {
       const topic = deferred[i] as number;
       const road = roads.of(topic);
@@ -352,9 +351,8 @@ export class Forwarder {
   }
 
   private count(sent: number): void {
-    const { stats } = this.parts;
-    stats.add(stat.sent, sent);
-    stats.add(stat.forwardCount, 1);
+    this.parts.stats.add(stat.sent, sent);
+    this.parts.stats.add(stat.forwardCount, 1);
   }
 
   /** Walks over the backlog and the lagging topics until nothing more can be sent now. */
@@ -386,8 +384,10 @@ export class Forwarder {
       if (!this.roads.main.isUsable || this.isClosed) return true;
       if (firstSequence + messages <= this.cursor) continue;
       const skip = batch.confirmed > 0 ? this.backlog.skipBut(batch, () => true).skip : undefined;
-      if (firstSequence < this.resendUntil)
-        this.parts.onResend(this.resendCause, batch.header, this.roads.main.cluster);
+      if (firstSequence < this.resendUntil) {
+        for (const cluster of this.roads.clustersOf(batch.header.topics))
+          this.parts.onResend(this.resendCause, batch.header, cluster);
+      }
       const fromOrdinal = Math.max(0, this.cursor - firstSequence);
       this.send({ ...this.backlog.request(batch, skip), fromOrdinal }, messages);
       // Cut short by a full queue or a broken instance: what follows must not overtake the rest.

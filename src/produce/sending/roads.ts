@@ -57,6 +57,11 @@ export class Roads {
     return (cluster === undefined ? undefined : this.all[cluster]) ?? this.mainRoad;
   }
 
+  /** The clusters that messages of these topics go to now. */
+  clustersOf(topics: readonly { readonly id: number }[]): ReadonlySet<ClusterNumber> {
+    return new Set(topics.map(({ id }) => this.of(id).cluster));
+  }
+
   /** The topic's place on its road; a new one stands at the end, and waits. */
   begin(topic: number, from = this.hooks.end()): Lag {
     const lag = this.of(topic).lags.begin(topic, from);

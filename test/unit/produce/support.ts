@@ -259,6 +259,8 @@ export class ForwarderBench {
   readonly confirmedBy = new Map<number, number>();
   readonly missing: number[] = [];
   readonly resends: string[] = [];
+  /** The same, with the cluster that each goes to. */
+  readonly resentTo: string[] = [];
   readonly stats = new LaneStats();
   readonly topics: StoredTopics;
   readonly forwarder: Forwarder;
@@ -316,7 +318,10 @@ export class ForwarderBench {
           store.confirmed.add(sequence);
         }
       },
-      onResend: (cause, header) => this.resends.push(`${cause} ${header.firstSequence}`),
+      onResend: (cause, { firstSequence }, cluster) => {
+        this.resends.push(`${cause} ${firstSequence}`);
+        this.resentTo.push(`${cause} ${firstSequence} to ${cluster}`);
+      },
       onMissing: (topic) => this.missing.push(topic),
       onFailure: (error) => assert.fail(`${error}`),
     });

@@ -132,6 +132,26 @@ test('one topic goes to the backup alone, and what is new of it follows', async 
   assert.deepEqual(backupLogOf(bench, 1), [1, 3, 5, 7]);
 });
 
+test('what is sent at the start is noted with each cluster that some of it goes to', async () => {
+  const bench = new ForwarderBench(({ store }) => {
+    store.append([1, 2]);
+    store.append([1]);
+    store.append([2]);
+  }).know(1, 2);
+  bench.forwarder.setPlan({ main: 0, isOpen: [false, false], elsewhere: [[1, 1]] });
+  bench.forwarder.start();
+  await bench.drain();
+  assert.deepEqual(
+    [backupLogOf(bench, 1), bench.logOf(2)],
+    [
+      [1, 3],
+      [2, 4],
+    ],
+  );
+  const noted = bench.resentTo.sort();
+  assert.deepEqual(noted, ['start 1 to 0', 'start 1 to 1', 'start 3 to 1', 'start 4 to 0']);
+});
+
 test('what the backup alone refuses waits for the primary', async () => {
   const bench = new ForwarderBench().know(1);
   bench.forwarder.setPlan(onBackup);
