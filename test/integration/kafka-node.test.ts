@@ -3,11 +3,11 @@ import { test } from 'node:test';
 import { checkDelivery, readKafka, resentIds } from '../support/delivered.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { kafkaClient, readTopic } from '../support/kafka-read.ts';
-import { metric } from '../support/node-state.ts';
+import { metric, untilDrained } from '../support/node-state.ts';
 import { ProducerCrew } from '../support/producer-crew.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { runCli } from '../support/run-cli.ts';
-import { startServer } from '../support/start-server.ts';
+import { serveRefusal, startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
@@ -33,6 +33,33 @@ test('SIGTERM under load leaves nothing to wait, and the next start sends nothin
   assert.deepEqual(crew.failed, []);
   assert.deepEqual([...resentIds(server.dataDir)], []);
   assert.equal(checkDelivery(crew.answered, await readKafka(kafkaBrokers, topics)).size, 0);
+});
+
+test('a data folder stays with Kafka, also when nothing waits in it any more', {
+  skip,
+}, async () => {
+  const kafkaBrokers = await sharedKafka();
+  const server = await startServer({ backend: 'kafka', kafkaBrokers, args: ['--lanes', '1'] });
+  const hello = { producerId: 7n };
+  const run = { first: 1, values: ['a'], partition: 0, replicated: true };
+  const topic = uniqueTopic('stays');
+  const client = await RawClient.connect(server.mqp, hello);
+  const { topicId } = await client.open(topic);
+  await client.produce({ ...run, topic: topicId });
+  await untilDrained(server);
+  assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
+  const verified = await runCli(['outbox', 'verify', '--data-dir', server.dataDir]);
+  assert.match(verified.stdout, /^lane 0: whole; 0 waiting, /);
+  const { code, stderr } = await serveRefusal({ dataDir: server.dataDir, backend: 'embedded' });
+  assert.equal(code, 1);
+  assert.match(stderr, /belongs to the kafka backend.*\n.*--data-dir, or .*--backend kafka/);
+  // What the embedded log would not have known: this message was answered before.
+  await server.restart();
+  const again = await RawClient.connect(server.mqp, hello);
+  const opened = await again.open(topic);
+  const [outcome] = await again.produce({ ...run, topic: opened.topicId });
+  assert.equal(outcome?.name, 'OK');
+  assert.equal((await readTopic(kafkaBrokers, topic)).length, 1);
 });
 
 test('a message above what its topic takes is refused before it is stored', { skip }, async () => {

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { Cores } from '../support/cores.ts';
+import { checkDelivery, readKafka, resentIds } from '../support/delivered.ts';
+import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
+import { createOn } from '../support/kafka-topics.ts';
+import { metric, untilDrained } from '../support/node-state.ts';
+import { ProducerCrew } from '../support/producer-crew.ts';
+import { countOf } from '../support/seeded.ts';
+import { startServer } from '../support/start-server.ts';
+import { addressOf } from '../support/two-clusters.ts';
+import { until } from '../support/wait.ts';
+import { impatientBuild } from './impatient-build.ts';
+import { latencies } from './latencies.ts';
+
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const leaderlessMs = countOf('MQP_LEADERLESS_MS', isLong ? 60_000 : 5_000);
+/** Below it nothing is said about twice as much, in ms: the machine is shared with the brokers. */
+const floorMs = 60;
+const stuck = 'stuck';
+const others = Array.from({ length: 7 }, (_, i) => `well-${i}`);
+
+test('on a real cluster a topic whose only broker is gone is parked, the rest flows on, it follows', {
+  skip: skipWithoutKafka(),
+}, async () => {
+  const first = await startKafka({ heapMaxMib: 320 });
+  const lone = await startKafka({ heapMaxMib: 320, joins: first });
+  await createOn(first.address, [1], others);
+  await createOn(first.address, [2], [stuck]);
+  const kafka = { backend: 'kafka', kafkaBrokers: first.address, args: ['--lanes', '1'] } as const;
+  const server = await startServer({ ...kafka, entry: impatientBuild() });
+  const client = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
+  // The others too: a topic is parked while the rest of its cluster is confirmed.
+  const work = { topics: [stuck, ...others], clients: 1, window: 16, ratePerSecond: 400 };
+  const crew = await ProducerCrew.start({ server: addressOf(server), ...work });
+  const parked = () => metric(server, 'mqproxy_parked_messages');
+  const parks = (count: number) =>
+    until(async () => (await parked()) >= count, { what: `${count} parked messages` });
+
+  const cores = new Cores();
+  const quiet = await latencies(client, others, leaderlessMs / 2);
+  await lone.kill();
+  await parks(1);
+  const during = await latencies(client, others, leaderlessMs);
+  const areJudged = cores.wereThere(
+    `p99 of the others: before=${quiet.p99} ms during=${during.p99} ms`,
+  );
+  // What comes to it now passes the outbox, which stays as small as it is.
+  await parks((await parked()) + 150);
+  const waiting = await metric(server, 'mqproxy_outbox_messages');
+  assert(waiting < 150, `${waiting} messages wait in the outbox`);
+  if (areJudged)
+    assert(during.p99 <= Math.max(2 * quiet.p99, floorMs), `${quiet.p99} to ${during.p99} ms`);
+
+  await lone.start();
+  await until(async () => (await parked()) === 0, { what: 'none parked' });
+  await client.close();
+  await crew.stop();
+  assert.deepEqual(crew.failed, []);
+  await untilDrained(server);
+  const found = await readKafka(first.address, work.topics);
+  const ofCrew = found.filter(({ value }) => value !== 'v');
+  const copies = checkDelivery(crew.answered, ofCrew);
+  const noted = resentIds(server.dataDir);
+  assert.deepEqual(
+    [...copies].filter((id) => !noted.has(id)),
+    [],
+    'a duplicate that the node did not note',
+  );
+});
