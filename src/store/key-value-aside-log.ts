@@ -13,6 +13,7 @@ import type {
 } from './lane-store.ts';
 import { decodeUndeliverable, encodeUndeliverable } from './undeliverable.ts';
 
+const KINDS = { undeliverable: 'u', parked: 'q' } as const;
 /** Of an entry beside its texts and its body. */
 const ENTRY_BYTES = 256;
 
@@ -41,15 +42,12 @@ export async function countAside(
   onSequence: (sequence: number) => void,
 ): Promise<AsideTotals> {
   const totals = noneAside();
-  for await (const { key, value } of kv.iterate(kindRange('u'))) {
-    const entry = decodeUndeliverable(unsealed(key, value, crc32c));
-    onSequence(entry.sequence);
-    count(totals.undeliverable, entry);
-  }
-  for await (const { key, value } of kv.iterate(kindRange('q'))) {
-    const entry = decodeUndeliverable(unsealed(key, value, crc32c));
-    onSequence(entry.sequence);
-    count(totals.parked, entry);
+  for (const log of ['undeliverable', 'parked'] as const) {
+    for await (const { key, value } of kv.iterate(kindRange(KINDS[log]))) {
+      const entry = decodeUndeliverable(unsealed(key, value, crc32c));
+      onSequence(entry.sequence);
+      count(totals[log], entry);
+    }
   }
   return totals;
 }
@@ -57,12 +55,14 @@ export async function countAside(
 /**
  * What left the outbox without having been delivered: the undeliverable log (refused for good) and
  * the parked log (waiting for its topic, by topic in order). Each step is one synced write, so a
- * message is in exactly one place, and its entry counts as its confirmation.
+ * message is in exactly one place, and its entry counts as its confirmation. One step at a time,
+ * so that an entry is counted in and out once, whoever asks twice.
  */
 export class KeyValueAsideLog implements AsideLog {
   readonly #hooks: AsideHooks;
   readonly #totals: AsideTotals;
   readonly #clock: Clock;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(hooks: AsideHooks, totals: AsideTotals, clock: Clock) {
     this.#hooks = hooks;
@@ -88,18 +88,20 @@ export class KeyValueAsideLog implements AsideLog {
   }
 
   /** Moves messages out of the outbox into a log, and confirms them; known ones are left alone. */
-  async put(log: AsideName, refusals: readonly Refusal[]): Promise<void> {
-    const { source, isConfirmed } = this.#hooks;
-    const fresh = refusals.filter(({ sequence }) => !isConfirmed(sequence));
-    if (fresh.length === 0) return;
-    const entries = await entriesOf(source(), fresh, this.#clock.now());
-    await this.#add(log, entries, []);
-    for (const { sequence } of fresh) this.#hooks.confirm(sequence);
+  put(log: AsideName, refusals: readonly Refusal[]): Promise<void> {
+    return this.#next(async () => {
+      const { source, isConfirmed } = this.#hooks;
+      const fresh = distinct(refusals.filter(({ sequence }) => !isConfirmed(sequence)));
+      if (fresh.length === 0) return;
+      const entries = await entriesOf(source(), fresh, this.#clock.now());
+      await this.#add(log, entries, []);
+      for (const { sequence } of fresh) this.#hooks.confirm(sequence);
+    });
   }
 
   /** Takes an entry in as it is; for `relane`, under a sequence of this lane that is confirmed. */
   import(log: AsideName, entry: AsideEntry): Promise<void> {
-    return this.#add(log, [entry], []);
+    return this.#next(() => this.#add(log, [entry], []));
   }
 
   /** Entries of a log; of a topic from a sequence on, in order. */
@@ -109,7 +111,7 @@ export class KeyValueAsideLog implements AsideLog {
     const range =
       from !== undefined && isParked
         ? parkedRange(from.topic, from.sequence)
-        : { ...kindRange(isParked ? 'q' : 'u'), ...fromOf(from) };
+        : { ...kindRange(KINDS[log]), ...fromOf(from) };
     for await (const { key, value } of kv.iterate(range)) {
       const entry = decodeUndeliverable(unsealed(key, value, crc32c));
       if (from !== undefined && (entry.topic !== from.topic || entry.sequence < from.sequence)) {
@@ -120,19 +122,41 @@ export class KeyValueAsideLog implements AsideLog {
   }
 
   /** Forgets entries: they were delivered, or are given up. */
-  async remove(log: AsideName, entries: readonly AsideEntry[]): Promise<void> {
-    // Their confirmed bits must be on the disk before the entries that stand for them go.
-    await this.#hooks.settle();
-    await this.#hooks.write(entries.map((entry) => ({ key: keyOf(log, entry), value: undefined })));
-    this.#forget(log, entries);
+  remove(log: AsideName, entries: readonly AsideEntry[]): Promise<void> {
+    return this.#next(async () => {
+      const there = await this.#present(log, entries);
+      if (there.length === 0) return;
+      // Their confirmed bits must be on the disk before the entries that stand for them go.
+      await this.#hooks.settle();
+      await this.#hooks.write(there.map((entry) => ({ key: keyOf(log, entry), value: undefined })));
+      this.#forget(log, there);
+    });
   }
 
   /** Moves entries from one log to the other in one write. */
-  async move(from: AsideName, to: AsideName, entries: readonly AsideEntry[]): Promise<void> {
+  move(from: AsideName, to: AsideName, entries: readonly AsideEntry[]): Promise<void> {
     assert(from !== to);
-    const gone = entries.map((entry) => ({ key: keyOf(from, entry), value: undefined }));
-    await this.#add(to, entries, gone);
-    this.#forget(from, entries);
+    return this.#next(async () => {
+      const there = await this.#present(from, entries);
+      if (there.length === 0) return;
+      const gone = there.map((entry) => ({ key: keyOf(from, entry), value: undefined }));
+      await this.#add(to, there, gone);
+      this.#forget(from, there);
+    });
+  }
+
+  #next(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Those of the entries that are still there, each once. */
+  async #present(log: AsideName, entries: readonly AsideEntry[]): Promise<AsideEntry[]> {
+    const { kv } = this.#hooks.source();
+    const asked = distinct(entries);
+    const found = await Promise.all(asked.map((entry) => kv.get(keyOf(log, entry))));
+    return asked.filter((_, index) => found[index] !== undefined);
   }
 
   async #add(log: AsideName, entries: readonly AsideEntry[], more: KeyValueOp[]): Promise<void> {
@@ -154,6 +178,11 @@ export class KeyValueAsideLog implements AsideLog {
       if (topic.messages === 0) totals.delete(entry.topic);
     }
   }
+}
+
+/** By sequence, of which a lane never gives one twice. */
+function distinct<T extends { readonly sequence: number }>(all: readonly T[]): T[] {
+  return [...new Map(all.map((one) => [one.sequence, one])).values()];
 }
 
 function keyOf(log: AsideName, { topic, sequence }: AsidePlace): Buffer {

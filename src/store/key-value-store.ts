@@ -35,6 +35,8 @@ export interface KeyValueOpenOptions {
   readonly folder: string;
   /** false: an empty or missing folder is an error, and nothing is written to it. */
   readonly createIfMissing: boolean;
+  /** Keys that begin so are many, and proven by their reader: they are not read at the opening. */
+  readonly unproven?: string;
 }
 
 /** An ordered store of keys and values, one process at a time. Errors are the binding's own. */

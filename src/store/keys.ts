@@ -17,6 +17,7 @@ import type { KeyRange, KeyValueOp } from './key-value-store.ts';
 
 export const FLOOR_KEY = Buffer.from('f');
 export const ANCHOR_KEY = Buffer.from('k');
+export const CHUNK_KIND = 'c';
 
 const SEQUENCE_KEY_BYTES = 9;
 

@@ -1,11 +1,11 @@
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CodedError, coded, messageOf } from '../base/errors.ts';
+import { type CodedError, coded, codeOf, messageOf } from '../base/errors.ts';
 import { KeyValueChunkLog } from './chunk-log.ts';
 import { HighWaterMark, type MarkState, readMark } from './high-water-mark.ts';
 import { KeyValueLaneStore } from './key-value-lane-store.ts';
 import type { KeyValueStore } from './key-value-store.ts';
-import { ANCHOR_KEY, kindRange, packU64, sealed } from './keys.ts';
+import { ANCHOR_KEY, CHUNK_KIND, kindRange, packU64, sealed } from './keys.ts';
 import { laneErrors } from './lane-errors.ts';
 import type { LaneStore, LaneStoreOptions } from './lane-store.ts';
 import { openKeyValueStore } from './open-key-value-store.ts';
@@ -84,7 +84,8 @@ export async function openProvable(options: LaneStoreOptions): Promise<Provable>
   await mkdir(folder, { recursive: true, mode: 0o700 });
   let kv: KeyValueStore;
   try {
-    kv = await openKeyValueStore({ folder: storeFolder, createIfMissing: !exists, driver });
+    const how = { folder: storeFolder, createIfMissing: !exists, driver };
+    kv = await openKeyValueStore({ ...how, unproven: CHUNK_KIND });
   } catch (error) {
     throw openError(options, error);
   }
@@ -96,6 +97,7 @@ export async function openProvable(options: LaneStoreOptions): Promise<Provable>
 }
 
 function openError(options: LaneStoreOptions, error: unknown): CodedError {
+  if (codeOf(error) === 'STORE_CORRUPT') return asCorrupt(options.lane, error);
   const words = causes(error).join(': ');
   // RocksDB's two ways to say it: of another process, and of this one.
   if (/\block (file|hold)\b/i.test(words)) {

@@ -9,6 +9,7 @@ import type {
   KeyValueStore,
 } from './key-value-store.ts';
 import { OpenCalls } from './open-calls.ts';
+import { checkTables, tablesIn } from './table-check.ts';
 
 type Done<T = void> = (error: Error | null | undefined, value?: T) => void;
 
@@ -54,6 +55,8 @@ const CHAINED_FROM = 64;
 export async function openRocksdb(options: KeyValueOpenOptions): Promise<KeyValueStore> {
   const open = require('rocksdb') as (folder: string) => Binding;
   if (options.createIfMissing) await mkdir(options.folder, { recursive: true, mode: 0o700 });
+  // Before the opening: what a compaction then writes is not whole yet.
+  const tables = await tablesIn(options.folder);
   const db = open(options.folder);
   await call((done) =>
     db.open(
@@ -65,6 +68,12 @@ export async function openRocksdb(options: KeyValueOpenOptions): Promise<KeyValu
       done,
     ),
   );
+  try {
+    await checkTables(options.folder, tables, options.unproven);
+  } catch (error) {
+    await call((done) => db.close(done));
+    throw error;
+  }
   return new RocksdbStore(db);
 }
 

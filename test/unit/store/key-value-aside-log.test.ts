@@ -22,6 +22,25 @@ async function listOf<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 for (const driver of drivers) {
+  test(`${driver}: what is put aside, moved or removed twice at once counts once`, async (t) => {
+    const store = await open(await tempFolder(t), driver);
+    await append(store, 1, 8);
+    const why = { code: 'PARKED', reason: 'it does not take messages' };
+    const refusals = [3, 4, 3].map((sequence) => ({ ...why, sequence }));
+    const twice = (step: () => Promise<void>) => Promise.all([step(), step()]);
+    const counts = () => [store.aside.messages('parked'), store.aside.messages('undeliverable')];
+    await twice(() => store.aside.put('parked', refusals));
+    assert.deepEqual(counts(), [2, 0]);
+    const [third, fourth] = await listOf(store.aside.entries('parked'));
+    assert(third && fourth);
+    await twice(() => store.aside.move('parked', 'undeliverable', [third, third]));
+    assert.deepEqual(counts(), [1, 1]);
+    await twice(() => store.aside.remove('parked', [third, fourth]));
+    assert.deepEqual(counts(), [0, 1]);
+    assert.deepEqual(await listOf(store.aside.entries('undeliverable')), [third]);
+    await store.close();
+  });
+
   test(`${driver}: what is parked leaves the outbox, by topic in order, over a crash`, async (t) => {
     const folder = await tempFolder(t);
     const store = await open(folder, driver);
