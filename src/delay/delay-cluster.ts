@@ -17,6 +17,7 @@ import { DelayStats } from './delay-stats.ts';
 import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop } from './due-loop.ts';
+import type { WindowLimits } from './due-window.ts';
 import { type Applied, LogApplier, type LogEffect } from './log-applier.ts';
 import { type AppliedPartition, LogIntake } from './log-intake.ts';
 import { PendingCount } from './pending-count.ts';
@@ -35,6 +36,8 @@ export interface DelayClusterParts {
   onFailed(error: unknown): void;
   /** Those of the one before it, whose index failed: counts go on. */
   readonly stats?: DelayStats;
+  /** What may be held in memory; default: the node's limits. */
+  readonly near?: WindowLimits;
 }
 
 const CREDIT_BYTES = 2 * 1024 * 1024;
@@ -127,6 +130,7 @@ export class DelayCluster {
       stats,
       work: (task) => void work(task),
       isReady: (partition) => this.isReady(partition),
+      ...(parts.near === undefined ? {} : { near: parts.near }),
     });
   }
 
@@ -356,20 +360,16 @@ export class DelayCluster {
   }
 
   #effect(effect: LogEffect, own: Own): void {
-    const { loop } = this;
     if (effect.kind === 'restate') {
       this.#restating.restate(effect).catch((error: unknown) => this.#fail(error));
       return;
     }
     if (effect.kind === 'ended') {
-      const entry = loop.window.find(effect.id);
-      const { endsOffset } = effect;
-      const isIt = endsOffset === undefined || entry?.offset === endsOffset;
-      if (entry !== undefined && isIt) loop.window.drop(entry);
+      this.loop.ended(effect.id, effect.endsOffset);
       return;
     }
     this.stats.scheduled++;
-    loop.scheduled(effect.record, effect.dueMs, own.ready);
+    this.loop.scheduled(effect.record, effect.dueMs, own.ready);
   }
 
   /**

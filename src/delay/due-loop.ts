@@ -13,7 +13,7 @@ import {
 } from './delay-record.ts';
 import type { DelayStats } from './delay-stats.ts';
 import { DueQueues } from './due-queues.ts';
-import { DueWindow, type NearDelay } from './due-window.ts';
+import { DueWindow, type NearDelay, type NewDelay, type WindowLimits } from './due-window.ts';
 import { EndQueues } from './end-queues.ts';
 import { isAlone } from './log-applier.ts';
 import { isSeriesId, seriesFiring, seriesFollower, seriesOf } from './series-record.ts';
@@ -32,6 +32,8 @@ export interface DueLoopParts {
   work(task: () => Promise<void>): void;
   /** Everything up to the log's end was applied, and it is ours. */
   isReady(partition: number): boolean;
+  /** What may be held in memory; default: the node's limits. */
+  readonly near?: WindowLimits;
 }
 
 /** A message of the index that a command is about to change. */
@@ -40,12 +42,13 @@ export interface FarDelay extends Pick<NearDelay, 'id' | 'dueMs' | 'offset' | 'i
   readonly bytes?: Buffer;
 }
 
+const nearMax = { entriesMax: limits.delayNearMax, bytesMax: limits.delayNearBytesMax };
 const NONE = Buffer.alloc(0);
 const HORIZON_MS = 30_000;
 const LOOK_MS = 500;
 const LOAD_STEP = 2_000;
 /** Lines of the index that one refill looks at: others wait for it. */
-const REFILL_STEP = 20_000;
+const REFILL_STEP = 4_000;
 /** A clock that went so far against the other is said to have stepped, in ms. */
 const STEP_MS = 1_000;
 const REWIND_MS = 20;
@@ -66,6 +69,7 @@ export class DueLoop {
   /** So often the cursor went back. */
   #movedBack = 0;
   #loading = false;
+  #refilling = false;
   #timer: Timer | undefined;
   #wakeAtMs = 0;
   #driftMs: number;
@@ -74,8 +78,8 @@ export class DueLoop {
   constructor(parts: DueLoopParts) {
     this.#parts = parts;
     const { clock, publisher, log, stats } = parts;
-    const most = { entriesMax: limits.delayNearMax, bytesMax: limits.delayNearBytesMax };
-    this.window = new DueWindow(most, clock.now(), (entry) => this.#queues.push(entry));
+    const { near = nearMax } = parts;
+    this.window = new DueWindow(near, clock.now(), (entry) => this.#queues.push(entry));
     this.#queues = new DueQueues({
       publisher,
       clock,
@@ -84,7 +88,7 @@ export class DueLoop {
       window: this.window,
       record: (entry) => this.#recordOf(entry),
       onFired: (entries) => this.#fired(entries),
-      onRoom: (topic) => parts.work(() => this.#refill(topic)),
+      onRoom: () => this.#startRefill(),
     });
     this.#driftMs = clock.now() - clock.monotonic();
     this.#ends = new EndQueues({
@@ -135,10 +139,22 @@ export class DueLoop {
       this.window.drop(entry);
     }
     if (!isReady || target === undefined || !this.#isNear(dueMs, id)) return;
-    this.window.add({ id: Buffer.from(id), ...nearOf(record, target, dueMs) });
+    const near = nearOf(record, target, dueMs);
+    if (this.#queues.isLeft(near.topic, dueMs, id)) return;
+    this.window.add({ id: Buffer.from(id), ...near });
+    const ownCut = this.window.shrinkTopic(near.topic);
+    if (ownCut !== undefined) this.#queues.leaveFrom(near.topic, dueKey(ownCut, undefined));
     const cut = this.window.shrink();
     if (cut !== undefined) this.#moveBack(dueKey(cut, undefined));
     this.wake(dueMs);
+  }
+
+  /** A message ended, or the record of it at an offset. */
+  ended(id: Buffer, endsOffset: number | undefined): void {
+    const entry = this.window.find(id);
+    const isIt = endsOffset === undefined || entry?.offset === endsOffset;
+    if (entry !== undefined && isIt) this.window.drop(entry);
+    if (this.#queues.isShort) this.wake(this.#parts.clock.now());
   }
 
   /** Takes up a message that is far, held: a command is about to change it. */
@@ -292,38 +308,45 @@ export class DueLoop {
     this.#ends.pump();
   }
 
-  /** Takes up what a full queue left in the index. */
-  async #refill(topic: string): Promise<void> {
-    const from = this.#queues.leftOf(topic);
-    const next = from === undefined ? undefined : await this.#refillFrom(topic, from);
-    this.#queues.refilled(topic, next);
+  #startRefill(): void {
+    if (this.#refilling) return;
+    this.#refilling = true;
+    this.#parts.work(async () => {
+      const from = this.#queues.beginRefill();
+      const next = from === undefined ? undefined : await this.#refill(from);
+      this.#refilling = false;
+      this.#queues.refilled(next);
+    });
   }
 
-  /** @returns the key of the first that found no room */
-  async #refillFrom(topic: string, from: Buffer): Promise<Buffer | undefined> {
-    const { index } = this.#parts;
+  /**
+   * Takes up what topics left in the index once they had their share.
+   * @returns the key of the first that was not looked at
+   */
+  async #refill(from: Buffer): Promise<Buffer | undefined> {
+    const { index, clock } = this.#parts;
+    const now = clock.now();
     // Many may have one due time, so the end is a place and not a time.
     const range = { from, to: this.#cursor };
     let looked = 0;
-    for await (const { id, dueMs, bytes } of index.between(range)) {
-      if (this.#closed || looked === REFILL_STEP || this.window.isFarOver) return dueKey(dueMs, id);
+    for await (const { id, dueMs, bytes } of index.between(range, REFILL_STEP + 1)) {
+      const isEnough = looked === REFILL_STEP || this.#queues.isRefilled || this.window.isFarOver;
+      if (this.#closed || isEnough) return dueKey(dueMs, id);
       looked++;
-      if (this.window.find(id) !== undefined || !this.#mayFire(id)) continue;
-      const record = readDelayRecord(bytes);
-      if (record?.target === undefined || topicOf(record.target) !== topic) continue;
-      const entry = this.window.addQueued({
-        id,
-        dueMs,
-        offset: record.offset,
-        bytes,
-        topic,
-        isIndexed: true,
-      });
-      if (this.#queues.refill(entry)) continue;
-      this.window.drop(entry);
-      return dueKey(dueMs, id);
+      const near = this.#nearOf(id, bytes);
+      if (near === undefined || !this.#queues.wants(near.topic, dueMs, id)) continue;
+      if (dueMs > now) this.window.add({ id, dueMs, ...near });
+      else this.#queues.take(this.window.addQueued({ id, dueMs, ...near }));
     }
     return undefined;
+  }
+
+  /** What is to be held of a line of the index; undefined: nothing, or it is held. */
+  #nearOf(id: Buffer, bytes: Buffer): Omit<NewDelay, 'id' | 'dueMs'> | undefined {
+    if (!this.#mayFire(id) || this.window.find(id) !== undefined) return undefined;
+    const record = readDelayRecord(bytes);
+    if (record?.target === undefined) return undefined;
+    return { offset: record.offset, bytes, topic: topicOf(record.target), isIndexed: true };
   }
 
   #wantsLoad(now: number): boolean {
@@ -353,13 +376,9 @@ export class DueLoop {
       if (this.window.isFull || this.#movedBack !== movedBack) return;
       read++;
       this.#cursor = afterKey(dueMs, id);
-      if (!this.#mayFire(id) || this.window.find(id) !== undefined) continue;
-      const record = readDelayRecord(bytes);
-      if (record?.target === undefined) continue;
-      const topic = topicOf(record.target);
-      // It is taken up with those before it.
-      if (dueMs <= now && this.#queues.isLeft(topic, dueMs, id)) continue;
-      this.window.add({ id, dueMs, offset: record.offset, bytes, topic, isIndexed: true });
+      const near = this.#nearOf(id, bytes);
+      if (near === undefined || !this.#queues.admits(near.topic, dueMs, id)) continue;
+      this.window.add({ id, dueMs, ...near });
     }
     if (this.#movedBack !== movedBack) return;
     if (read < LOAD_STEP) this.#cursor = end;

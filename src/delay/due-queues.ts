@@ -1,6 +1,5 @@
 import type { Publisher, PublishRecord } from '../backend/publisher-port.ts';
 import type { Clock } from '../base/clock.ts';
-import { limits } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import { dueKey } from './delay-index.ts';
 import type { DelayStats } from './delay-stats.ts';
@@ -17,8 +16,8 @@ export interface DueQueuesParts {
   /** The record of a message; undefined: it does not fire now. */
   record(entry: NearDelay): PublishRecord | undefined;
   onFired(entries: readonly NearDelay[]): void;
-  /** A topic has room again for what it left in the index: see {@link DueQueues.refill}. */
-  onRoom(topic: string): void;
+  /** Topics have room again for what they left in the index: see {@link DueQueues.beginRefill}. */
+  onRoom(): void;
 }
 
 /** What a queue may hold. */
@@ -33,27 +32,34 @@ interface TopicQueue {
   /** From here on, by due time, its messages stay in the index until those before are gone. */
   left: Buffer | undefined;
   isRefilling: boolean;
+  /** The first that found no room in the refilling. */
+  next: Buffer | undefined;
   /** The first that was left since the refilling began. */
   leftMeanwhile: Buffer | undefined;
 }
 
-const WELL: Room = { entries: 10_000, bytes: 8 * 1024 * 1024 };
+/** What a topic that takes nothing may hold at most. */
+const STUCK_MAX: Room = { entries: 10_000, bytes: 8 * 1024 * 1024 };
 /** Of what may be near, all topics together that take nothing have one part in so many. */
 const STUCK_PART = 4;
 const BATCH_MAX = 4_000;
 
 /**
- * What is due, a queue for each topic, so that none waits for another. A queue has its bounds, and
- * what is beyond stays in the index. Those of topics that refuse share a part of the window,
- * however many they are: the rest is for those that take what is due.
+ * What is due, a queue for each topic, so that none waits for another. A topic has its share of
+ * the window, and what is beyond stays in the index, due or not. Those of topics that refuse share
+ * a part of the window, however many they are: the rest is for those that take what is due.
  */
 export class DueQueues {
   readonly #parts: DueQueuesParts;
   readonly #byTopic = new Map<string, TopicQueue>();
   readonly #stuck = new Set<TopicQueue>();
   readonly #touched = new Set<FireQueue>();
-  /** Those that have room while the window has none. */
+  /** Those that left something and have no room for it. */
   readonly #waiting = new Set<TopicQueue>();
+  /** Those that have room, until they are refilled together. */
+  readonly #wanting = new Set<TopicQueue>();
+  /** Those of the refilling that is under way that have room. */
+  readonly #refilling = new Set<TopicQueue>();
 
   constructor(parts: DueQueuesParts) {
     this.#parts = parts;
@@ -74,44 +80,104 @@ export class DueQueues {
   /** It is due: it fires with the next {@link pump}, or is left in the index. */
   push(entry: NearDelay): void {
     const own = this.#of(entry.topic);
-    if (isBehind(own.left, entry.dueMs, entry.id) || this.#isFull(own)) {
+    if (isBehind(own.left, entry.dueMs, entry.id) || this.#isStuckFull(own)) {
       this.#leave(own, entry);
-    } else this.#take(own, entry);
+    } else this.take(entry);
   }
 
-  /** Sends what was pushed. */
+  /** Some topic left something and has no room for it yet. */
+  get isShort(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Sends what was pushed, and asks for what was left where there is room by now. */
   pump(): void {
-    for (const own of this.#waiting) this.#room(own);
     for (const queue of this.#touched) queue.pump();
     this.#touched.clear();
+    for (const own of [...this.#waiting]) this.#room(own);
   }
 
-  /** Where a topic's messages were left in the index; undefined: none was, or not any more. */
-  leftOf(topic: string): Buffer | undefined {
-    return this.#byTopic.get(topic)?.left;
+  /** False: a message of the index stays there, since its topic has its share or left others. */
+  admits(topic: string, dueMs: number, id: Buffer): boolean {
+    if (this.isLeft(topic, dueMs, id)) return false;
+    const known = this.#byTopic.get(topic);
+    if (!this.#parts.window.isOver(topic) && (known === undefined || !this.#isStuckFull(known))) {
+      return true;
+    }
+    this.leaveFrom(topic, dueKey(dueMs, id));
+    return false;
+  }
+
+  /** From here on a topic's messages are in the index alone. */
+  leaveFrom(topic: string, key: Buffer): void {
+    const own = this.#of(topic);
+    own.left = earlier(own.left, key);
+    if (own.isRefilling) own.leftMeanwhile = earlier(own.leftMeanwhile, key);
+    else this.#waiting.add(own);
   }
 
   /** It stays in the index, behind what was left before it. */
   isLeft(topic: string, dueMs: number, id: Buffer): boolean {
-    return isBehind(this.leftOf(topic), dueMs, id);
+    return isBehind(this.#byTopic.get(topic)?.left, dueMs, id);
   }
 
-  /** Takes up what was left, in the order of due times; false: there is no more room for it. */
-  refill(entry: NearDelay): boolean {
-    const own = this.#of(entry.topic);
-    if (this.#isFull(own)) return false;
-    this.#take(own, entry);
-    return true;
+  /**
+   * Where what was left begins, of all topics that have room for it; undefined: none has. They are
+   * refilled together, in the order of due times, until {@link refilled}: the index is read once
+   * for all of them.
+   */
+  beginRefill(): Buffer | undefined {
+    let from: Buffer | undefined;
+    for (const own of this.#wanting) {
+      if (own.left === undefined) {
+        this.#room(own);
+        continue;
+      }
+      own.isRefilling = true;
+      this.#refilling.add(own);
+      from = earlier(from, own.left);
+    }
+    this.#wanting.clear();
+    return from;
   }
 
-  /** All before `next` was taken up; undefined: all. */
-  refilled(topic: string, next: Buffer | undefined): void {
-    const own = this.#of(topic);
-    own.left = earlier(next, own.leftMeanwhile);
-    own.leftMeanwhile = undefined;
-    own.isRefilling = false;
+  /** All that are refilled have their share: the rest stays left. */
+  get isRefilled(): boolean {
+    return this.#refilling.size === 0;
+  }
+
+  /** Whether a message of the index is taken up by the refilling. */
+  wants(topic: string, dueMs: number, id: Buffer): boolean {
+    const own = this.#byTopic.get(topic);
+    if (own === undefined || !this.#refilling.has(own)) return false;
+    if (!isBehind(own.left, dueMs, id)) return false;
+    if (!this.#parts.window.isOver(topic) && !this.#isStuckFull(own)) return true;
+    own.next = dueKey(dueMs, id);
+    this.#refilling.delete(own);
+    return false;
+  }
+
+  /** All before `next` was looked at; undefined: all. */
+  refilled(next: Buffer | undefined): void {
+    const owns = [...this.#byTopic.values()].filter(({ isRefilling }) => isRefilling);
+    for (const own of owns) {
+      const stays = this.#refilling.has(own) ? later(next, own.left) : own.next;
+      own.left = earlier(stays, own.leftMeanwhile);
+      own.next = undefined;
+      own.leftMeanwhile = undefined;
+      own.isRefilling = false;
+    }
+    this.#refilling.clear();
     this.pump();
-    this.#room(own);
+    for (const own of owns) this.#room(own);
+    if (this.#wanting.size > 0) this.#parts.onRoom();
+  }
+
+  /** It is due, and fires with the next {@link pump}. */
+  take(entry: NearDelay): void {
+    const { queue } = this.#of(entry.topic);
+    queue.push(entry);
+    this.#touched.add(queue);
   }
 
   /** What was left is loaded anew by somebody else. */
@@ -132,6 +198,7 @@ export class DueQueues {
       topic,
       left: undefined,
       isRefilling: false,
+      next: undefined,
       leftMeanwhile: undefined,
       queue: new FireQueue({
         publisher,
@@ -153,17 +220,19 @@ export class DueQueues {
     return own;
   }
 
-  #isFull({ queue }: TopicQueue): boolean {
-    const { entries, bytes } = queue.isRefused ? this.#stuckRoom() : WELL;
+  #isStuckFull({ queue }: TopicQueue): boolean {
+    if (!queue.isRefused) return false;
+    const { entries, bytes } = this.#stuckRoom();
     return queue.size >= entries || queue.bytes >= bytes;
   }
 
   /** What each of the topics that take nothing may hold. */
   #stuckRoom(): Room {
     const share = STUCK_PART * Math.max(1, this.#stuck.size);
+    const { entriesMax, bytesMax } = this.#parts.window.limits;
     return {
-      entries: Math.min(WELL.entries, Math.ceil(limits.delayNearMax / share)),
-      bytes: Math.min(WELL.bytes, Math.ceil(limits.delayNearBytesMax / share)),
+      entries: Math.min(STUCK_MAX.entries, Math.ceil(entriesMax / share)),
+      bytes: Math.min(STUCK_MAX.bytes, Math.ceil(bytesMax / share)),
     };
   }
 
@@ -178,15 +247,8 @@ export class DueQueues {
     }
   }
 
-  #take({ queue }: TopicQueue, entry: NearDelay): void {
-    queue.push(entry);
-    this.#touched.add(queue);
-  }
-
   #leave(own: TopicQueue, entry: NearDelay): void {
-    const key = keyOf(entry);
-    own.left = earlier(own.left, key);
-    if (own.isRefilling) own.leftMeanwhile = earlier(own.leftMeanwhile, key);
+    this.leaveFrom(own.topic, dueKey(entry.dueMs, entry.id));
     this.#parts.window.drop(entry);
   }
 
@@ -199,19 +261,15 @@ export class DueQueues {
       if (queue.size === 0 && !own.isRefilling) this.#byTopic.delete(topic);
       return;
     }
-    const isHalfEmpty = queue.size < WELL.entries / 2 && queue.bytes < WELL.bytes / 2;
-    if (!isHalfEmpty || own.isRefilling) return;
-    if (this.#parts.window.isFarOver) {
+    if (own.isRefilling || this.#wanting.has(own)) return;
+    const { window } = this.#parts;
+    if (window.isFarOver || !window.hasRoom(topic)) {
       this.#waiting.add(own);
       return;
     }
-    own.isRefilling = true;
-    this.#parts.onRoom(topic);
+    this.#wanting.add(own);
+    this.#parts.onRoom();
   }
-}
-
-function keyOf({ dueMs, id }: NearDelay): Buffer {
-  return dueKey(dueMs, id);
 }
 
 function isBehind(left: Buffer | undefined, dueMs: number, id: Buffer): boolean {
@@ -221,4 +279,9 @@ function isBehind(left: Buffer | undefined, dueMs: number, id: Buffer): boolean 
 function earlier(one: Buffer | undefined, other: Buffer | undefined): Buffer | undefined {
   if (one === undefined || other === undefined) return one ?? other;
   return Buffer.compare(one, other) <= 0 ? one : other;
+}
+
+function later(one: Buffer | undefined, other: Buffer | undefined): Buffer | undefined {
+  if (one === undefined || other === undefined) return undefined;
+  return Buffer.compare(one, other) >= 0 ? one : other;
 }

@@ -36,18 +36,29 @@ export interface WindowLimits {
   readonly bytesMax: number;
 }
 
-/** What lies near in time, in memory: the wheel says when it is due. */
+interface Held {
+  entries: number;
+  bytes: number;
+}
+
+/**
+ * What lies near in time, in memory: the wheel says when it is due. A topic may have as much of it
+ * as is free (the dynamic threshold of Choudhury and Hahne): one alone half, two a third each; so
+ * there is always room for one more, however much is due of the others.
+ */
 export class DueWindow {
-  readonly #limits: WindowLimits;
+  readonly limits: WindowLimits;
   readonly #onDue: (entry: NearDelay) => void;
   readonly #byName = new Map<string, NearDelay>();
   #slots: (NearDelay | undefined)[] = [];
   #freeSlots: number[] = [];
   #wheel: TimingWheel;
   #bytes = 0;
+  /** What is held of each topic. */
+  readonly #topics = new Map<string, Held>();
 
   constructor(limits: WindowLimits, startMs: number, onDue: (entry: NearDelay) => void) {
-    this.#limits = limits;
+    this.limits = limits;
     this.#onDue = onDue;
     this.#wheel = this.#newWheel(startMs);
   }
@@ -62,12 +73,22 @@ export class DueWindow {
 
   /** More would go beyond the limits. */
   get isFull(): boolean {
-    return this.#byName.size >= this.#limits.entriesMax || this.#bytes >= this.#limits.bytesMax;
+    return this.#byName.size >= this.limits.entriesMax || this.#bytes >= this.limits.bytesMax;
+  }
+
+  /** A topic has its share: more of it is to stay in the index. */
+  isOver(topic: string): boolean {
+    return this.#shareOf(topic) >= 1;
+  }
+
+  /** A topic has less than half of its share: what was left of it may come. */
+  hasRoom(topic: string): boolean {
+    return this.#shareOf(topic) < 0.5;
   }
 
   /** More is held than twice the limits: what is left in the index must wait. */
   get isFarOver(): boolean {
-    const { entriesMax, bytesMax } = this.#limits;
+    const { entriesMax, bytesMax } = this.limits;
     return this.#byName.size >= 2 * entriesMax || this.#bytes >= 2 * bytesMax;
   }
 
@@ -104,7 +125,7 @@ export class DueWindow {
     };
     this.#slots[slot] = entry;
     this.#byName.set(name, entry);
-    this.#bytes += entry.bytes.length;
+    this.#count(entry, 1, entry.bytes.length);
     return entry;
   }
 
@@ -116,8 +137,9 @@ export class DueWindow {
 
   /** What is held is another record of its message now, and stays held. */
   change(entry: NearDelay, to: Omit<NewDelay, 'id'>): void {
-    this.#bytes += to.bytes.length - entry.bytes.length;
+    this.#count(entry, -1, -entry.bytes.length);
     Object.assign(entry, to);
+    this.#count(entry, 1, entry.bytes.length);
   }
 
   /** What was held waits again. */
@@ -136,13 +158,13 @@ export class DueWindow {
     this.#unwind(entry);
     this.#slots[entry.slot] = undefined;
     this.#freeSlots.push(entry.slot);
-    this.#bytes -= entry.bytes.length;
+    this.#count(entry, -1, -entry.bytes.length);
     if (this.#byName.get(entry.name) === entry) this.#byName.delete(entry.name);
   }
 
   /** Its record is not needed any more. */
   empty(entry: NearDelay): void {
-    if (this.#slots[entry.slot] === entry) this.#bytes -= entry.bytes.length;
+    if (this.#slots[entry.slot] === entry) this.#count(entry, 0, -entry.bytes.length);
     entry.bytes = NONE;
   }
 
@@ -164,14 +186,13 @@ export class DueWindow {
    * from which on things were forgotten.
    */
   shrink(): number | undefined {
-    if (!this.isFarOver) return undefined;
-    const dues: number[] = [];
-    for (const { state, dueMs } of this.#byName.values()) if (state === 'waiting') dues.push(dueMs);
-    const sorted = Float64Array.from(dues).sort();
-    const cut = sorted[sorted.length >>> 1];
-    if (cut === undefined) return undefined;
-    this.dropIdle(({ state, dueMs }) => state === 'waiting' && dueMs >= cut);
-    return cut;
+    return this.isFarOver ? this.#dropLater(() => true) : undefined;
+  }
+
+  /** The same of one topic, when it has more than twice its share. */
+  shrinkTopic(topic: string): number | undefined {
+    if (this.#shareOf(topic) < 2) return undefined;
+    return this.#dropLater((entry) => entry.topic === topic);
   }
 
   /** Wakes what is due; true when there is more to do at once. */
@@ -195,6 +216,34 @@ export class DueWindow {
     for (const entry of this.#byName.values()) {
       if (entry.state === 'waiting') this.#wait(entry);
     }
+  }
+
+  #dropLater(which: (entry: NearDelay) => boolean): number | undefined {
+    const isIt = (entry: NearDelay) => entry.state === 'waiting' && which(entry);
+    const dues: number[] = [];
+    for (const entry of this.#byName.values()) if (isIt(entry)) dues.push(entry.dueMs);
+    const sorted = Float64Array.from(dues).sort();
+    const cut = sorted[sorted.length >>> 1];
+    if (cut !== undefined) this.dropIdle((entry) => isIt(entry) && entry.dueMs >= cut);
+    return cut;
+  }
+
+  #count({ topic }: NearDelay, entries: number, bytes: number): void {
+    const held = this.#topics.get(topic) ?? { entries: 0, bytes: 0 };
+    held.entries += entries;
+    held.bytes += bytes;
+    this.#bytes += bytes;
+    if (held.entries === 0) this.#topics.delete(topic);
+    else this.#topics.set(topic, held);
+  }
+
+  /** What a topic has, in shares. */
+  #shareOf(topic: string): number {
+    const { entries, bytes } = this.#topics.get(topic) ?? { entries: 0, bytes: 0 };
+    const { entriesMax, bytesMax } = this.limits;
+    const freeEntries = Math.max(1, entriesMax - this.#byName.size);
+    const freeBytes = Math.max(1, bytesMax - this.#bytes);
+    return Math.max(entries / freeEntries, bytes / freeBytes);
   }
 
   #wait(entry: NearDelay): void {

@@ -17,6 +17,7 @@ import { DelayCommands } from '../../../src/delay/delay-commands.ts';
 import { DelayIndex } from '../../../src/delay/delay-index.ts';
 import { tailHeader } from '../../../src/delay/delay-record.ts';
 import { delayTopic } from '../../../src/delay/delay-topic.ts';
+import type { WindowLimits } from '../../../src/delay/due-window.ts';
 import { SeriesCommands } from '../../../src/delay/series-commands.ts';
 import { DelayLog } from './delay-log.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -95,6 +96,7 @@ class MemoryPublisher implements Publisher {
   }
 
   async publish(records: readonly PublishRecord[]): Promise<readonly PublishResult[]> {
+    while (records.some(({ topic }) => this.world.frozen.has(topic))) await setImmediate();
     for (let i = 0; i < this.world.publishTurns; i++) await setImmediate();
     return records.map((record) => this.world.take(record));
   }
@@ -119,6 +121,10 @@ export class DelayWorld {
   leaderless: number | undefined;
   /** Turns of the loop that a call to the cluster takes. */
   publishTurns = 1;
+  /** Topics that say nothing. */
+  readonly frozen = new Set<string>();
+  /** What may be near; default: as much as in a node. */
+  near: WindowLimits | undefined;
   /** Topics that refuse. */
   readonly refusing = new Set<string>();
   /** Of its cluster. */
@@ -146,6 +152,7 @@ export class DelayWorld {
       onFailed: (error) => {
         throw error;
       },
+      ...(this.near === undefined ? {} : { near: this.near }),
     });
     this.commands = new DelayCommands(this.cluster, clock, this.number);
     const { cluster } = this;
@@ -235,7 +242,12 @@ export class DelayWorld {
     for (let i = 0; quiet < rounds && i < 20_000; i++) {
       quiet = this.clock.fire() ? 0 : quiet + 1;
       await setImmediate();
-      if (this.#running && this.cluster.loop.queued > 0 && this.refusing.size === 0) quiet = 0;
+      if (
+        this.#running &&
+        this.cluster.loop.queued > 0 &&
+        this.refusing.size + this.frozen.size === 0
+      )
+        quiet = 0;
     }
   }
 
