@@ -3,8 +3,15 @@
 
 import { inspect } from 'node:util';
 
+/** What node:test says of an error that came when its test was over, which fails the file. */
+const lateError = /generated asynchronous activity after the test ended/;
+
 export default async function* report(source) {
   for await (const { type, data } of source) {
+    if (type === 'test:diagnostic' && lateError.test(data.message)) {
+      const late = { name: 'after a test', status: 'failed', why: data.message };
+      yield `${JSON.stringify(late)}\n`;
+    }
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     if (data.details?.type === 'suite') continue;
     const skipped = data.skip !== undefined || data.todo !== undefined;

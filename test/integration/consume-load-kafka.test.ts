@@ -146,6 +146,7 @@ test('poison, a handler that holds its message, and a group that is dead slow do
   const consumer = await RawConsumer.open(node.mqp, asked);
   const held: RawDelivery[] = [];
   let poisoned = 0;
+  const settling: Promise<unknown>[] = [];
   consumer.onDelivered = (messages) => {
     const isPoison = ({ value }: RawDelivery) => value.startsWith('poison');
     const isHeld = ({ value }: RawDelivery) => value.startsWith('held');
@@ -154,12 +155,12 @@ test('poison, a handler that holds its message, and a group that is dead slow do
     const fine = messages.filter((message) => !isPoison(message) && !isHeld(message));
     for (const { value } of fine) good.came(value);
     poisoned += poison.length;
-    if (fine.length > 0) void consumer.ack(fine);
+    if (fine.length > 0) settling.push(consumer.ack(fine));
     // Some come again at once and cost most, others wait, which must hold nobody up.
     const quick = poison.filter(({ offset }) => offset % 2 === 0);
     const slow = poison.filter(({ offset }) => offset % 2 === 1);
-    if (quick.length > 0) void consumer.nack(quick, 20);
-    if (slow.length > 0) void consumer.nack(slow, 1_500);
+    if (quick.length > 0) settling.push(consumer.nack(quick, 20));
+    if (slow.length > 0) settling.push(consumer.nack(slow, 1_500));
   };
   await good.measure('warm');
   const cores = new Cores();
@@ -195,6 +196,9 @@ test('poison, a handler that holds its message, and a group that is dead slow do
   assert.deepEqual(await consumer.ack(held, true), []);
   assert((await metric(node, 'mqproxy_consume_expired_leases_total')) === 0);
   await dead.kill();
+  // Poison goes round for ever.
+  consumer.onDelivered = () => {};
+  await Promise.all(settling);
 });
 
 test('more than is kept in memory comes again whole', async () => {

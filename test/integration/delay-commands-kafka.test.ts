@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import kafkajs from 'kafkajs';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
-import { connect, connectDelay } from '../support/connect.ts';
+import { connect, connectDelay, rehearse } from '../support/connect.ts';
+import { Cores } from '../support/cores.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { kafkaClient, readTopic } from '../support/kafka-read.ts';
 import { runCli } from '../support/run-cli.ts';
@@ -51,6 +52,7 @@ test('what waits on Kafka is listed by pages, shown, replaced by its key, and mo
     client.produce(topic, { value, dueAtMs: startMs + aheadMs, ...more }, replicated);
   const a = await send('a', hour);
   const b = await send('b', 2 * hour, { headers: [['h', 'x']] });
+  const sentMs = Date.now();
   const unique = { key: 'k', unique: true };
   await send('c1', hour, unique);
   const c = await send('c2', 3 * hour, unique);
@@ -82,7 +84,7 @@ test('what waits on Kafka is listed by pages, shown, replaced by its key, and mo
   );
   assert.equal(fired?.mq?.dueMs, dueMs);
   const acceptedMs = fired?.mq?.acceptedMs ?? 0;
-  assert(acceptedMs >= startMs && acceptedMs < startMs + 20_000, `accepted ${acceptedMs}`);
+  assert(acceptedMs >= startMs && acceptedMs <= sentMs, `accepted ${acceptedMs}`);
   assert.equal(await client.delayed.cancel({ topic, key: 'k' }), 'cancelled');
 });
 
@@ -92,11 +94,16 @@ test('every level is accepted under its name, and the shortest fires a second la
   const { client, topic } = await setUp('levels');
   const names = '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h'.split(' ');
   const unit: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: hour };
+  const cores = new Cores();
   const levels = names.map((name) => parseInt(name, 10) * (unit[name.slice(-1)] ?? 0));
   await Promise.all(
     levels.map(async (levelMs) => {
+      const askedMs = Date.now();
       const { dueAtMs = 0 } = await client.produce(topic, { value: `${levelMs}`, levelMs });
-      assert(Math.abs(dueAtMs - Date.now() - levelMs) < 10_000, `${levelMs}: ${dueAtMs}`);
+      assert(
+        dueAtMs >= askedMs + levelMs && dueAtMs <= Date.now() + levelMs,
+        `${levelMs}: ${dueAtMs}`,
+      );
     }),
   );
   const records = () => readTopic(brokers, topic);
@@ -104,7 +111,9 @@ test('every level is accepted under its name, and the shortest fires a second la
   const [{ mq, value, timestampMs } = {}] = await records();
   const { acceptedMs = 0, dueMs = 0 } = mq ?? {};
   assert.deepEqual([`${value}`, dueMs - acceptedMs], ['1000', 1_000]);
-  assert((timestampMs ?? 0) >= dueMs && (timestampMs ?? 0) < dueMs + 5_000);
+  assert((timestampMs ?? 0) >= dueMs, 'never early');
+  const lateMs = (timestampMs ?? 0) - dueMs;
+  if (cores.wereThere(`lateMs=${lateMs}`)) assert(lateMs < 5_000);
   const waiting = (await listed(client, topic)).map((it) => it.dueMs - it.acceptedMs);
   assert.deepEqual(waiting.slice(-14), levels.slice(-14));
   const words = ['produce', topic, '--server', `${server?.mqp.host}:${server?.mqp.port}`];
@@ -119,18 +128,20 @@ test('cancels and moves that race the fire are each as they were answered', {
 }, async () => {
   const { client, topic } = await setUp('race');
   const count = isLong ? 4_000 : 400;
-  const startMs = Date.now() + 3_000;
+  const startMs = Date.now() + 2_000 + 3 * (await rehearse(client, count));
   const dues = Array.from({ length: count }, (_, i) => startMs + i * 5);
   const sent = await Promise.all(
     dues.map((dueAtMs, i) => client.produce(topic, { value: `${i}`, dueAtMs }, replicated)),
   );
   const outcomes: Promise<string>[] = [];
-  const early = (i: number) => 30 - (i % 16) * 5;
-  for (const [i, dueMs] of dues.entries()) {
-    await until(() => Date.now() >= dueMs - early(i), { timeoutMs: 60_000, everyMs: 1 });
+  // Half of them about when they are due, half so early that a slow machine has some in time.
+  const earlyMs = (i: number) => (i % 4 < 2 ? 30 - (i % 16) * 5 : 100 * (i % 16));
+  const asked = dues.map((dueMs, i) => ({ i, atMs: dueMs - earlyMs(i) }));
+  for (const { i, atMs } of asked.sort((a, b) => a.atMs - b.atMs)) {
+    await until(() => Date.now() >= atMs, { everyMs: 1 });
     const id = sent[i]?.delayId ?? '';
     const moved = () => client.delayed.move({ id, dueMs: startMs + hour });
-    outcomes.push(i % 2 === 0 ? client.delayed.cancel({ id }) : moved().then((it) => it.outcome));
+    outcomes[i] = i % 2 === 0 ? client.delayed.cancel({ id }) : moved().then((it) => it.outcome);
   }
   const answers = await Promise.all(outcomes);
   const of = (...words: string[]) => answers.filter((answer) => words.includes(answer)).length;
@@ -156,19 +167,21 @@ test('cancels and moves that race the fire are each as they were answered', {
 
 test('a move that was answered holds over kill -9', { skip }, async () => {
   const { client, topic, server: node } = await setUp('kill');
-  const startMs = Date.now();
-  const send = (value: string, aheadMs: number) =>
-    client.produce(topic, { value, dueAtMs: startMs + aheadMs }, replicated);
   const numbers = Array.from({ length: 100 }, (_, i) => i);
-  const sooner = await Promise.all(numbers.map((i) => send(`sooner ${i}`, hour)));
-  const later = await Promise.all(numbers.map((i) => send(`later ${i}`, 5_000)));
+  // Moved before they are due, however slow the machine is.
+  const aheadMs = 3_000 + 5 * (await rehearse(client, 2 * numbers.length));
+  const startMs = Date.now();
+  const send = (value: string, dueAtMs: number) =>
+    client.produce(topic, { value, dueAtMs }, replicated);
+  const sooner = await Promise.all(numbers.map((i) => send(`sooner ${i}`, startMs + hour)));
+  const later = await Promise.all(numbers.map((i) => send(`later ${i}`, startMs + aheadMs)));
   const move = (all: typeof sooner, dueMs: number) =>
     Promise.all(
       all.map(async ({ delayId = '' }) => {
         assert.equal((await client.delayed.move({ id: delayId, dueMs })).outcome, 'moved');
       }),
     );
-  const dueMs = startMs + 6_000;
+  const dueMs = startMs + aheadMs + 1_000;
   await Promise.all([move(sooner, dueMs), move(later, startMs + hour)]);
   await client.close();
   await node.kill('SIGKILL');

@@ -39,10 +39,10 @@ test('a delayed message arrives when it is due, not before, with its id, key and
   await client.createTopic(topic, { partitions: 1 });
   await client.produce(topic, { value: 'now' });
   const beforeMs = Date.now();
+  const past = await client.produce(topic, { value: 'past', dueAtMs: beforeMs - 5_000 });
   const sent = await client.produce(topic, { value: 'later', key: 'k', delayMs: 1_200 });
   assert.match(sent.delayId ?? '', /^d1-[0-9a-f]{48}$/);
   assert((sent.dueAtMs ?? 0) >= beforeMs + 1_200);
-  const past = await client.produce(topic, { value: 'past', dueAtMs: beforeMs - 5_000 });
   const [first, second, third] = await readUntil(client, topic, (all) => all.length === 3);
   assert.equal(first?.value, 'now');
   assert.deepEqual([second?.value, second?.id], ['past', past.id]);

@@ -31,6 +31,7 @@ test('SIGTERM under load leaves nothing to wait, and the next start sends nothin
   await until(() => crew.answered.length > answered + 100, { what: 'more' });
   await crew.stop();
   assert.deepEqual(crew.failed, []);
+  await untilDrained(server);
   assert.deepEqual([...resentIds(server.dataDir)], []);
   assert.equal(checkDelivery(crew.answered, await readKafka(kafkaBrokers, topics)).size, 0);
 });

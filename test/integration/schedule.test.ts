@@ -176,6 +176,12 @@ test('files are run side by side, each is counted, and what one leaves behind en
        test('this one is red', () => { throw new Error('wrong'); });
        test('this one is left out', { skip: 'not here' }, () => {});`,
     ),
+    written(
+      'early',
+      `test('this one ends before its work', () => {
+         setTimeout(() => void Promise.reject(new Error('too late')), 10);
+       });`,
+    ),
     written('alone', `test('this one is alone', () => note('ends'));`, true),
   ];
   const said: string[] = [];
@@ -193,7 +199,14 @@ test('files are run side by side, each is counted, and what one leaves behind en
   const counts = results.map(({ source, passed, failed, skipped }) =>
     [source, passed, failed, skipped].join(' '),
   );
-  assert.deepEqual(counts.toSorted(), ['alone 1 0 0', 'ill 0 1 1', 'later 1 0 0', 'well 1 0 0']);
+  assert.deepEqual(counts.toSorted(), [
+    'alone 1 0 0',
+    'early 1 1 0',
+    'ill 0 1 1',
+    'later 1 0 0',
+    'well 1 0 0',
+  ]);
+  assert.match(said.join('\n'), /FAIL early .*✖ after a test.*too late/s);
   assert.match(said.join('\n'), /FAIL ill {2}0 passed, 1 FAILED, 1 skipped .*wrong/s);
   const lines = readFileSync(log, 'utf8').trim().split('\n');
   assert.equal(lines.indexOf('alone ends'), lines.indexOf('alone begins') + 1, lines.join());

@@ -3,7 +3,10 @@ import type { DelayStats } from '../../protocol/src/delayed.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { cleanUp } from './clean-up.ts';
 import type { TestServer } from './start-server.ts';
+import { uniqueTopic } from './topics.ts';
 import { until } from './wait.ts';
+
+const YEAR_MS = 365 * 24 * 3_600_000;
 
 /** A client of a node; it ends with the test, also with one that fails. */
 export async function connect({ mqp }: TestServer): Promise<MqpClient> {
@@ -43,4 +46,16 @@ export async function connectDelay(
     },
     { timeoutMs, everyMs: 200, what },
   );
+}
+
+/**
+ * Schedules so many messages for next year, to see how long this machine takes for them, in ms. What
+ * is to be scheduled before it is due is due later than that.
+ */
+export async function rehearse(client: MqpClient, count: number): Promise<number> {
+  const topic = uniqueTopic('rehearsal');
+  const startMs = performance.now();
+  const send = () => client.produce(topic, { value: 'x', delayMs: YEAR_MS }, { ack: 'replicated' });
+  await Promise.all(Array.from({ length: count }, send));
+  return Math.ceil(performance.now() - startMs);
 }
