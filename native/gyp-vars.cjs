@@ -22,7 +22,7 @@ function sourcesIn(folder) {
     .map((name) => `${folder}/${name}`);
 }
 
-/** MQ_NATIVE_EXCLUDE=kafka leaves the Kafka part out, to build the rest alone. */
+/** MQ_NATIVE_EXCLUDE=kafka leaves the Kafka part out, `direct` the program of that name. */
 function wanted(file) {
   const excluded = (process.env.MQ_NATIVE_EXCLUDE ?? '').split(',').filter(Boolean);
   return !excluded.some((part) => file.startsWith(`native/${part}/`) || file.includes(`/${part}-`));
@@ -67,7 +67,7 @@ const answers = {
   core: () => sourcesIn('native/core'),
   kafka: () => sourcesIn('native/kafka').filter(wanted),
   dir: (folder) => sourcesIn(folder),
-  has: (folder) => [sourcesIn(folder).length > 0 ? '1' : '0'],
+  has: (folder) => [sourcesIn(folder).filter(wanted).length > 0 ? '1' : '0'],
   include: () => [path.join(rdkafka(), 'deps/librdkafka/src')],
   // MQ_LIBRDKAFKA: a stand-in to link against while node-rdkafka is not compiled yet (build-native.mjs).
   library: () => [process.env.MQ_LIBRDKAFKA ?? path.join(rdkafka(), 'build/deps/librdkafka.so.1')],

@@ -78,9 +78,14 @@ function fingerprint() {
     versionOf('node-addon-api'),
   ]);
   const sources = [join(root, 'binding.gyp'), ...filesBelow(join(root, 'native'))];
+  // What was left out is still to be built.
+  const { MQ_NATIVE_EXCLUDE } = process.env;
   return {
     toolchain,
-    sources: hash(sources.flatMap((file) => [file.slice(root.length), readFileSync(file)])),
+    sources: hash([
+      ...sources.flatMap((file) => [file.slice(root.length), readFileSync(file)]),
+      ...(MQ_NATIVE_EXCLUDE ? [MQ_NATIVE_EXCLUDE] : []),
+    ]),
   };
 }
 

@@ -102,11 +102,21 @@ function installStep() {
     process.stderr.write(`${missing}\n`);
     return false;
   }
-  const done = step('npm ci (compiles librdkafka: two to three minutes)', () =>
-    run('npm', ['ci', '--include=dev'], { MQPROXY_SETUP: '1' }),
-  );
+  const done =
+    step('npm ci', () => run('npm', ['ci', '--include=dev', '--ignore-scripts'])) &&
+    step('npm rebuild and native build (compile librdkafka: two minutes)', compileAll);
   if (done) writeFileSync(stamp, `${wanted}\n`);
   return done;
+}
+
+/**
+ * What packages compile, and beside it what is our own: librdkafka is built by one process, and
+ * takes the longest. A program cannot be linked before that is there, so it follows.
+ */
+function compileAll() {
+  const both = 'MQPROXY_SETUP=1 npm rebuild & "$0" "$1"; own=$?; wait $! && exit $own';
+  const build = join(root, 'scripts', 'build-native.mjs');
+  return run('sh', ['-c', both, process.execPath, build], { MQ_NATIVE_EXCLUDE: 'direct' });
 }
 
 function nativeStep() {
