@@ -49,8 +49,8 @@ export async function connectDelay(
 }
 
 /**
- * Schedules so many messages for next year, to see how long this machine takes for them, in ms. What
- * is to be scheduled before it is due is due later than that.
+ * Schedules so many messages for next year: how long this machine takes for them, in ms. What is to
+ * be scheduled before it is due is due later than that.
  */
 export async function rehearse(client: MqpClient, count: number): Promise<number> {
   const topic = uniqueTopic('rehearsal');
