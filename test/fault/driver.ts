@@ -4,8 +4,10 @@ import { coded } from '../../src/base/errors.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { createKafka, type KafkaBroker } from '../support/kafka.ts';
 import { Seeded, seed } from '../support/seeded.ts';
+import { startServer, type TestServer } from '../support/start-server.ts';
 import { clusterState } from '../support/two-clusters.ts';
 import { passing } from '../support/wait.ts';
+import { ConsumeRun, consumeArgs } from './consume-run.ts';
 import { drawFault, type FaultName } from './drawn-faults.ts';
 import { FaultRun } from './fault-run.ts';
 import { ANSWERED_AFTER_FAULT, missingFrom } from './floors.ts';
@@ -22,6 +24,10 @@ interface Totals {
   resends: number;
   refused: number;
   unknown: number;
+  /** Of the group: acks, deliveries of what had been delivered, and dead letters. */
+  acked: number;
+  again: number;
+  letters: number;
   /** Times that messages were seen to go to the other cluster. */
   switches: number;
   readonly faults: Partial<Record<FaultName, number>>;
@@ -49,6 +55,9 @@ const totals: Totals = {
   resends: 0,
   refused: 0,
   unknown: 0,
+  acked: 0,
+  again: 0,
+  letters: 0,
   switches: 0,
   faults: {},
 };
@@ -95,6 +104,44 @@ function watchSwitches(run: FaultRun): () => Promise<void> {
   };
 }
 
+/** Of these a consumer is promised everything; under the others a node may lose its partitions. */
+const STRICT: readonly FaultName[] = ['kill', 'power', 'cut-clients', 'bad-client-net'];
+/** Between two faults of consumers, in ms on average. */
+const DISTURB_MS = 2_000;
+const FINISH_MS = 300_000;
+
+/** A group that consumes what the run produces, by its node and, on Kafka, by a second one. */
+async function startConsuming(run: FaultRun, kafka: Kafka | undefined): Promise<Consuming> {
+  const others: TestServer[] = [];
+  if (kafka !== undefined) {
+    const { proxy, backup } = kafka;
+    const beside = backup === undefined ? [] : ['--kafka.backup.brokers', backup.address];
+    others.push(
+      await startServer({
+        backend: 'kafka',
+        kafkaBrokers: proxy.address,
+        args: [...consumeArgs, ...beside],
+      }),
+    );
+  }
+  const clusters = kafka === undefined ? [] : [kafka.broker, kafka.backup];
+  const brokers = clusters.flatMap((broker) => (broker === undefined ? [] : [broker.address]));
+  const consuming = new ConsumeRun({
+    topics: run.topics,
+    nodes: [run.server, ...others],
+    ...(brokers.length === 0 ? {} : { brokers }),
+    seed: run.seed,
+  });
+  run.onKill = () => consuming.killed(run.server);
+  consuming.disturb(DISTURB_MS);
+  return { consuming, others };
+}
+
+interface Consuming {
+  readonly consuming: ConsumeRun;
+  readonly others: readonly TestServer[];
+}
+
 async function round(kafka: Kafka | undefined, number: number): Promise<void> {
   const run = await FaultRun.start({
     ...(kafka === undefined
@@ -104,8 +151,10 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
     seed: seed + number,
     preload: process.platform === 'linux',
     proxied: true,
+    server: { args: [...consumeArgs] },
     crew: { ack: kafka === undefined ? 'stored' : 'mixed', ratePerSecond: 2_000 },
   });
+  const { consuming, others } = await startConsuming(run, kafka);
   const draws = new Seeded(seed + number);
   const events = { kill: 0, power: 0 };
   const unwatch = clusters === 2 ? watchSwitches(run) : async () => {};
@@ -114,8 +163,11 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
     const fault = drawFault(draws, { clusters, only: values.only });
     totals.faults[fault.name] = (totals.faults[fault.name] ?? 0) + 1;
     if (fault.name === 'kill' || fault.name === 'power') events[fault.name]++;
+    const isStrict = STRICT.includes(fault.name);
     try {
+      if (!isStrict) consuming.history.away(true);
       await fault.happen({ run, random: draws, ...kafka });
+      if (!isStrict) consuming.history.away(false);
       await run.crew.untilAnswered(ANSWERED_AFTER_FAULT, 120_000);
     } catch (error) {
       console.error(`after ${fault.name}; evidence is kept in ${await run.keepEvidence()}`);
@@ -124,6 +176,10 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
   }
   await unwatch();
   const { counts, verdicts } = await run.end({ answered: 100, events });
+  const consumed = await consuming.end({ acked: 100 }, FINISH_MS);
+  totals.acked += consumed.counts.acked;
+  totals.again += consumed.counts.again;
+  totals.letters += consumed.counts.letters;
   totals.rounds++;
   totals.answered += counts.answered;
   totals.delivered += counts.delivered;
@@ -132,8 +188,12 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
   totals.refused += counts.failed;
   totals.unknown += counts.unknown;
   const faults = Object.entries(totals.faults).map(([name, count]) => `${name}=${count}`);
-  console.log(`round=${totals.rounds} answered=${totals.answered} ${faults.join(' ')}`);
+  console.log(
+    `round=${totals.rounds} answered=${totals.answered} acked=${totals.acked} ${faults.join(' ')}`,
+  );
   verdicts.assertClean();
+  consumed.verdicts.assertClean();
+  await Promise.all(others.map((server) => server.close()));
   await run.close();
 }
 

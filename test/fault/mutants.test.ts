@@ -7,13 +7,18 @@ import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { skipWithoutPreload } from '../support/preload.ts';
 import { failedBy, spoiltBuild } from '../support/spoilt-build.ts';
 import type { Guilt } from './checker/verdicts.ts';
+import { ConsumeRun, consumeArgs } from './consume-run.ts';
 import { FaultRun, type FaultRunOptions } from './fault-run.ts';
+import { acksBeforeTheCommit } from './mutants/acks-before-the-commit.ts';
 import { answersBeforeSync } from './mutants/answers-before-sync.ts';
 import { confirmsTheMaximum } from './mutants/confirms-the-maximum.ts';
 import { dropsEvery10000th } from './mutants/drops-every-10000th.ts';
+import { fencesNoLease } from './mutants/fences-no-lease.ts';
+import { forgetsAttempts } from './mutants/forgets-attempts.ts';
 import { forgetsTheWindow } from './mutants/forgets-the-window.ts';
 import { ignoresTheGeneration } from './mutants/ignores-the-generation.ts';
 import type { Mutant } from './mutants/mutant.ts';
+import { namesLettersAnew } from './mutants/names-letters-anew.ts';
 import { skipsTheChain } from './mutants/skips-the-chain.ts';
 
 // Each mutant runs under the faults that show it. Two always; the others with the larger counts.
@@ -103,3 +108,30 @@ test(`a build that ${confirmsTheMaximum.does} is caught by kills`, {
   for (let cycle = 0; cycle < 8; cycle++) await run.kill();
   await caught(run, 'lost');
 });
+
+/** What consumers see of each, over kills of a node on the embedded log. */
+const consumed = [
+  { mutant: acksBeforeTheCommit, guilt: 'after-commit', kills: 2 },
+  { mutant: fencesNoLease, guilt: 'two-leases', kills: 0 },
+  { mutant: forgetsAttempts, guilt: 'attempts', kills: 6 },
+  { mutant: namesLettersAnew, guilt: 'dead-twice', kills: 6 },
+] as const;
+
+for (const { mutant, guilt, kills } of consumed) {
+  const skip = mutant === acksBeforeTheCommit ? false : onlyLong;
+  test(`a build that ${mutant.does} is caught by consumers`, { skip }, async () => {
+    const crew = { clients: 2, window: 32, ratePerSecond: 500 };
+    const run = await start(mutant, { crew, server: { args: [...consumeArgs] } });
+    const consuming = new ConsumeRun({ topics: run.topics, nodes: [run.server], seed: run.seed });
+    run.onKill = () => consuming.killed(run.server);
+    await consuming.untilAcked(500);
+    for (let kill = 0; kill < kills; kill++) {
+      await run.kill();
+      await consuming.untilAcked(300);
+    }
+    await run.end();
+    const { verdicts } = await consuming.end();
+    console.log(String(verdicts).split('\n')[0]);
+    assert(verdicts.count(guilt) > 0, `${guilt} was to be found: ${verdicts}`);
+  });
+}

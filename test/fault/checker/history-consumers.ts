@@ -29,7 +29,7 @@ interface Taken {
 }
 
 /** What becomes of a message: it follows from its number and attempt, whoever gets it. */
-type Plan = 'ack' | 'refuse' | 'give-up' | 'extend' | 'be-late';
+type Plan = 'ack' | 'refuse' | 'give-up' | 'extend' | 'be-late' | 'be-slow';
 
 const SETTLED_AT_ONCE = 20;
 const BEAT_MS = 50;
@@ -156,8 +156,9 @@ export class HistoryConsumers {
     ) => settled(history, taken, { begin, ask, done });
     // Some take their time, so that floors wait for them.
     if (random.below(4) === 0) await pause(random.below(leaseMs / 4));
-    // Behind the end of its lease: what is acked then is somebody else's.
-    if (plan === 'be-late') await pause(leaseMs * 1.5);
+    // Behind the end of its lease, while somebody else has the message, who is slow with it.
+    if (plan === 'be-late') await pause(leaseMs * 1.3);
+    if (plan === 'be-slow') await pause(leaseMs * 0.6);
     if (plan === 'refuse' || plan === 'give-up') {
       const isDead = plan === 'give-up';
       await settle(
@@ -213,8 +214,8 @@ function planOf({ value, attempt, offset }: RawDelivery): Plan {
   const n = readPayload(value)?.n ?? offset;
   if (n % 97 === 3) return 'refuse';
   if (n % 89 === 5) return 'give-up';
+  if (n % 41 === 4 && attempt <= 2) return attempt === 1 ? 'be-late' : 'be-slow';
   if (attempt > 1) return 'ack';
   if (n % 11 === 1) return 'refuse';
-  if (n % 13 === 2) return 'extend';
-  return n % 41 === 4 ? 'be-late' : 'ack';
+  return n % 13 === 2 ? 'extend' : 'ack';
 }
