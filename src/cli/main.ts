@@ -140,7 +140,8 @@ async function find(name: string): Promise<Command> {
 
 /** What to do about what a node says, where a command can do it. */
 const nodeHints: Readonly<Record<string, string>> = {
-  NOT_OWNER: 'ask that node: --server HOST:PORT (mqproxy status shows the id of a node)',
+  NOT_OWNER:
+    'name that node too: --server HOST:PORT,HOST:PORT (mqproxy status shows the id of one)',
 };
 
 function report(error: unknown): number {

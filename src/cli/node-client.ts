@@ -11,7 +11,7 @@ export const serverOptions = {
   server: {
     kind: 'text',
     value: 'HOST:PORT',
-    description: 'The node to talk to.',
+    description: 'The node to talk to; of several with commas the one that answers, and owns it.',
     fallback: '127.0.0.1:7650',
   },
   'token-file': {
@@ -43,12 +43,12 @@ export async function connectNode(
   options: ServerOptions,
   extra: Partial<ClientOptions> = {},
 ): Promise<MqpClient> {
-  const server = serverOf(options.server);
+  const servers = serversOf(options.server);
   const token = tokenOf(options);
   const tls = tlsOf(options);
   try {
     return await MqpClient.connect({
-      servers: [server],
+      servers,
       clientName: 'mqproxy-cli',
       connectTimeoutMs,
       ...(token === undefined ? {} : { token }),
@@ -59,15 +59,34 @@ export async function connectNode(
     if (!(error instanceof MqpError)) throw error;
     if (error.code === 'AUTHENTICATION_FAILED') throw notLoggedIn(error);
     if (error.code !== 'CONNECT_FAILED' && error.code !== 'TIMED_OUT') throw error;
-    throw unreachable(server, error, tls !== undefined);
+    throw unreachable(servers.join(' or '), error, tls !== undefined);
   }
 }
 
-/** Runs `work` with a connection that is closed afterwards. */
+/**
+ * Runs `work` with a connection that is closed afterwards. Of several nodes each is asked in turn,
+ * until one answers that does not say that another node owns what is asked for: a node that says so
+ * has changed nothing.
+ */
 export async function withNode<T>(
   options: ServerOptions,
   work: (client: MqpClient) => Promise<T>,
   timeoutMs = requestTimeoutMs,
+): Promise<T> {
+  const [server = '', ...others] = serversOf(options.server);
+  try {
+    return await onNode({ ...options, server }, work, timeoutMs);
+  } catch (error) {
+    const isForAnother = codeOf(error) === 'UNREACHABLE' || codeOf(error) === 'NOT_OWNER';
+    if (others.length === 0 || !isForAnother) throw error;
+    return withNode({ ...options, server: others.join(',') }, work, timeoutMs);
+  }
+}
+
+async function onNode<T>(
+  options: ServerOptions,
+  work: (client: MqpClient) => Promise<T>,
+  timeoutMs: number,
 ): Promise<T> {
   const client = await connectNode(options, { timeoutMs });
   try {
@@ -107,6 +126,10 @@ function notLoggedIn(error: MqpError): Error {
     cause: error,
     hint: 'name a file with the token by --token-file, or set MQPROXY_TOKEN',
   });
+}
+
+function serversOf(list: string): string[] {
+  return list.split(',').map(serverOf);
 }
 
 function serverOf(text: string): string {

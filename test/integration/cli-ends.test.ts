@@ -21,6 +21,21 @@ test('a node that is not there is one line and what to do, with exit code 1', as
   }
 });
 
+test('of several nodes the first that answers is asked', async () => {
+  const server = await startServer();
+  const [, address] = at(server);
+  const both = ['--server', `127.0.0.1:1,${address}`];
+  const topic = uniqueTopic('several');
+  assert.equal((await runCli(['produce', topic, ...both], 'a\n')).code, 0);
+  const { stdout, stderr } = await runCli(['topic', 'list', ...both]);
+  assert.match(stdout, new RegExp(topic), stderr);
+  const none = await runCli(['status', '--server', '127.0.0.1:1,127.0.0.1:2']);
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /cannot reach a node at 127\.0\.0\.1:2/);
+  const bad = await runCli(['status', '--server', `${address},nowhere`]);
+  assert.equal(bad.code, 2);
+});
+
 test('doctor works with a running node and without one', async () => {
   const server = await startServer();
   const listen = ['--listen', `${server.mqp.host}:${server.mqp.port}`];

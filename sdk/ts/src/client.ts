@@ -162,7 +162,7 @@ export class MqpClient extends EventEmitter<ClientEvents> {
   /**
    * Reads a topic from a position on, and goes on as messages come, across reconnects. The
    * iteration ends by `return`, the signal (without an error), or an error such as
-   * OFFSET_OUT_OF_RANGE or UNKNOWN_TOPIC.
+   * OFFSET_OUT_OF_RANGE or UNKNOWN_TOPIC: reading makes no topic, and waits for none.
    */
   tail(topic: string, options: TailOptions = {}): AsyncIterableIterator<TailRecord> {
     return new TailStream(this.engine, topic, options);
