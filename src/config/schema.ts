@@ -40,7 +40,9 @@ const lane = Type.Object(
 
 const topics = Type.Object(
   {
-    autoCreate: flag('Create a topic that a client opens to send to it and nobody has made.', { default: true }),
+    autoCreate: flag('Create a topic that a client opens to send to it and nobody has made.', {
+      default: true,
+    }),
     partitions: count('Partitions of a topic that is created without a number.', {
       default: 4,
       minimum: 1,

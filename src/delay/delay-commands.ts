@@ -19,6 +19,8 @@ import {
 } from './delay-record.ts';
 import { delayTopic } from './delay-topic.ts';
 import type { NearDelay } from './due-window.ts';
+import { LateCommands } from './late-commands.ts';
+import { nameOf } from './log-applier.ts';
 import { isSeriesId, ruleOf } from './series-record.ts';
 
 /** A delayed message as commands show it. */
@@ -96,6 +98,7 @@ export class DelayCommands {
   readonly #changes: DelayChanges;
   readonly #clock: Clock;
   readonly #number: Cluster;
+  readonly #late: LateCommands<DelayOutcome>;
 
   /** @param number of the cluster whose delay log it is */
   constructor(cluster: DelayCluster, clock: Clock, number: Cluster = 0) {
@@ -103,6 +106,10 @@ export class DelayCommands {
     this.#changes = new DelayChanges(cluster, clock);
     this.#clock = clock;
     this.#number = number;
+    this.#late = new LateCommands(
+      clock,
+      (outcome) => outcome === 'notFound' || outcome === 'tooLate',
+    );
   }
 
   async get(id: Buffer): Promise<DelayedMessage | undefined> {
@@ -110,8 +117,20 @@ export class DelayCommands {
     return record === undefined ? undefined : this.#describe(record, true);
   }
 
-  /** @throws NOT_SUPPORTED for a message on a fixed level and a series; BACKEND_UNAVAILABLE */
-  async cancel(id: Buffer): Promise<DelayOutcome> {
+  /**
+   * @throws NOT_SUPPORTED for a message on a fixed level and a series; BACKEND_UNAVAILABLE, after
+   * five seconds at the latest: it may be done yet, and the same command says so when given again
+   */
+  cancel(id: Buffer): Promise<DelayOutcome> {
+    return this.#late.run(`cancel ${nameOf(id)}`, () => this.#cancel(id));
+  }
+
+  /** @throws as cancel; BEYOND_HORIZON, INVALID_ARGUMENT */
+  move(id: Buffer, dueMs: number): Promise<DelayOutcome> {
+    return this.#late.run(`move ${nameOf(id)} ${dueMs}`, () => this.#move(id, dueMs));
+  }
+
+  async #cancel(id: Buffer): Promise<DelayOutcome> {
     const found = await this.#hold(id, 'place');
     if (typeof found === 'string') return found;
     await this.#changes.write(tombstone(delayTopic, found.id), found);
@@ -119,8 +138,7 @@ export class DelayCommands {
     return 'cancelled';
   }
 
-  /** @throws as cancel; BEYOND_HORIZON, INVALID_ARGUMENT */
-  async move(id: Buffer, dueMs: number): Promise<DelayOutcome> {
+  async #move(id: Buffer, dueMs: number): Promise<DelayOutcome> {
     checkNewDue(dueMs, this.#clock.now());
     const found = await this.#hold(id, 'record');
     if (typeof found === 'string') return found;

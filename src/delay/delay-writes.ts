@@ -1,5 +1,6 @@
 import type { Publisher, PublishRecord, PublishResult } from '../backend/publisher-port.ts';
 import { coded, codeOf, messageOf } from '../base/errors.ts';
+import { limits } from '../base/limits.ts';
 
 interface Waiting {
   readonly record: PublishRecord;
@@ -18,8 +19,15 @@ export class DelayWrites {
     this.#publisher = publisher;
   }
 
-  /** @returns the offset; @throws what the cluster refused it with, BACKEND_UNAVAILABLE mostly */
+  /**
+   * @returns the offset
+   * @throws what the cluster refused it with, BACKEND_UNAVAILABLE mostly; RETRY_LATER where too
+   * many wait for a cluster that says nothing
+   */
   async write(record: PublishRecord): Promise<{ partition: number; offset: number }> {
+    if (this.#waiting.length >= limits.delayWritesMax) {
+      throw coded('RETRY_LATER', 'too many changes of delayed messages wait for the cluster');
+    }
     const result = await new Promise<PublishResult>((resolve) => {
       this.#waiting.push({ record, resolve });
       void this.#send();

@@ -64,13 +64,14 @@ test('a cancel that fails after its message came near lets it fire when it is du
   const cancelled = commands.cancel(id);
   cancelled.catch(() => {});
   await world.turns(10);
-  // While it is held what is near is loaded, and passes it.
+  // While it is held, which is longer than its answer takes, what is near is loaded, and passes it.
   clock.jump(50_000);
   for (let i = 0; i < 20; i++) {
     clock.fire();
     await world.turns(2);
   }
   await assert.rejects(world.does(cancelled), { code: 'BACKEND_UNAVAILABLE' });
+  await world.turns(250);
   world.logIsAway = false;
   world.publishTurns = 1;
   await world.settle();
