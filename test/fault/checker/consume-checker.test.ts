@@ -133,6 +133,34 @@ const pairs: readonly (readonly [title: string, guilt: Guilt, bad: Run, good: Ru
     },
   ],
   [
+    'a recorded ack that was older than a commit takes, beside one that nobody waited for',
+    'after-record',
+    {
+      history: [
+        came(1, 0),
+        ...ack(5, 0),
+        came(8, 1, 1),
+        'a 9 1 committed',
+        'x 10 1 UNKNOWN',
+        'K 207 1',
+        came(209, 2, 0, { life: 2 }),
+      ],
+      topic: [record(0), record(1)],
+    },
+    {
+      history: [
+        came(1, 0),
+        ...ack(5, 0),
+        came(8, 1, 1),
+        'a 9 1 committed',
+        'K 207 1',
+        'x 208 1 UNKNOWN',
+        came(209, 2, 0, { life: 2 }),
+      ],
+      topic: [record(0), record(1)],
+    },
+  ],
+  [
     'a recorded ack that is forgotten after its cluster was back',
     'after-record',
     {

@@ -217,6 +217,7 @@ export class ConsumeChecker {
     const { asked } = lease;
     if (asked === undefined) return;
     if (kind === 'x') {
+      if (asked.what === 'committed') life.givesUp(asked.ms);
       // Else it may have counted all the same.
       const isAck = asked.what === 'recorded' || asked.what === 'committed';
       if (isAck && word !== 'UNKNOWN') message.acks--;

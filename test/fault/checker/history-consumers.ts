@@ -185,7 +185,7 @@ export class HistoryConsumers {
   }
 }
 
-/** Asks, and writes what was answered; nothing where the connection ended before. */
+/** Asks, and writes what was answered. */
 async function settled(
   history: ConsumeHistory,
   taken: readonly Taken[],
@@ -197,7 +197,10 @@ async function settled(
 ): Promise<void> {
   for (const { lease } of taken) how.begin(lease);
   const failures = await how.ask(taken.map(({ message }) => message)).catch(() => undefined);
-  if (failures === undefined) return;
+  if (failures === undefined) {
+    for (const { lease } of taken) history.lost(lease, 'UNKNOWN');
+    return;
+  }
   const codes = new Map<number, number>();
   for (const failure of failures) {
     const [entry, , code] = failure.split('/').map(Number);

@@ -17,10 +17,15 @@ export class NodeLife {
     this.#waiting.push(ms);
   }
 
-  /** It was. */
-  answers(askedMs: number, answeredMs: number): void {
+  /** It was refused, or its connection is gone: nobody waits for it any more. */
+  givesUp(askedMs: number): void {
     const at = this.#waiting.indexOf(askedMs);
     if (at >= 0) this.#waiting.splice(at, 1);
+  }
+
+  /** It was. */
+  answers(askedMs: number, answeredMs: number): void {
+    this.givesUp(askedMs);
     this.#commits.push({ askedMs, answeredMs });
     if (this.#commits.length > 2_000) this.#commits = this.#commits.slice(-1_000);
     const last = this.#doubts.at(-1);
