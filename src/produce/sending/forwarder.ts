@@ -233,12 +233,12 @@ export class Forwarder {
     return this.cursor < Math.min(this.parts.store.nextSequence, this.handOver.first);
   }
 
-  private newRoad(cluster: ClusterNumber, { producer, openAlone }: RoadProducer): Road {
+  private newRoad(cluster: ClusterNumber, source: RoadProducer): Road {
     const { clock, log, store, stats, onConfirmed, onResend, onMissing } = this.parts;
     const road: Road = new Road({
       cluster,
-      producer,
-      openAlone,
+      producer: source.producer,
+      openAlone: (onVerdicts) => source.openAlone(onVerdicts),
       clock,
       log,
       newBacklog: () => new Backlog(this.parts, this.parts.pace),
@@ -246,7 +246,7 @@ export class Forwarder {
       floor: () => store.floor,
       work: () => this.work(),
       onUsable: () => {
-        stats.set(stat.generation, producer.generation);
+        stats.set(stat.generation, source.producer.generation);
         this.work();
       },
       onSent: ({ sent }) => this.count(sent),

@@ -17,6 +17,7 @@ import {
 import { ProducerSession } from '../../../src/produce/intake/producer-session.ts';
 import { DrainPace } from '../../../src/produce/sending/drain-pace.ts';
 import { Forwarder } from '../../../src/produce/sending/forwarder.ts';
+import type { AloneProducer, RoadProducer } from '../../../src/produce/sending/road.ts';
 import { StoredTopics } from '../../../src/produce/sending/stored-topics.ts';
 import type { BatchHeader } from '../../../src/store/batch-header.ts';
 import type { BatchRead, LaneStore, Refusal, StoredBatch } from '../../../src/store/lane-store.ts';
@@ -244,6 +245,22 @@ export class FakeProducer implements KafkaProducer {
   }
 }
 
+/** As the real road is: an object whose methods need it. */
+class BackupRoad implements RoadProducer {
+  readonly producer: FakeProducer;
+  readonly #alone: FakeProducer;
+
+  constructor(producer: FakeProducer, alone: FakeProducer) {
+    this.producer = producer;
+    this.#alone = alone;
+  }
+
+  openAlone(onVerdicts: (rows: Float64Array, count: number) => void): AloneProducer {
+    this.#alone.onRows = onVerdicts;
+    return { producer: this.#alone, register: (id) => this.#alone.setTopic(id, `t${id}`) };
+  }
+}
+
 /** A forwarder among fakes. */
 export class ForwarderBench {
   readonly store = new FakeStore();
@@ -296,13 +313,7 @@ export class ForwarderBench {
         alone.onRows = onVerdicts;
         return { producer: alone, register: (id) => alone.setTopic(id, `t${id}`) };
       },
-      backup: {
-        producer: backup,
-        openAlone: (onVerdicts) => {
-          backupAlone.onRows = onVerdicts;
-          return { producer: backupAlone, register: (id) => backupAlone.setTopic(id, `t${id}`) };
-        },
-      },
+      backup: new BackupRoad(backup, backupAlone),
       onConfirmed: (first, count, _partition, _offset, cluster) => {
         for (let s = first; s < first + count; s++) {
           this.confirmedBy.set(s, cluster);
