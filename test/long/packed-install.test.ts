@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { repoRoot } from '../support/repo.ts';
-import { startServer } from '../support/start-server.ts';
+import { type ServerOptions, startServer } from '../support/start-server.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 /** Runs a command to its end and gives its stdout; fails with all it said. */
@@ -23,7 +24,8 @@ function run(command: string, args: readonly string[], cwd: string, input?: stri
   return stdout;
 }
 
-test('the packed package installs in an empty folder, serves, and carries messages', async () => {
+/** Packs the package and installs it in an empty folder: where. */
+function installPacked(): string {
   const packed = tempDir();
   run('npm', ['pack', '--ignore-scripts', '--pack-destination', packed], repoRoot);
   const { version } = JSON.parse(readFileSync(join(repoRoot, 'package.json'), 'utf8')) as {
@@ -43,9 +45,13 @@ test('the packed package installs in an empty folder, serves, and carries messag
   );
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, allowScripts }));
   run('npm', ['install', '--no-audit', '--no-fund', tarball], folder);
+  return folder;
+}
 
+/** Sends a thousand messages and tails them, both by `npx`, to a node of the installed package. */
+async function carries(folder: string, backend: Pick<ServerOptions, 'backend' | 'kafkaBrokers'>) {
   const entry = join(folder, 'node_modules', 'mqproxy', 'bin', 'mqproxy.js');
-  const server = await startServer({ entry });
+  const server = await startServer({ entry, ...backend });
   const address = ['--server', `${server.mqp.host}:${server.mqp.port}`];
   const numbers = [...Array(1000).keys()].map((n) => String(n + 1));
   run('npx', ['mqproxy', 'produce', 'orders', ...address], folder, `${numbers.join('\n')}\n`);
@@ -56,4 +62,13 @@ test('the packed package installs in an empty folder, serves, and carries messag
     numbers,
   );
   assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
+}
+
+test('the packed package installs in an empty folder, serves, and carries messages', async (t) => {
+  const folder = installPacked();
+  await t.test('on the embedded backend', () => carries(folder, { backend: 'embedded' }));
+  await t.test('to a real Kafka', { skip: skipWithoutKafka() }, async () => {
+    const { address } = await startKafka({ heapMaxMib: 320 });
+    await carries(folder, { backend: 'kafka', kafkaBrokers: address });
+  });
 });
