@@ -39,6 +39,21 @@ export type FaultName =
   | 'kill-backup'
   | 'use-backup';
 
+/** So far a drawn step puts the clock ahead, at most, in ms. */
+export const CLOCK_AHEAD_MS = 86_400_000;
+
+const SENDS_NOTHING_AGAIN: ReadonlySet<FaultName> = new Set([
+  'slow-disk',
+  'clock-step',
+  'cut-clients',
+  'bad-client-net',
+]);
+
+/** Whether the node may send again what had been sent before such a fault. */
+export function maySendAgain(name: FaultName): boolean {
+  return !SENDS_NOTHING_AGAIN.has(name);
+}
+
 export interface DrawnFault {
   readonly name: FaultName;
   /** How often it is drawn, beside the others. */
@@ -104,7 +119,7 @@ const faults: readonly DrawnFault[] = [
     weight: 1,
     async happen({ run, random }) {
       run.crew.history.event('clock');
-      run.clock.setOffset(random.pick([3_600_000, -3_600_000, 86_400_000, 0]));
+      run.clock.setOffset(random.pick([3_600_000, -3_600_000, CLOCK_AHEAD_MS, 0]));
       await passing(1_000);
     },
   },

@@ -8,7 +8,8 @@ import { startServer, type TestServer } from '../support/start-server.ts';
 import { clusterState } from '../support/two-clusters.ts';
 import { passing } from '../support/wait.ts';
 import { ConsumeRun, consumeArgs } from './consume-run.ts';
-import { drawFault, type FaultName } from './drawn-faults.ts';
+import { DelayCrew } from './delay-crew.ts';
+import { CLOCK_AHEAD_MS, drawFault, type FaultName, maySendAgain } from './drawn-faults.ts';
 import { FaultRun } from './fault-run.ts';
 import { ANSWERED_AFTER_FAULT, missingFrom } from './floors.ts';
 
@@ -30,6 +31,10 @@ interface Totals {
   letters: number;
   /** Times that messages were seen to go to the other cluster. */
   switches: number;
+  /** Delayed messages that fired, and those that did more than once. */
+  delays: number;
+  delaysTwice: number;
+  cancelled: number;
   readonly faults: Partial<Record<FaultName, number>>;
 }
 
@@ -59,6 +64,9 @@ const totals: Totals = {
   again: 0,
   letters: 0,
   switches: 0,
+  delays: 0,
+  delaysTwice: 0,
+  cancelled: 0,
   faults: {},
 };
 
@@ -120,7 +128,8 @@ async function startConsuming(run: FaultRun, kafka: Kafka | undefined): Promise<
       await startServer({
         backend: 'kafka',
         kafkaBrokers: proxy.address,
-        args: [...consumeArgs, ...beside],
+        // Delays are asked of the other node alone.
+        args: [...consumeArgs, ...beside, '--delay.enabled', 'false'],
       }),
     );
   }
@@ -142,6 +151,26 @@ interface Consuming {
   readonly others: readonly TestServer[];
 }
 
+function startDelays(run: FaultRun, kafka: Kafka | undefined, number: number): Promise<DelayCrew> {
+  return DelayCrew.start({
+    server: run.proxy?.address ?? run.address,
+    ...(kafka === undefined ? {} : { readFrom: kafka.broker.address }),
+    seed: seed + number,
+  });
+}
+
+async function endDelays(run: FaultRun, delays: DelayCrew | undefined): Promise<void> {
+  if (delays === undefined) return;
+  run.clock.setOffset(0);
+  const verdicts = await delays.end({ fired: 20 });
+  const { fired, duplicates, cancelled } = delays.checker.counts();
+  totals.delays += fired;
+  totals.delaysTwice += duplicates;
+  totals.cancelled += cancelled;
+  if (!verdicts.isClean) verdicts.keptIn = await run.keepEvidence();
+  verdicts.assertClean();
+}
+
 async function round(kafka: Kafka | undefined, number: number): Promise<void> {
   const run = await FaultRun.start({
     ...(kafka === undefined
@@ -155,6 +184,8 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
     crew: { ack: kafka === undefined ? 'stored' : 'mixed', ratePerSecond: 2_000 },
   });
   const { consuming, others } = await startConsuming(run, kafka);
+  // A second cluster has copies of its own, which this checker does not know.
+  const delays = clusters < 2 ? await startDelays(run, kafka, number) : undefined;
   const draws = new Seeded(seed + number);
   const events = { kill: 0, power: 0 };
   const unwatch = clusters === 2 ? watchSwitches(run) : async () => {};
@@ -168,6 +199,8 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
       if (!isStrict) consuming.history.away(true);
       await fault.happen({ run, random: draws, ...kafka });
       if (!isStrict) consuming.history.away(false);
+      if (maySendAgain(fault.name)) delays?.checker.disturbed(Date.now());
+      if (fault.name === 'clock-step') delays?.checker.clockStepped(CLOCK_AHEAD_MS);
       await run.crew.untilAnswered(ANSWERED_AFTER_FAULT, 120_000);
     } catch (error) {
       console.error(`after ${fault.name}; evidence is kept in ${await run.keepEvidence()}`);
@@ -175,6 +208,7 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
     }
   }
   await unwatch();
+  await endDelays(run, delays);
   const { counts, verdicts } = await run.end({ answered: 100, events });
   const consumed = await consuming.end({ acked: 100 }, FINISH_MS);
   totals.acked += consumed.counts.acked;

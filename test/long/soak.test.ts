@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { drawFault } from '../fault/drawn-faults.ts';
+import { DelayCrew } from '../fault/delay-crew.ts';
+import { CLOCK_AHEAD_MS, drawFault, maySendAgain } from '../fault/drawn-faults.ts';
 import { FaultRun } from '../fault/fault-run.ts';
 import { skipWithoutKafka } from '../support/kafka.ts';
 import { skipWithoutPreload } from '../support/preload.ts';
@@ -65,6 +66,12 @@ test(`${minutes} minutes of mixed faults leave memory and descriptors where they
     proxied: true,
     crew: { ack: 'mixed', ratePerSecond: 1_000 },
   });
+  const delays = await DelayCrew.start({
+    server: run.proxy?.address ?? run.address,
+    readFrom: kafka.broker.address,
+    seed,
+  });
+  delays.checker.clockStepped(CLOCK_AHEAD_MS);
   const draws = new Seeded(seed);
   const began = performance.now();
   const untilMs = minutes * 60_000;
@@ -72,11 +79,9 @@ test(`${minutes} minutes of mixed faults leave memory and descriptors where they
   let fds = 0;
   let faults = 0;
   for (let atMs = 0; atMs < untilMs; atMs = performance.now() - began) {
-    await drawFault(draws, { clusters: 1, only: gentle }).happen({
-      run,
-      random: draws,
-      ...kafka,
-    });
+    const fault = drawFault(draws, { clusters: 1, only: gentle });
+    await fault.happen({ run, random: draws, ...kafka });
+    if (maySendAgain(fault.name)) delays.checker.disturbed(Date.now());
     faults++;
     await run.crew.untilAnswered(200, 120_000);
     await passing(1_000);
@@ -91,6 +96,8 @@ test(`${minutes} minutes of mixed faults leave memory and descriptors where they
     `faults=${faults} samples=${samples.length} riseMiB=${Math.round(grown / mib)} ` +
       `rssMiB=${Math.round((samples.at(-1)?.rss ?? 0) / mib)} fds=${fds}..${fdsAfter}`,
   );
+  run.clock.setOffset(0);
+  (await delays.end({ fired: 20 })).assertClean();
   await run.endWell({ answered: 1_000 });
   assert(grown < growthMax, `memory rises: ${grown} bytes over ${samples.length} samples`);
   assert(fdsAfter <= fds + fdsMore, `descriptors rise from ${fds} to ${fdsAfter}`);

@@ -75,7 +75,7 @@ export class DelayKills {
   }
 
   /** Holds all that came against what was scheduled; prints the counts. */
-  check(arrivals: readonly Arrival[]): void {
+  check(arrivals: readonly Omit<Arrival, 'offset'>[]): void {
     const { pending, cycles } = this.#options;
     const times = new Uint8Array(pending);
     for (const { id, value, timestampMs } of arrivals) {

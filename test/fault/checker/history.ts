@@ -30,7 +30,6 @@ export interface AnsweredPlace {
 }
 
 const FLUSH_CHARACTERS = 64 * 1024;
-/** Refusals after which the message may have been delivered all the same. */
 const UNDECIDED: ReadonlySet<string> = new Set(['UNKNOWN', 'SEQUENCE_TOO_OLD', 'INTERNAL']);
 
 /**
@@ -63,7 +62,7 @@ export class History {
 
   /** A refusal or an end without an outcome, by its code. */
   failed(client: number, n: number, code: string, id?: string): void {
-    const kind = UNDECIDED.has(code) ? '?' : 'f';
+    const kind = isUndecided(code) ? '?' : 'f';
     this.#add(`${kind} ${client} ${n} ${code}${id === undefined ? '' : ` ${id}`}`);
   }
 
@@ -92,6 +91,11 @@ export class History {
     this.#text += `${line}\n`;
     if (this.#text.length >= FLUSH_CHARACTERS) this.flush();
   }
+}
+
+/** What was refused with this code may have been delivered all the same. */
+export function isUndecided(code: string): boolean {
+  return UNDECIDED.has(code);
 }
 
 /** A history, entry by entry. */

@@ -30,6 +30,10 @@ export type Guilt =
   | 'dead-twice'
   /** A dead letter of a message that had deliveries left, or whose consumer did not ask for it. */
   | 'dead-early'
+  /** A delayed message that was there before its time. */
+  | 'early'
+  /** A delayed message behind the answer that it was cancelled. */
+  | 'after-cancel'
   /** The run did too little to prove anything. */
   | 'too-little';
 
