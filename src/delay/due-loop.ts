@@ -139,11 +139,12 @@ export class DueLoop {
       this.window.drop(entry);
     }
     if (!isReady || target === undefined || !this.#isNear(dueMs, id)) return;
-    const near = nearOf(record, target, dueMs);
-    if (this.#queues.isLeft(near.topic, dueMs, id)) return;
-    this.window.add({ id: Buffer.from(id), ...near });
-    const ownCut = this.window.shrinkTopic(near.topic);
-    if (ownCut !== undefined) this.#queues.leaveFrom(near.topic, dueKey(ownCut, undefined));
+    const topic = topicOf(target);
+    if (this.#queues.isLeft(topic, dueMs, id)) return;
+    const bytes = Buffer.from(record.bytes);
+    this.window.add({ id: Buffer.from(id), dueMs, offset, bytes, topic, isIndexed: true });
+    const ownCut = this.window.shrinkTopic(topic);
+    if (ownCut !== undefined) this.#queues.leaveFrom(topic, dueKey(ownCut, undefined));
     const cut = this.window.shrink();
     if (cut !== undefined) this.#moveBack(dueKey(cut, undefined));
     this.wake(dueMs);

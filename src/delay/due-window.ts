@@ -115,9 +115,16 @@ export class DueWindow {
     const before = this.#byName.get(name);
     if (before !== undefined) this.drop(before);
     const slot = this.#freeSlots.pop() ?? this.#slots.length;
+    const { id, dueMs, offset, bytes, topic, isIndexed } = delay;
+    // Field by field: a spread cost 11 us of each message.
     const entry: NearDelay = {
-      ...delay,
+      id,
       name,
+      dueMs,
+      offset,
+      bytes,
+      topic,
+      isIndexed,
       state: 'queued',
       turn: undefined,
       handle: 0,
