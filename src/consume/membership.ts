@@ -28,6 +28,8 @@ import { isRetryTopic, retriesOf } from './retry/retry-record.ts';
 
 /** Between two tries to take partitions over, or to read payload again, in ms. */
 const RETRY_MS = 500;
+/** Between two warnings of the same thing with the same code, in ms. */
+const SAY_MS = 10_000;
 /** The window is asked for offsets so far apart before the reader jumps. */
 const JUMP_OFFSETS = 16_384;
 
@@ -67,6 +69,7 @@ export class Membership {
   /** Partitions that are being taken over: only who finds his own mark goes on. */
   readonly #opening = new Map<string, object>();
   #drop = new Uint8Array(1024);
+  readonly #saidMs = new Map<string, number>();
   #closed = false;
 
   constructor(options: MembershipOptions, topics: readonly string[]) {
@@ -382,8 +385,13 @@ export class Membership {
   }
 
   #say(error: unknown, what: string): void {
-    const { log } = this.#options.shared;
-    log.warn({ group: this.#options.group, code: codeOf(error), reason: messageOf(error) }, what);
+    const { log, clock } = this.#options.shared;
+    const code = codeOf(error);
+    // What lasts meets message after message.
+    const again = (this.#saidMs.get(`${code} ${what}`) ?? Number.NEGATIVE_INFINITY) + SAY_MS;
+    if (clock.monotonic() < again) return;
+    this.#saidMs.set(`${code} ${what}`, clock.monotonic());
+    log.warn({ group: this.#options.group, code, reason: messageOf(error) }, what);
   }
 }
 

@@ -161,7 +161,6 @@ function startDelays(run: FaultRun, kafka: Kafka | undefined, number: number): P
 
 async function endDelays(run: FaultRun, delays: DelayCrew | undefined): Promise<void> {
   if (delays === undefined) return;
-  run.clock.setOffset(0);
   const verdicts = await delays.end({ fired: 20 });
   const { fired, duplicates, cancelled } = delays.checker.counts();
   totals.delays += fired;
@@ -208,6 +207,8 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
     }
   }
   await unwatch();
+  // What Kafka refuses for a clock that is ahead waits until it is right again.
+  run.clock.setOffset(0);
   await endDelays(run, delays);
   const { counts, verdicts } = await run.end({ answered: 100, events });
   const consumed = await consuming.end({ acked: 100 }, FINISH_MS);

@@ -369,3 +369,20 @@ test('a lease of an owner before that is extended is named with its longer end, 
   assert.deepEqual(c.client.take(), []);
   assert.deepEqual(c.under.ack(got).failed, []);
 });
+
+test('what the cluster says again and again is warned of once in ten seconds, each code by itself', async () => {
+  const cluster = clusterWith(1);
+  const { log, lines } = keptLog();
+  const under = new EngineUnderTest(cluster, { log });
+  await under.subscribe();
+  const [member] = cluster.members;
+  const say = (code: string) => member?.options.onError(coded(code, 'it is away'), undefined);
+  for (let i = 0; i < 5; i++) say('BACKEND_UNAVAILABLE');
+  say('FENCED');
+  await under.pass(10_000);
+  for (let i = 0; i < 5; i++) say('BACKEND_UNAVAILABLE');
+  assert.deepEqual(
+    lines.map(({ code }) => code).filter((code) => code !== undefined),
+    ['BACKEND_UNAVAILABLE', 'FENCED', 'BACKEND_UNAVAILABLE'],
+  );
+});
