@@ -113,6 +113,8 @@ export const limits = {
   delayNearBytesMax: 64 * 1024 * 1024,
   /** Messages of one partition of the delay log that fired and are not ended in it. */
   delayEndsMax: 6_000,
+  /** Cancelled and moved messages that a cluster's delays keep in memory, about 100 B each. */
+  delayChangedMax: 200_000,
   /** Changes of delayed messages that wait to be written to one cluster. */
   delayWritesMax: 10_000,
   /** Bytes of the name of a series. */

@@ -5,6 +5,7 @@ import { coded, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { KeyRange, KeyValueOp, KeyValueStore } from '../store/key-value-store.ts';
 import { MappedErrors } from '../store/mapped-errors.ts';
+import { CHANGED_KEPT_MS } from './changed-names.ts';
 
 // key   := 'd' due:u64 id:24      → the record as it lies in the log, crc32:u32 of key and record
 //        | 'i' id:24              → due:u64 offset:u64
@@ -20,8 +21,6 @@ const DUE_KEY_BYTES = 1 + 8 + DELAY_ID_BYTES;
 const VERSION_KEY = Buffer.from('v');
 const ENDS_FROM = Buffer.from('e');
 const ENDS_TO = Buffer.from('f');
-/** A node that lost a series while it fired writes of it no later than that, and long before. */
-const ENDS_KEPT_MS = 86_400_000;
 const CRC_BYTES = 4;
 const TWO_32 = 0x1_0000_0000;
 /** Finished dues are given back when so many were deleted. */
@@ -168,6 +167,14 @@ export class DelayIndex {
     return undefined;
   }
 
+  /** What a partition remembers of ends and moves, and when they were. */
+  async *endsOf(partition: number): AsyncGenerator<{ id: Buffer; atMs: number }> {
+    const from = Buffer.concat([ENDS_FROM, Buffer.of(ID_VERSION, partition)]);
+    const to = Buffer.concat([ENDS_FROM, Buffer.of(ID_VERSION, partition + 1)]);
+    for await (const { key, value } of this.#kv.iterate({ from, to }))
+      yield { id: key.subarray(1), atMs: u64(value, 8) };
+  }
+
   /** Forgets a partition: its log is another one than was applied. */
   async forget(partition: number): Promise<void> {
     const changes = new IndexChanges();
@@ -187,7 +194,7 @@ export class DelayIndex {
   async tidy(beforeMs: number): Promise<void> {
     if (this.#deleted < COMPACT_EVERY || this.#deletedUpTo < beforeMs) return;
     this.#deleted = 0;
-    await this.#forgetEnds(beforeMs - ENDS_KEPT_MS);
+    await this.#forgetEnds(beforeMs - CHANGED_KEPT_MS);
     await this.#kv.compact({ from: dueKey(0, undefined), to: dueKey(beforeMs, undefined) });
   }
 
@@ -243,7 +250,10 @@ export class IndexChanges {
     this.deletedUpTo = Math.max(this.deletedUpTo, dueMs);
   }
 
-  /** A series ended; `deleted` counts it, so that what is remembered of it is tidied away. */
+  /**
+   * A series ended, or a message was cancelled or moved; `deleted` counts it, so that what is
+   * remembered of it is tidied away.
+   */
   ended(id: Buffer, offset: number, timestampMs: number): void {
     const value = Buffer.allocUnsafe(16);
     writeU64(value, offset, 0);

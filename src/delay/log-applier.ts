@@ -1,6 +1,7 @@
 import { DelayIdKind } from '../../protocol/src/generated.ts';
 import type { FetchedRecords } from '../backend/consumer-port.ts';
 import type { Clock } from '../base/clock.ts';
+import { ChangedNames } from './changed-names.ts';
 import {
   type DelayIndex,
   type DelayPlace,
@@ -8,6 +9,7 @@ import {
   type PartitionProgress,
 } from './delay-index.ts';
 import {
+  acceptedOf,
   type DelayRecord,
   dueOf,
   isIfAbsent,
@@ -51,7 +53,8 @@ export interface LogApplierParts {
 
 /**
  * Applies the delay log to the index: one write for what came, its offsets included. A record of a
- * message that only its message id names is written blindly, since nothing else has its id.
+ * message that only its message id names is written blindly, since nothing else has its id; unless
+ * it was cancelled or moved: then it is a copy, and what was answered is written again over it.
  */
 export class LogApplier {
   readonly #index: DelayIndex;
@@ -60,6 +63,7 @@ export class LogApplier {
   readonly #known: (id: Buffer) => DelayPlace | undefined;
   /** By their names: what is being written again, and how often. */
   readonly #restating = new Map<string, number>();
+  readonly #changed = new ChangedNames();
 
   constructor(parts: LogApplierParts) {
     this.#index = parts.index;
@@ -71,6 +75,10 @@ export class LogApplier {
   /** Where a partition goes on. */
   async begin(partition: number): Promise<PartitionProgress> {
     const progress = await this.#index.progress(partition);
+    const nowMs = this.#clock.now();
+    for await (const { id, atMs } of this.#index.endsOf(partition)) {
+      if (isAlone(id)) this.#changed.add(nameOf(id), atMs, nowMs);
+    }
     this.#count.begin(partition, progress.pending);
     return progress;
   }
@@ -86,6 +94,7 @@ export class LogApplier {
   /** The partition is another node's. */
   end(partition: number): void {
     this.#count.end(partition);
+    this.#changed.forget(partition);
     for (const name of this.#restating.keys()) {
       if (name.charCodeAt(1) === partition) this.#restating.delete(name);
     }
@@ -114,7 +123,10 @@ export class LogApplier {
         ended,
         standing,
         restating: this.#restating,
-        onUnseen: (record) => this.#count.applied(partition, timestampOf(record)),
+        changed: this.#changed,
+        nowMs: heardMs,
+        isBlind: (record) => this.#isBlind(record),
+        onUnseen: (target) => this.#count.applied(partition, acceptedOf(target)),
       });
       for (const record of read[i] as (DelayRecord | undefined)[]) {
         if (record === undefined) round.foreign++;
@@ -135,7 +147,7 @@ export class LogApplier {
     const standing: Standing = new Map();
     const asked = new Map<string, Buffer>();
     for (const record of records) {
-      if (record === undefined || isBlind(record)) continue;
+      if (record === undefined || this.#isBlind(record)) continue;
       const known = this.#known(record.id);
       if (known === undefined) asked.set(nameOf(record.id), record.id);
       else standing.set(nameOf(record.id), known);
@@ -143,6 +155,18 @@ export class LogApplier {
     const places = await this.#index.findAll([...asked.values()]);
     for (const [i, name] of [...asked.keys()].entries()) standing.set(name, places[i] ?? null);
     return standing;
+  }
+
+  /**
+   * A message that only its message id names, scheduled or fired: nothing else has its id, so that
+   * what stands need not be asked for. Not one that was changed, whose record may be a copy, nor
+   * one that is written again.
+   */
+  #isBlind({ id, target, ends }: DelayRecord): boolean {
+    if (!isAlone(id) || this.#restating.has(nameOf(id))) return false;
+    if (target === undefined) return ends !== undefined;
+    const isKnown = this.#changed.has(nameOf(id)) || this.#changed.isCrowded(this.#clock.now());
+    return !isMoved(target) && !isKnown;
   }
 }
 
@@ -170,8 +194,11 @@ interface RoundParts {
   readonly standing: Standing;
   /** By their names: what is being written again, and how often; also by this round. */
   readonly restating: Map<string, number>;
+  readonly changed: ChangedNames;
+  readonly nowMs: number;
+  isBlind(record: DelayRecord): boolean;
   /** A message was taken without a look at what stands. */
-  onUnseen(record: DelayRecord): void;
+  onUnseen(target: Buffer): void;
 }
 
 /** One batch while it is applied. */
@@ -188,8 +215,12 @@ class Round implements Applied {
   async schedule(record: DelayRecord, target: Buffer): Promise<void> {
     const { id, offset } = record;
     const dueMs = dueOf(target);
-    if (isBlind(record)) this.#parts.onUnseen(record);
+    if (this.#parts.isBlind(record)) this.#parts.onUnseen(target);
     const standing = this.#find(id);
+    if (isAlone(id) && !isMoved(target) && (await this.#isChanged(id))) {
+      this.#restate(record, { offset, dueMs });
+      return;
+    }
     if (standing !== undefined && isIfAbsent(target)) {
       this.#restate(record);
       return;
@@ -201,13 +232,14 @@ class Round implements Applied {
     if (standing === undefined) this.added++;
     else if (standing.dueMs !== dueMs) this.#parts.changes.remove(id, standing.dueMs, false);
     this.#parts.changes.put(id, dueMs, offset, record.bytes);
+    if (isAlone(id) && isMoved(target)) this.#note(record);
     this.#parts.standing.set(nameOf(id), { dueMs, offset });
     this.effects.push({ kind: 'scheduled', record, dueMs });
   }
 
   end(record: DelayRecord): void {
     const { id, ends } = record;
-    if (ends !== undefined && isBlind(record)) {
+    if (ends !== undefined && this.#parts.isBlind(record)) {
       // A message id has one message, so what fired is what stood: no need to ask.
       this.#remove(id, ends.dueMs);
       this.effects.push({ kind: 'ended', id, endsOffset: undefined });
@@ -220,12 +252,30 @@ class Round implements Applied {
       this.#restate(record);
       return;
     }
-    if (id[2] === DelayIdKind.SERIES || this.#parts.restating.has(nameOf(id))) {
-      this.#parts.ended.set(nameOf(id), record.offset);
-      this.#parts.changes.ended(id, record.offset, timestampOf(record));
+    const isAsked = isAlone(id) && ends === undefined;
+    if (id[2] === DelayIdKind.SERIES || isAsked || this.#parts.restating.has(nameOf(id))) {
+      this.#note(record);
     }
     if (standing !== undefined) this.#remove(id, standing.dueMs);
     this.effects.push({ kind: 'ended', id, endsOffset: undefined });
+  }
+
+  /** Remembers an end, and of a single message a move too. */
+  #note(record: DelayRecord): void {
+    const { ended, changed, changes, nowMs } = this.#parts;
+    const name = nameOf(record.id);
+    const atMs = timestampOf(record);
+    ended.set(name, record.offset);
+    changes.ended(record.id, record.offset, atMs);
+    if (isAlone(record.id)) changed.add(name, atMs, nowMs);
+  }
+
+  /** A single message that was cancelled or moved. */
+  async #isChanged(id: Buffer): Promise<boolean> {
+    const { changed, ended, index, nowMs } = this.#parts;
+    const name = nameOf(id);
+    if (changed.has(name) || ended.has(name)) return true;
+    return changed.isCrowded(nowMs) && (await index.endedAt(id)) !== undefined;
   }
 
   /**
@@ -258,14 +308,6 @@ class Round implements Applied {
   #find(id: Buffer): DelayPlace | undefined {
     return this.#parts.standing.get(nameOf(id)) ?? undefined;
   }
-}
-
-/**
- * A message that only its message id names, scheduled or fired: nothing else has its id, so that
- * what stands need not be asked for.
- */
-function isBlind({ id, target, ends }: DelayRecord): boolean {
-  return isAlone(id) && (target === undefined ? ends !== undefined : !isMoved(target));
 }
 
 /** A delay id as a key of a map. */
