@@ -90,8 +90,14 @@ test('a full undeliverable log says so, drops nothing, and holds up no other top
   const client = await RawClient.connect(server.mqp, { producerId: 78n });
   const { topicId } = await client.open(refusing);
   const values = Array.from({ length: 8 }, (_, n) => `${n}`.repeat(1_950));
-  const outcomes = await client.produce({ topic: topicId, first: 1, values });
-  assert(outcomes.every(({ name }) => name === 'OK'));
+  // More than its quota; what is refused while these are written would pass it too.
+  const fill = 3;
+  const produce = async (from: number, to?: number) => {
+    const run = { topic: topicId, first: from + 1, values: values.slice(from, to) };
+    const outcomes = await client.produce(run);
+    assert(outcomes.every(({ name }) => name === 'OK'));
+  };
+  await produce(0, fill);
   const fullIs = (wanted: number) =>
     until(async () => (await metric(server, 'mqproxy_aside_full')) === wanted, {
       timeoutMs: 60_000,
@@ -102,20 +108,23 @@ test('a full undeliverable log says so, drops nothing, and holds up no other top
     const [lane] = await laneStates(server);
     return [lane?.undeliverableMessages ?? 0, lane?.outboxMessages ?? 0] as const;
   };
-  const [undeliverable, waiting] = await held();
-  assert(undeliverable > 0 && waiting > 0, `${undeliverable} refused, ${waiting} wait`);
-  assert.equal(undeliverable + waiting, values.length);
+  const heldIs = (undeliverable: number, waiting: number) =>
+    until(async () => (await held()).join() === `${undeliverable},${waiting}`, {
+      timeoutMs: 60_000,
+      what: `${undeliverable} to be undeliverable and ${waiting} to wait`,
+    });
+  await heldIs(fill, 0);
+  await produce(fill);
+  const kept = [fill, values.length - fill] as const;
+  await heldIs(...kept);
   const ready = await fetch(`http://${server.admin.host}:${server.admin.port}/readyz`);
   assert.match(await ready.text(), /the undeliverable log of lane 0 is full/);
   const { topicId: other } = await client.open(well);
   const run = { topic: other, first: 9, values: ['well'], replicated: true };
   assert.equal((await client.produce(run, 30_000))[0]?.name, 'OK');
-  assert.deepEqual(await held(), [undeliverable, waiting], 'nothing was dropped meanwhile');
+  assert.deepEqual(await held(), kept, 'nothing was dropped meanwhile');
   quota('1MiB');
   server.signal('SIGHUP');
-  await until(async () => (await held()).join() === `${values.length},0`, {
-    timeoutMs: 60_000,
-    what: 'all of them to be undeliverable',
-  });
+  await heldIs(values.length, 0);
   await fullIs(0);
 });
