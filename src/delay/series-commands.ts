@@ -85,7 +85,7 @@ export class SeriesCommands {
     const id = delayIdOfSeries(series);
     const held = await this.#hold(id);
     try {
-      if (held !== undefined) mayChange(held.topic);
+      if (held !== undefined) mayChange(targetTopicOf(held));
       const acceptedMs = this.#clock.now();
       const first = this.#firstOf(request);
       const record = newSeriesRecord(delayTopic, {
@@ -175,7 +175,7 @@ export class SeriesCommands {
     const held = await this.#hold(delayIdOfSeries(series));
     if (held === undefined) return 'notFound';
     try {
-      mayChange(held.topic);
+      mayChange(targetTopicOf(held));
       return await work(held);
     } finally {
       this.#changes.release(held);
@@ -218,6 +218,11 @@ export class SeriesCommands {
     }
     throw coded('RETRY_LATER', 'this node has no partition of the delay log yet');
   }
+}
+
+/** The topic of a series that is held; one that is far has it in its record alone. */
+function targetTopicOf({ bytes }: NearDelay): string {
+  return topicOf(readDelayRecord(bytes)?.target as Buffer);
 }
 
 function headerOf(series: string, request: SeriesRequest): RuleHeader {
