@@ -8,6 +8,7 @@ import type {
 import { sleep } from '../base/clock.ts';
 import { type CodedError, codeOf, messageOf } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
+import { Seldom } from '../base/seldom.ts';
 import type { DedupeWindow, NotedRecords } from './copies/dedupe.ts';
 import { IdReader } from './copies/id-reader.ts';
 import { handOver } from './hand-over.ts';
@@ -69,7 +70,7 @@ export class Membership {
   /** Partitions that are being taken over: only who finds his own mark goes on. */
   readonly #opening = new Map<string, object>();
   #drop = new Uint8Array(1024);
-  readonly #saidMs = new Map<string, number>();
+  readonly #seldom: Seldom;
   #closed = false;
 
   constructor(options: MembershipOptions, topics: readonly string[]) {
@@ -88,6 +89,7 @@ export class Membership {
       goOn: (partition) => this.#goOn(partition),
       onError: (error) => this.#say(error, 'no new position yet'),
     });
+    this.#seldom = new Seldom(shared.clock, SAY_MS);
     this.#ids = new IdReader(backend, shared.clock);
     this.#member = backend.join({
       group,
@@ -385,12 +387,10 @@ export class Membership {
   }
 
   #say(error: unknown, what: string): void {
-    const { log, clock } = this.#options.shared;
+    const { log } = this.#options.shared;
     const code = codeOf(error);
     // What lasts meets message after message.
-    const again = (this.#saidMs.get(`${code} ${what}`) ?? Number.NEGATIVE_INFINITY) + SAY_MS;
-    if (clock.monotonic() < again) return;
-    this.#saidMs.set(`${code} ${what}`, clock.monotonic());
+    if (!this.#seldom.isDue(`${code} ${what}`)) return;
     log.warn({ group: this.#options.group, code, reason: messageOf(error) }, what);
   }
 }

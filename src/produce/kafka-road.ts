@@ -1,6 +1,7 @@
 import { aloneSettings } from '../backend/kafka/kafka-settings.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import { Seldom } from '../base/seldom.ts';
 import type { LaneTopic } from '../lanes/lane-calls.ts';
 import { type KafkaProducer, openKafkaProducer, type TopicOptions } from '../native/kafka.ts';
 import type { KafkaCluster } from './lane-options.ts';
@@ -37,10 +38,11 @@ export class KafkaRoad implements RoadProducer {
   private readonly parts: KafkaRoadParts;
   private alone: KafkaProducer | undefined;
   private parked: KafkaProducer | undefined;
-  private readonly warnedMs = new Map<number, number>();
+  private readonly seldom: Seldom;
 
   constructor(parts: KafkaRoadParts) {
     this.parts = parts;
+    this.seldom = new Seldom(parts.clock, WARN_EVERY_MS);
     this.producer = openKafkaProducer({
       ...parts.cluster,
       lane: parts.lane,
@@ -107,15 +109,8 @@ export class KafkaRoad implements RoadProducer {
     if (kind === 'fatal') {
       log.error({ code, text }, 'the Kafka producer is renewed');
       onFatal();
-    } else if (kind === 'error' && this.isNews(code)) log.warn({ code, text }, 'kafka');
+    } else if (kind === 'error' && this.seldom.isDue(`${code}`)) log.warn({ code, text }, 'kafka');
     else log.debug({ code, text }, 'kafka');
-  }
-
-  private isNews(code: number): boolean {
-    const now = this.parts.clock.monotonic();
-    const isNews = now >= (this.warnedMs.get(code) ?? Number.NEGATIVE_INFINITY) + WARN_EVERY_MS;
-    if (isNews) this.warnedMs.set(code, now);
-    return isNews;
   }
 }
 

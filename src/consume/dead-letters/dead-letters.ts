@@ -4,6 +4,7 @@ import { coded, codeOf, messageOf } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import { Seldom } from '../../base/seldom.ts';
 import type { Decision, Failure, FailureCause, SettlePolicy, Settler } from '../lease/settle.ts';
 import { backoffMs } from '../retry/backoff.ts';
 import { deadTopicOf } from '../retry/dead-record.ts';
@@ -107,7 +108,7 @@ class GroupPolicy implements SettlePolicy {
   readonly #budget: TokenBudget;
   readonly #movers = new Map<number, DeadLetterMover>();
   readonly #delayers = new Map<number, DeadLetterMover>();
-  #saidAtMs = Number.NEGATIVE_INFINITY;
+  readonly #seldom: Seldom;
   /** Until then nothing is put off: a delay was refused for good. */
   #inPlaceUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -117,6 +118,7 @@ class GroupPolicy implements SettlePolicy {
     { group, topic }: { group: string; topic: string },
   ) {
     this.#options = options;
+    this.#seldom = new Seldom(options.clock, SAY_MS);
     this.#numbers = numbers;
     this.#group = group;
     this.#topic = topic;
@@ -244,9 +246,7 @@ class GroupPolicy implements SettlePolicy {
   }
 
   #say({ topic, group, partition, offset }: Failure, error: unknown): void {
-    const now = this.#options.clock.monotonic();
-    if (now - this.#saidAtMs < SAY_MS) return;
-    this.#saidAtMs = now;
+    if (!this.#seldom.isDue('a move')) return;
     const facts = { topic, group, partition, offset, code: codeOf(error) };
     this.#options.log.warn(facts, `a failed message could not be moved: ${messageOf(error)}`);
   }
