@@ -183,8 +183,8 @@ export class DelayIndex {
       const id = key.subarray(9);
       if (id[1] === partition) changes.remove(id, u64(key, 1), true);
     }
-    for await (const { key } of this.#kv.iterate({ from: ENDS_FROM, to: ENDS_TO })) {
-      if (key[2] === partition) changes.ops.push({ key, value: undefined });
+    for await (const { id } of this.endsOf(partition)) {
+      changes.ops.push({ key: endKey(id), value: undefined });
     }
     changes.progress(partition, { applied: 0, pending: 0 });
     await this.write(changes);

@@ -163,10 +163,11 @@ export class LogApplier {
    * one that is written again.
    */
   #isBlind({ id, target, ends }: DelayRecord): boolean {
-    if (!isAlone(id) || this.#restating.has(nameOf(id))) return false;
-    if (target === undefined) return ends !== undefined;
-    const isKnown = this.#changed.has(nameOf(id)) || this.#changed.isCrowded(this.#clock.now());
-    return !isMoved(target) && !isKnown;
+    if (!isAlone(id) || (target === undefined ? ends === undefined : isMoved(target))) return false;
+    const name = nameOf(id);
+    if (this.#restating.has(name)) return false;
+    if (target === undefined) return true;
+    return !this.#changed.has(name) && !this.#changed.isCrowded(this.#clock.now());
   }
 }
 
@@ -217,7 +218,8 @@ class Round implements Applied {
     const dueMs = dueOf(target);
     if (this.#parts.isBlind(record)) this.#parts.onUnseen(target);
     const standing = this.#find(id);
-    if (isAlone(id) && !isMoved(target) && (await this.#isChanged(id))) {
+    const isSingle = isAlone(id) && !isMoved(target);
+    if (isSingle && (this.#isChanged(id) || (this.#isCrowded && (await this.#wasChanged(id))))) {
       this.#restate(record, { offset, dueMs });
       return;
     }
@@ -271,11 +273,18 @@ class Round implements Applied {
   }
 
   /** A single message that was cancelled or moved. */
-  async #isChanged(id: Buffer): Promise<boolean> {
-    const { changed, ended, index, nowMs } = this.#parts;
+  #isChanged(id: Buffer): boolean {
     const name = nameOf(id);
-    if (changed.has(name) || ended.has(name)) return true;
-    return changed.isCrowded(nowMs) && (await index.endedAt(id)) !== undefined;
+    return this.#parts.changed.has(name) || this.#parts.ended.has(name);
+  }
+
+  get #isCrowded(): boolean {
+    return this.#parts.changed.isCrowded(this.#parts.nowMs);
+  }
+
+  /** The same, of one that the index alone remembers. */
+  async #wasChanged(id: Buffer): Promise<boolean> {
+    return (await this.#parts.index.endedAt(id)) !== undefined;
   }
 
   /**

@@ -80,6 +80,7 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
 class TableCheck {
   readonly #file: FileHandle;
   readonly #name: string;
+  #fileBytes = 0;
   #window: Buffer = Buffer.alloc(0);
   #windowAt = 0;
 
@@ -89,8 +90,10 @@ class TableCheck {
   }
 
   async run(except: string | undefined): Promise<void> {
-    const { size } = await this.#file.stat();
-    const footer = await this.#bytes({ offset: size - FOOTER_BYTES, size: FOOTER_BYTES });
+    // Tables are written once.
+    this.#fileBytes = (await this.#file.stat()).size;
+    const footerAt = this.#fileBytes - FOOTER_BYTES;
+    const footer = await this.#bytes({ offset: footerAt, size: FOOTER_BYTES });
     if (!footer.subarray(MAGIC_AT).equals(MAGIC)) this.#refuse('the end of a table', 'none');
     const [checksum, version] = [footer.readUInt8(0), footer.readUInt32LE(VERSION_AT)];
     if (checksum !== CRC32C || version !== VERSION) {
@@ -126,7 +129,7 @@ class TableCheck {
   async #bytes({ offset, size }: Handle): Promise<Buffer> {
     const at = offset - this.#windowAt;
     if (at >= 0 && at + size <= this.#window.length) return this.#window.subarray(at, at + size);
-    const { size: fileBytes } = await this.#file.stat();
+    const fileBytes = this.#fileBytes;
     if (offset < 0 || offset + size > fileBytes)
       this.#refuse(`${size} bytes at ${offset}`, `a file of ${fileBytes}`);
     const window = Buffer.allocUnsafe(Math.min(Math.max(size, READ_BYTES), fileBytes - offset));
