@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { connect } from '../support/connect.ts';
 import { metric } from '../support/node-state.ts';
 import { DiskFaults, preloadEnv, skipWithoutPreload } from '../support/preload.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
@@ -15,8 +15,7 @@ const perRound = 60;
 
 /** The values of a topic until each of them has come; how long each came before its due time. */
 async function arrivals(server: TestServer, topic: string, dues: ReadonlyMap<string, number>) {
-  const { host, port } = server.mqp;
-  const client = await MqpClient.connect({ servers: [`${host}:${port}`] });
+  const client = await connect(server);
   const missing = new Set(dues.keys());
   const early: string[] = [];
   try {
@@ -41,8 +40,7 @@ test('delayed messages whose index cannot be written for a while fire all the sa
   const disk = new DiskFaults(tempDir());
   const env = preloadEnv({ pathPrefix: dataDir, faults: disk.file });
   const server = await startServer({ dataDir, env });
-  const { host, port } = server.mqp;
-  const client = await MqpClient.connect({ servers: [`${host}:${port}`], timeoutMs: 20_000 });
+  const client = await connect(server, { timeoutMs: 20_000 });
   const topic = uniqueTopic('later');
   const dues = new Map<string, number>();
   for (let round = 0; round < rounds; round++) {
@@ -69,8 +67,7 @@ async function startFailed() {
   const disk = new DiskFaults(tempDir());
   const env = preloadEnv({ pathPrefix: dataDir, faults: disk.file });
   const server = await startServer({ dataDir, env });
-  const { host, port } = server.mqp;
-  const client = await MqpClient.connect({ servers: [`${host}:${port}`], timeoutMs: 3_000 });
+  const client = await connect(server, { timeoutMs: 3_000 });
   const topic = uniqueTopic('failed');
   const every = { intervalMs: 3_600_000 };
   await client.delayed.series.schedule({ series: 'before', topic, value: 'x', every });
@@ -96,7 +93,7 @@ test('while the index is opened again commands are to be tried later, and counts
   await assert.rejects(series.cancel('before'), later);
   await assert.rejects(client.delayed.list(), later);
   await assert.rejects(client.delayed.stats(), later);
-  const other = await MqpClient.connect({ servers: [`${server.mqp.host}:${server.mqp.port}`] });
+  const other = await connect(server);
   assert.ok(other.node?.features.includes('series'));
   await other.close();
   disk.clear();

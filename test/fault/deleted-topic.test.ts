@@ -1,23 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { connect } from '../support/connect.ts';
 import { Cores } from '../support/cores.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
 import { metric } from '../support/node-state.ts';
-import { startServer, type TestServer } from '../support/start-server.ts';
+import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { passing } from '../support/wait.ts';
 import { latencies } from './latencies.ts';
 
 const skip = skipWithoutKafka();
-const addressOf = (server: TestServer) => `${server.mqp.host}:${server.mqp.port}`;
-
 test('one topic of eight is deleted: the others flow on', { skip }, async () => {
   const brokers = await sharedKafka();
   const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers });
   const topics = Array.from({ length: 8 }, () => uniqueTopic('eight'));
-  const client = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
+  const client = await connect(server, { timeoutMs: 60_000 });
   for (const topic of topics) await client.produce(topic, { value: 'first' });
   const [lost = '', ...others] = topics;
   const cores = new Cores();
@@ -26,7 +24,7 @@ test('one topic of eight is deleted: the others flow on', { skip }, async () => 
   await admin.connect();
   await admin.deleteTopics({ topics: [lost] });
   await admin.disconnect();
-  const stuck = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
+  const stuck = await connect(server, { timeoutMs: 60_000 });
   let stopped = false;
   const feeding = (async () => {
     for (let n = 0; !stopped; n++) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { cleanUp } from '../support/clean-up.ts';
+import { connect } from '../support/connect.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
 import { ProducerCrew } from '../support/producer-crew.ts';
@@ -64,7 +64,7 @@ test('consumers read both clusters through a fail-over and back, and nothing is 
   first.pause();
   await untilCluster(server, 'the backup to be used', ({ inUse }) => inUse === 'backup');
   await until(() => (from[1] ?? 0) > 200, { timeoutMs, what: 'messages of the backup' });
-  const client = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
+  const client = await connect(server, { timeoutMs: 60_000 });
   cleanUp(() => client.close());
   const half = await client.groups.describe(group);
   assert.deepEqual(half.unreachable, [0]);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { connect } from '../support/connect.ts';
 import { Cores } from '../support/cores.ts';
 import { checkDelivery, readKafka, resentIds } from '../support/delivered.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
@@ -30,7 +30,7 @@ test('on a real cluster a topic whose only broker is gone is parked, the rest fl
   await createOn(first.address, [2], [stuck]);
   const kafka = { backend: 'kafka', kafkaBrokers: first.address, args: ['--lanes', '1'] } as const;
   const server = await startServer({ ...kafka, entry: impatientBuild() });
-  const client = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
+  const client = await connect(server, { timeoutMs: 60_000 });
   // The others too: a topic is parked while the rest of its cluster is confirmed.
   const work = { topics: [stuck, ...others], clients: 1, window: 16, ratePerSecond: 400 };
   const crew = await ProducerCrew.start({ server: addressOf(server), ...work });

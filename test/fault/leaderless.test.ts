@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cleanUp } from '../support/clean-up.ts';
+import { connect } from '../support/connect.ts';
 // tidy-allow sleep: a steady load is paced
-import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { Cores } from '../support/cores.ts';
 import { writeTopics } from '../support/data-dir.ts';
 import { MockKafka, skipWithoutMock } from '../support/mock-kafka.ts';
@@ -38,12 +39,14 @@ test('a topic whose only broker is gone is parked, the others flow on, it follow
   const entry = spoiltBuild({ file: 'src/base/limits.js', find, replace: 'topicStuckMs: 1500' });
   const kafka = { backend: 'kafka', kafkaBrokers: mock.address, args: ['--lanes', '1'] } as const;
   const server = await startServer({ ...kafka, dataDir, entry });
-  const servers = [`${server.mqp.host}:${server.mqp.port}`];
-  const client = await MqpClient.connect({ servers, timeoutMs: 60_000 });
-  const feeder = await MqpClient.connect({ servers, timeoutMs: 60_000 });
+  const client = await connect(server, { timeoutMs: 60_000 });
+  const feeder = await connect(server, { timeoutMs: 60_000 });
   await client.produce(stuck, { value: 'before' }, { ack: 'replicated' });
   const answered: string[] = [];
   let isOver = false;
+  cleanUp(() => {
+    isOver = true;
+  });
   const feeding = (async () => {
     for (let n = 0; !isOver; n++) {
       await feeder.produce(stuck, { value: `stuck ${n}` });

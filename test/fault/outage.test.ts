@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 // tidy-allow sleep: an outage lasts, and a steady load is paced
 import { ErrorCode } from '../../protocol/src/generated.ts';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { connect } from '../support/connect.ts';
 import { Cores } from '../support/cores.ts';
 import { checkDelivery, readKafka, resentIds } from '../support/delivered.ts';
 import { type KafkaBroker, skipWithoutKafka, startKafka } from '../support/kafka.ts';
@@ -99,7 +99,7 @@ test('Kafka is stopped under load: no error, no loss, drained in order', { skip 
 test('Kafka is away at the start: known topics are taken, a new one waits', { skip }, async () => {
   const { server, broker } = await start();
   const known = uniqueTopic('known');
-  const before = await MqpClient.connect({ servers: [addressOf(server)] });
+  const before = await connect(server);
   await before.produce(known, { value: 'seen' }, { ack: 'replicated' });
   await before.close();
   await server.kill('SIGTERM');
@@ -125,7 +125,7 @@ test('Kafka is away at the start: known topics are taken, a new one waits', { sk
     assert(error.retryAfterMs > 0);
     return true;
   });
-  const client = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
+  const client = await connect(server, { timeoutMs: 60_000 });
   let isAnswered = false;
   const waiting = client.produce(fresh, { value: 'patient' }).then((answer) => {
     isAnswered = true;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { connect } from '../support/connect.ts';
 import { metric } from '../support/node-state.ts';
 import { runCli } from '../support/run-cli.ts';
 import { spoiltBuild } from '../support/spoilt-build.ts';
@@ -53,7 +53,7 @@ test('a closed loop and an open one count every answer, in the documented keys',
 
 test('what somebody else wrote meanwhile is shown as duplicates', async () => {
   const server = await startServer();
-  const client = await MqpClient.connect({ servers: [addressOf(server)] });
+  const client = await connect(server);
   const running = bench(server, '--topic', 'shared', '--rate', '500', '--duration', '3s');
   const stored = () => metric(server, 'mqproxy_messages_stored_total');
   await until(async () => (await stored()) > 100, { what: 'the load' });

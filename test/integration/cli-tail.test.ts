@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { exitOf } from '../support/child.ts';
+import { connect } from '../support/connect.ts';
 import { repoRoot } from '../support/repo.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
@@ -56,7 +56,7 @@ test('tail never makes a topic, not even beside one who sends to it', async () =
   assert.match(refused.stderr, /UNKNOWN_TOPIC: there is no topic mistyped-/);
   const list = await runCli(['topic', 'list', ...at(server)]);
   assert.doesNotMatch(list.stdout, /mistyped/);
-  const client = await MqpClient.connect({ servers: [`${server.mqp.host}:${server.mqp.port}`] });
+  const client = await connect(server);
   // One client, one name, two kinds of asking: each gets its own answer.
   const read = client.tail(topic, { from: 'beginning' }).next();
   const sent = client.produce(topic, { value: 'a' });

@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DELAY_PARTITIONS } from '../../protocol/src/delay-id.ts';
 import type { Delayed } from '../../protocol/src/delayed.ts';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { cleanUp } from '../support/clean-up.ts';
-import { connectDelay } from '../support/connect.ts';
+import { connect, connectDelay } from '../support/connect.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { kafkaClient, readTopic } from '../support/kafka-read.ts';
 import type { TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
-import { addressOf, startBetween, untilCluster, untilReady } from '../support/two-clusters.ts';
+import { startBetween, untilCluster, untilReady } from '../support/two-clusters.ts';
 import { until } from '../support/wait.ts';
 
 const hour = 3_600_000;
@@ -62,7 +61,7 @@ test('what was delayed during a fail-over is found, moved, cancelled and fired, 
   await untilReady(server);
   const client = await connectDelay(server, { partitions: 2 * DELAY_PARTITIONS });
   // What is refused as retriable is tried again for so long.
-  const hasty = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 2_000 });
+  const hasty = await connect(server, { timeoutMs: 2_000 });
   cleanUp(() => hasty.close({ timeoutMs: 0 }));
   const topic = uniqueTopic('both');
   const config = { 'message.timestamp.type': 'LogAppendTime' };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { Authority } from '../support/certificates.ts';
+import { connect } from '../support/connect.ts';
 import { readTail } from '../support/delivered.ts';
 import { type KafkaBroker, skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { untilDrained } from '../support/node-state.ts';
@@ -60,7 +60,7 @@ test('over TLS with a certificate and a password of its own a node sends, reads 
 
   await t.test('messages go there and come back', async () => {
     const values = Array.from({ length: 200 }, (_, i) => `${i}`);
-    const client = await MqpClient.connect({ servers: [addressOf(server)] });
+    const client = await connect(server);
     await Promise.all(
       values.map((value) => client.produce('tls', { value }, { ack: 'replicated' })),
     );

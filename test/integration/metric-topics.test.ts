@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { limits } from '../../src/base/limits.ts';
+import { connect } from '../support/connect.ts';
 import { startServer } from '../support/start-server.ts';
 
 const counter = /^mqproxy_topic_messages_stored_total\{topic="([^"]+)"\} (\d+)$/gm;
 
 test('metrics name the busiest topics, and count the rest together', async () => {
   const server = await startServer();
-  const client = await MqpClient.connect({ servers: [`${server.mqp.host}:${server.mqp.port}`] });
+  const client = await connect(server);
   const more = 7;
   const names = Array.from({ length: limits.metricTopicsMax + more }, (_, i) => `topic-${i}`);
   // The first ones get one message, all others two.

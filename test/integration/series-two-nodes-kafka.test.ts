@@ -28,6 +28,13 @@ async function refusalOf(work: Promise<unknown>): Promise<{ code: string; messag
   }
 }
 
+/** A series of this node that has not fired, however long a machine takes to cancel it. */
+async function slowSeries(client: MqpClient, topic: string): Promise<string> {
+  const every = { intervalMs: 3_600_000 };
+  const { series } = await client.delayed.series.schedule({ topic, value: 'v', every });
+  return series;
+}
+
 test('two nodes share series: who does not fire one names who does, and each number fires under one id', {
   skip: skipWithoutKafka(),
 }, async () => {
@@ -60,8 +67,7 @@ test('two nodes share series: who does not fire one names who does, and each num
   assert.deepEqual(lists.flat().sort(), [...names].sort());
 
   // What the wrong node refuses changes nothing; the right one does it.
-  const [gone] = [...owners].filter(([, { client }]) => client === two).map(([name]) => name);
-  assert(gone !== undefined);
+  const gone = await slowSeries(two, topic);
   const { message } = await refusalOf(one.delayed.series.cancel(gone));
   assert.match(message, new RegExp(`node ${nodeOf(two)}`));
   const cli = (...asked: readonly (TestServer | undefined)[]) => {
@@ -99,11 +105,10 @@ test('two nodes share series: who does not fire one names who does, and each num
     ids.set(name, (ids.get(name) ?? new Set()).add(mq?.id ?? ''));
   }
   for (const [name, its] of ids) assert.equal(its.size, 1, `${name} has one id`);
-  const kept = names.filter((series) => series !== gone);
-  for (const series of kept) {
+  for (const series of names) {
     for (let number = 1; number <= COUNT; number++) assert(ids.has(`${series} ${number}`));
   }
   console.log(`fired=${ids.size} twice=${twice}`);
-  assert(twice <= kept.length, 'only what was on its way at the kill is made twice');
+  assert(twice <= names.length, 'only what was on its way at the kill is made twice');
   await one.close();
 });

@@ -1,6 +1,7 @@
 import { DELAY_PARTITIONS } from '../../protocol/src/delay-id.ts';
 import type { DelayStats } from '../../protocol/src/delayed.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
+import type { ClientOptions } from '../../sdk/ts/src/types.ts';
 import { cleanUp } from './clean-up.ts';
 import type { TestServer } from './start-server.ts';
 import { uniqueTopic } from './topics.ts';
@@ -9,8 +10,11 @@ import { until } from './wait.ts';
 const YEAR_MS = 365 * 24 * 3_600_000;
 
 /** A client of a node; it ends with the test, also with one that fails. */
-export async function connect({ mqp }: TestServer): Promise<MqpClient> {
-  const client = await MqpClient.connect({ servers: [`${mqp.host}:${mqp.port}`] });
+export async function connect(
+  { mqp }: TestServer,
+  options?: Omit<ClientOptions, 'servers'>,
+): Promise<MqpClient> {
+  const client = await MqpClient.connect({ ...options, servers: [`${mqp.host}:${mqp.port}`] });
   cleanUp(() => client.close({ timeoutMs: 0 }));
   return client;
 }

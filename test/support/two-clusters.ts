@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { connect } from './connect.ts';
 import { Cores } from './cores.ts';
 import { checkDelivery, type Found, readKafka, resentIds } from './delivered.ts';
 import { metric, untilDrained } from './node-state.ts';
@@ -77,7 +77,7 @@ export async function sendOne(
   server: TestServer,
   topic: string,
 ): Promise<{ cluster: string | undefined; value: string }> {
-  const client = await MqpClient.connect({ servers: [addressOf(server)], timeoutMs: 60_000 });
+  const client = await connect(server, { timeoutMs: 60_000 });
   const value = crewValue(99, ones++);
   try {
     const { cluster } = await client.produce(topic, { value }, { ack: 'replicated' });
