@@ -126,7 +126,8 @@ export class LogApplier {
         changed: this.#changed,
         nowMs: heardMs,
         isBlind: (record) => this.#isBlind(record),
-        onUnseen: (target) => this.#count.applied(partition, acceptedOf(target)),
+        onUnseen: (record, target) =>
+          this.#count.applied(partition, timestampOf(record) - acceptedOf(target)),
       });
       for (const record of read[i] as (DelayRecord | undefined)[]) {
         if (record === undefined) round.foreign++;
@@ -199,7 +200,7 @@ interface RoundParts {
   readonly nowMs: number;
   isBlind(record: DelayRecord): boolean;
   /** A message was taken without a look at what stands. */
-  onUnseen(target: Buffer): void;
+  onUnseen(record: DelayRecord, target: Buffer): void;
 }
 
 /** One batch while it is applied. */
@@ -216,7 +217,7 @@ class Round implements Applied {
   async schedule(record: DelayRecord, target: Buffer): Promise<void> {
     const { id, offset } = record;
     const dueMs = dueOf(target);
-    if (this.#parts.isBlind(record)) this.#parts.onUnseen(target);
+    if (this.#parts.isBlind(record)) this.#parts.onUnseen(record, target);
     const standing = this.#find(id);
     const isSingle = isAlone(id) && !isMoved(target);
     if (isSingle && (this.#isChanged(id) || (this.#isCrowded && (await this.#wasChanged(id))))) {

@@ -1,9 +1,12 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import { type DelayIndex, IndexChanges } from './delay-index.ts';
 
-/** A record that comes so long after it was accepted may be a copy of one that stands, in ms. */
+/**
+ * A message that was sent so long after it was accepted may have been sent before, in ms. What the
+ * log waited to be applied does not count: all of a backlog would be in doubt.
+ */
 const COPY_AFTER_MS = 1_000;
-/** How long after a doubt the partition is counted; what comes meanwhile is counted with it. */
+/** So long after the last doubt a partition is counted, in ms: once for a backlog that drains. */
 const COUNT_AFTER_MS = 10_000;
 /** Lines that are counted in one turn of the event loop, and how long others have it then. */
 const LINES_PER_TURN = 2_000;
@@ -19,8 +22,8 @@ export interface PendingCountParts {
 
 interface Count {
   pending: number;
-  /** It will be counted, or is being counted. */
-  isDoubted: boolean;
+  /** When it was last in doubt, monotonic; undefined: it is right, or being counted. */
+  doubtedMs: number | undefined;
 }
 
 /**
@@ -49,7 +52,7 @@ export class PendingCount {
   }
 
   begin(partition: number, pending: number): void {
-    this.#counts.set(partition, { pending, isDoubted: false });
+    this.#counts.set(partition, { pending, doubtedMs: undefined });
   }
 
   /** The partition is another node's. */
@@ -63,16 +66,23 @@ export class PendingCount {
     if (count !== undefined) count.pending = Math.max(0, count.pending + change);
   }
 
-  /** A message was applied unseen that was accepted at this time. */
-  applied(partition: number, acceptedMs: number): void {
+  /** A message was applied unseen that came into the log so long after it was accepted, in ms. */
+  applied(partition: number, tookMs: number): void {
     const count = this.#counts.get(partition);
+    if (count === undefined || tookMs < COPY_AFTER_MS) return;
+    const isNew = count.doubtedMs === undefined;
+    count.doubtedMs = this.#parts.clock.monotonic();
+    if (isNew) this.#recountLater(partition, count, COUNT_AFTER_MS);
+  }
+
+  #recountLater(partition: number, count: Count, inMs: number): void {
     const { clock } = this.#parts;
-    if (count === undefined || count.isDoubted) return;
-    if (clock.now() - acceptedMs < COPY_AFTER_MS) return;
-    count.isDoubted = true;
     clock.setTimer(() => {
-      this.#counting = this.#counting.then(() => this.#recount(partition, count));
-    }, COUNT_AFTER_MS);
+      if (count.doubtedMs === undefined) return;
+      const restMs = count.doubtedMs + COUNT_AFTER_MS - clock.monotonic();
+      if (restMs > 0) this.#recountLater(partition, count, Math.min(restMs, COUNT_AFTER_MS));
+      else this.#counting = this.#counting.then(() => this.#recount(partition, count));
+    }, inMs);
   }
 
   /** Never rejects: an index that fails tells its owner, and is opened and applied again. */
@@ -87,7 +97,7 @@ export class PendingCount {
       // The first line fixes what is seen: that of this moment.
       await work(async () => {
         before = count.pending;
-        count.isDoubted = false;
+        count.doubtedMs = undefined;
         if (isOurs()) line = await lines.next();
       });
       for (; line !== undefined && line.done !== true && isOurs(); line = await lines.next()) {
@@ -104,7 +114,7 @@ export class PendingCount {
         });
       }
     } catch {
-      count.isDoubted = false;
+      count.doubtedMs = undefined;
     } finally {
       await lines.return(undefined).catch(() => undefined);
     }
