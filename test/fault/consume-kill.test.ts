@@ -11,7 +11,7 @@ import { uniqueTopic } from '../support/topics.ts';
 import { passing, until } from '../support/wait.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
-const KILLS = countOf('MQP_CONSUME_KILLS', isLong ? 30 : 2);
+const KILLS = countOf('MQP_CONSUME_KILLS', isLong ? 30 : 5);
 const RATE = countOf('MQP_CONSUME_RATE', 1_000);
 /** A member that says nothing for so long is taken out of its group by Kafka. */
 const SESSION_MS = 6_000;

@@ -10,7 +10,7 @@ import { passing, until } from '../support/wait.ts';
 import { FaultRun } from './fault-run.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
-const seconds = countOf('MQP_FLAP_SECONDS', isLong ? 600 : 20);
+const seconds = countOf('MQP_FLAP_SECONDS', isLong ? 600 : 60);
 const skip = skipWithoutKafka() || skipWithoutProc();
 /** What comes and goes with connections of its own accord. */
 const DESCRIPTORS_MORE = 20;

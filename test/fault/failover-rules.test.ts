@@ -26,7 +26,7 @@ import { until } from '../support/wait.ts';
 import { FaultRun } from './fault-run.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
-const fillCycles = countOf('MQP_FILL_CYCLES', isLong ? 20 : 2);
+const fillCycles = countOf('MQP_FILL_CYCLES', isLong ? 20 : 3);
 const skip = skipWithoutKafka();
 const options = { heapMaxMib: 320 };
 const [first, second] =

@@ -4,7 +4,6 @@ import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { startProxiedKafka } from '../support/proxied-kafka.ts';
 import { runTrials } from '../support/two-clusters.ts';
 
-const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const skip = skipWithoutKafka();
 const options = { heapMaxMib: 320 };
 const [first, second] =
@@ -19,7 +18,7 @@ test('a primary that freezes under load is left within seconds, and used again',
   await runTrials({
     ...clusters,
     label: 'freeze',
-    trials: isLong ? 3 : 2,
+    trials: 5,
     fault: () => broker.pause(),
     heal: () => broker.resume(),
   });
@@ -33,7 +32,7 @@ test('a primary that is killed under load is left within seconds, and used again
   await runTrials({
     ...clusters,
     label: 'kill',
-    trials: isLong ? 3 : 1,
+    trials: 5,
     fault: () => broker.kill(),
     heal: () => broker.start(),
   });
@@ -47,7 +46,7 @@ test('a primary behind half-open connections is left within seconds, and used ag
   await runTrials({
     ...clusters,
     label: 'half-open',
-    trials: isLong ? 3 : 1,
+    trials: 5,
     fault: () => proxy.setMode('half-open'),
     heal: () => proxy.setMode('pass'),
   });

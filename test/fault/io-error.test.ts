@@ -24,7 +24,7 @@ const skip = skipWithoutPreload();
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 /** In the long run each of the first 100 syncs and of the first 100 writes fails once. */
 const EACH = 100;
-const draws = countOf('MQP_IO_ERRORS', isLong ? 2 * EACH : 6);
+const draws = countOf('MQP_IO_ERRORS', isLong ? 2 * EACH : 10);
 
 const path = 'lanes/0/';
 
