@@ -58,8 +58,7 @@ export function decodeDelayTarget(bytes: Buffer): DelayTarget {
   const flags = reader.u8('flags');
   const mq = reader.bytes(MQ_BYTES, 'mq');
   const id = decodeMqHeader(mq);
-  const { dueMs } = id;
-  if (dueMs === undefined) {
+  if (!isDue(id)) {
     throw new ProtocolError(ErrorCode.MALFORMED, `${MQ_TO_NAME}: no due time`);
   }
   const topic = reader.text(reader.u8('topicLength'), 'topic');
@@ -69,7 +68,11 @@ export function decodeDelayTarget(bytes: Buffer): DelayTarget {
   reader.end();
   const ifAbsent = (flags & TARGET_IF_ABSENT) !== 0;
   const nullValue = (flags & ProduceFlag.NULL_VALUE) !== 0;
-  return { topic, partition, key, nullValue, ifAbsent, mq, id: { ...id, dueMs } };
+  return { topic, partition, key, nullValue, ifAbsent, mq, id };
+}
+
+function isDue(id: MqHeader): id is MqHeader & { readonly dueMs: number } {
+  return id.dueMs !== undefined;
 }
 
 function flagsOf(target: Omit<DelayTarget, 'id'>): number {

@@ -42,8 +42,9 @@ export interface Publisher {
   readonly cluster: Cluster;
   /**
    * Resolves to one result for each record, in their order, when all are known; never rejects for
-   * what one record met. Records of one call to one partition lie in their order in the log when
-   * all went well; after a refusal later ones of the topic may have passed.
+   * what one record met. Records to one partition lie in their order in the log when all went
+   * well, those of a call behind those of the calls before it, which may be under way still; after
+   * a refusal later ones of the topic may have passed.
    *
    * What does not fit the bytes in flight (in all, and per topic, so that a topic that is stuck
    * holds back no other) is refused at once with `RETRY_LATER`, and with it all that follows of its

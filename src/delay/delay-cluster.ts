@@ -16,8 +16,7 @@ import { tombstone } from './delay-record.ts';
 import { DelayStats } from './delay-stats.ts';
 import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
-import { DueLoop } from './due-loop.ts';
-import type { WindowLimits } from './due-window.ts';
+import { DueLoop, type DueLoopParts } from './due-loop.ts';
 import { type Applied, LogApplier, type LogEffect } from './log-applier.ts';
 import { type AppliedPartition, LogIntake } from './log-intake.ts';
 import { PendingCount } from './pending-count.ts';
@@ -36,8 +35,8 @@ export interface DelayClusterParts {
   onFailed(error: unknown): void;
   /** Those of the one before it, whose index failed: counts go on. */
   readonly stats?: DelayStats;
-  /** What may be held in memory; default: the node's limits. */
-  readonly near?: WindowLimits;
+  /** What its loop has other than by default. */
+  readonly loop?: Pick<DueLoopParts, 'near' | 'endsTurnMs'>;
 }
 
 const CREDIT_BYTES = 2 * 1024 * 1024;
@@ -130,7 +129,7 @@ export class DelayCluster {
       stats,
       work: (task) => void work(task),
       isReady: (partition) => this.isReady(partition),
-      ...(parts.near === undefined ? {} : { near: parts.near }),
+      ...parts.loop,
     });
   }
 
@@ -165,7 +164,8 @@ export class DelayCluster {
       },
       onRevoking: (partitions, done) => {
         this.#revoke(partitions);
-        void this.work(async () => {}).then(done);
+        const flushed = this.loop.flush(partitions.map(({ partition }) => partition));
+        void flushed.then(() => this.work(async () => {})).then(done);
       },
       onLost: (partitions) => {
         // Nobody said who has them now: it may be that the cluster is away.

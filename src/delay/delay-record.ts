@@ -96,6 +96,22 @@ export function readDelayRecord(bytes: Buffer): DelayRecord | undefined {
   };
 }
 
+/** The topic that a record of the delay log is for, without a look at the rest of it. */
+export function peekTopic(bytes: Buffer): string | undefined {
+  const flags = bytes[FLAGS_AT] as number;
+  if ((flags & FLAG_HEADERS) === 0) return undefined;
+  let at = FLAGS_AT + 1 + ((flags & FLAG_ID) === 0 ? 0 : 16) + 4 + DELAY_ID_BYTES;
+  const end = at + 4 + bytes.readUInt32BE(at);
+  for (at += 4; at < end; ) {
+    const valueAt = at + 2 + bytes.readUInt16BE(at) + 4;
+    const name = bytes.toString('latin1', at + 2, valueAt - 4);
+    if (name === MQ_TO_NAME) return topicOf(bytes.subarray(valueAt));
+    const length = bytes.readUInt32BE(valueAt - 4);
+    at = valueAt + (length === NULL_LENGTH ? 0 : length);
+  }
+  return undefined;
+}
+
 interface SortedHeaders {
   target: Buffer | undefined;
   end: Buffer | undefined;
@@ -208,13 +224,9 @@ export function targetOf(record: DelayRecord): DelayTarget {
 /** What is published when it is due: value and user's headers as they were, and its `mq`. */
 export function firedRecord(record: DelayRecord): PublishRecord {
   const { topic, partition, key, nullValue, mq } = targetOf(record);
-  return {
-    topic,
-    ...(partition === undefined ? {} : { partition }),
-    key: key ?? null,
-    value: nullValue ? null : record.value,
-    headers: Buffer.concat([tailHeader(MQ_HEADER_NAME, mq), record.userHeaders]),
-  };
+  const headers = Buffer.concat([tailHeader(MQ_HEADER_NAME, mq), record.userHeaders]);
+  const fired = { topic, key: key ?? null, value: nullValue ? null : record.value, headers };
+  return partition === undefined ? fired : { ...fired, partition };
 }
 
 /** One header in the form of a TAIL record. *Owned*. */

@@ -1,12 +1,14 @@
 import type { Publisher } from '../backend/publisher-port.ts';
-import type { Clock, Timer } from '../base/clock.ts';
+import { type Clock, sleep, type Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
-import { afterKey, type DelayIndex, dueKey } from './delay-index.ts';
+import { ClockSteps } from './clock-steps.ts';
+import { afterKey, type DelayIndex, dueKey, type IndexedDelay } from './delay-index.ts';
 import {
   type DelayRecord,
   firedRecord,
+  peekTopic,
   readDelayRecord,
   tombstone,
   topicOf,
@@ -34,6 +36,8 @@ export interface DueLoopParts {
   isReady(partition: number): boolean;
   /** What may be held in memory; default: the node's limits. */
   readonly near?: WindowLimits;
+  /** Between the turns of two partitions of the log to end what fired, in ms; default 8. */
+  readonly endsTurnMs?: number;
 }
 
 /** A message of the index that a command is about to change. */
@@ -46,11 +50,12 @@ const nearMax = { entriesMax: limits.delayNearMax, bytesMax: limits.delayNearByt
 const NONE = Buffer.alloc(0);
 const HORIZON_MS = 30_000;
 const LOOK_MS = 500;
-const LOAD_STEP = 2_000;
-/** Lines of the index that one refill looks at: others wait for it. */
-const REFILL_STEP = 4_000;
-/** A clock that went so far against the other is said to have stepped, in ms. */
-const STEP_MS = 1_000;
+/** With 16 partitions: what fired is in the log an eighth of a second later. */
+const ENDS_TURN_MS = 8;
+const FLUSH_MS = 2_000;
+/** Lines of the index that are looked at in one step: others wait for it. */
+const LOAD_STEP = 500;
+const REFILL_STEP = 1_000;
 const REWIND_MS = 20;
 
 /**
@@ -64,6 +69,7 @@ export class DueLoop {
   readonly #parts: DueLoopParts;
   readonly #queues: DueQueues;
   readonly #ends: EndQueues;
+  readonly #steps: ClockSteps;
   /** Before it everything of the index is in the window, or was left by a full queue. */
   #cursor: Buffer = dueKey(0, undefined);
   /** So often the cursor went back. */
@@ -72,13 +78,12 @@ export class DueLoop {
   #refilling = false;
   #timer: Timer | undefined;
   #wakeAtMs = 0;
-  #driftMs: number;
   #closed = false;
 
   constructor(parts: DueLoopParts) {
     this.#parts = parts;
     const { clock, publisher, log, stats } = parts;
-    const { near = nearMax } = parts;
+    const { near = nearMax, endsTurnMs = ENDS_TURN_MS } = parts;
     this.window = new DueWindow(near, clock.now(), (entry) => this.#queues.push(entry));
     this.#queues = new DueQueues({
       publisher,
@@ -90,11 +95,12 @@ export class DueLoop {
       onFired: (entries) => this.#fired(entries),
       onRoom: () => this.#startRefill(),
     });
-    this.#driftMs = clock.now() - clock.monotonic();
+    this.#steps = new ClockSteps({ clock, log, stats });
     this.#ends = new EndQueues({
       publisher,
       clock,
       log,
+      turnMs: endsTurnMs,
       record: (entry) => this.#endOf(entry),
       onEnded: (entries) => {
         for (const entry of entries) {
@@ -127,7 +133,8 @@ export class DueLoop {
     const entry = this.window.find(id);
     if (entry?.state === 'held' && target !== undefined) {
       // A command for it is on its way: it must not fire before that is known.
-      this.window.change(entry, nearOf(record, target, dueMs));
+      const bytes = Buffer.from(record.bytes);
+      this.window.change(entry, { dueMs, offset, bytes, topic: topicOf(target), isIndexed: true });
       return;
     }
     if (entry !== undefined) {
@@ -204,6 +211,15 @@ export class DueLoop {
     if (!this.#closed) this.#timer = clock.setTimer(() => this.#look(), this.#wakeAtMs - now);
   }
 
+  /**
+   * Resolves when what is being fired has fired, and what fired of these partitions is ended in the
+   * log; where that takes it, and after two seconds at the latest.
+   */
+  async flush(partitions: readonly number[]): Promise<void> {
+    const flushed = this.#queues.underWay().then(() => this.#ends.flush(partitions));
+    await Promise.race([flushed, sleep(this.#parts.clock, FLUSH_MS)]);
+  }
+
   /** Stops firing; resolves when nothing is on its way. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -217,24 +233,12 @@ export class DueLoop {
     this.#timer = undefined;
     if (this.#closed) return;
     const now = this.#parts.clock.now();
-    this.#watchClock(now);
+    // Less is made up for by waiting; the wheel itself never goes back.
+    if (this.#steps.watch(now) < -REWIND_MS) this.window.rewind(now);
     const more = this.window.advance(now);
     this.#queues.pump();
     if (this.#wantsLoad(now)) this.#startLoad();
     this.wake(more ? now : this.window.nextWakeMs());
-  }
-
-  #watchClock(now: number): void {
-    const { clock, log, stats } = this.#parts;
-    const drift = now - clock.monotonic();
-    const stepMs = Math.round(drift - this.#driftMs);
-    this.#driftMs = drift;
-    if (Math.abs(stepMs) > STEP_MS) {
-      stats.clockSteps++;
-      log.error({ stepMs }, 'the wall clock stepped: due times follow it');
-    }
-    // Less is made up for by waiting; the wheel itself never goes back.
-    if (stepMs < -REWIND_MS) this.window.rewind(now);
   }
 
   /** Its partition of the log is ours, and takes what ends a message. */
@@ -244,7 +248,7 @@ export class DueLoop {
   }
 
   #recordOf(entry: NearDelay) {
-    if (entry.state !== 'queued' || this.window.find(entry.id) !== entry) return undefined;
+    if (entry.state !== 'queued' || !this.window.holds(entry)) return undefined;
     if (!this.#mayFire(entry.id)) {
       // Known here, it would not be loaded when its partition may fire again.
       this.window.drop(entry);
@@ -330,24 +334,26 @@ export class DueLoop {
     // Many may have one due time, so the end is a place and not a time.
     const range = { from, to: this.#cursor };
     let looked = 0;
-    for await (const { id, dueMs, bytes } of index.between(range, REFILL_STEP + 1)) {
+    for await (const line of index.between(range, REFILL_STEP + 1)) {
+      const { id, dueMs } = line;
       const isEnough = looked === REFILL_STEP || this.#queues.isRefilled || this.window.isFarOver;
       if (this.#closed || isEnough) return dueKey(dueMs, id);
       looked++;
-      const near = this.#nearOf(id, bytes);
+      const near = this.#nearOf(line);
       if (near === undefined || !this.#queues.wants(near.topic, dueMs, id)) continue;
-      if (dueMs > now) this.window.add({ id, dueMs, ...near });
-      else this.#queues.take(this.window.addQueued({ id, dueMs, ...near }));
+      if (dueMs > now) this.window.add(near);
+      else this.#queues.take(this.window.addQueued(near));
     }
     return undefined;
   }
 
   /** What is to be held of a line of the index; undefined: nothing, or it is held. */
-  #nearOf(id: Buffer, bytes: Buffer): Omit<NewDelay, 'id' | 'dueMs'> | undefined {
+  #nearOf({ id, dueMs, bytes }: IndexedDelay): NewDelay | undefined {
     if (!this.#mayFire(id) || this.window.find(id) !== undefined) return undefined;
     const record = readDelayRecord(bytes);
     if (record?.target === undefined) return undefined;
-    return { offset: record.offset, bytes, topic: topicOf(record.target), isIndexed: true };
+    const { offset, target } = record;
+    return { id, dueMs, offset, bytes, topic: topicOf(target), isIndexed: true };
   }
 
   #wantsLoad(now: number): boolean {
@@ -373,22 +379,18 @@ export class DueLoop {
     let read = 0;
     const movedBack = this.#movedBack;
     const range = { from: this.#cursor, to: end };
-    for await (const { id, dueMs, bytes } of index.between(range, LOAD_STEP)) {
+    for await (const line of index.between(range, LOAD_STEP)) {
+      const { id, dueMs, bytes } = line;
       if (this.window.isFull || this.#movedBack !== movedBack) return;
       read++;
       this.#cursor = afterKey(dueMs, id);
-      const near = this.#nearOf(id, bytes);
-      if (near === undefined || !this.#queues.admits(near.topic, dueMs, id)) continue;
-      this.window.add({ id, dueMs, ...near });
+      // A topic may have left a million: what others have lies between them.
+      if (this.#queues.isLeft(peekTopic(bytes) ?? '', dueMs, id)) continue;
+      const near = this.#nearOf(line);
+      if (near !== undefined && this.#queues.admits(near.topic, dueMs, id)) this.window.add(near);
     }
     if (this.#movedBack !== movedBack) return;
     if (read < LOAD_STEP) this.#cursor = end;
     await index.tidy(clock.now() - HORIZON_MS);
   }
-}
-
-/** What the window holds of a record, beside its id. *Owned*. */
-function nearOf({ offset, bytes }: DelayRecord, target: Buffer, dueMs: number) {
-  const topic = topicOf(target);
-  return { dueMs, offset, bytes: Buffer.from(bytes), topic, isIndexed: true };
 }

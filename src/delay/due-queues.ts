@@ -1,5 +1,5 @@
 import type { Publisher, PublishRecord } from '../backend/publisher-port.ts';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { dueKey } from './delay-index.ts';
 import type { DelayStats } from './delay-stats.ts';
@@ -42,7 +42,10 @@ interface TopicQueue {
 const STUCK_MAX: Room = { entries: 10_000, bytes: 8 * 1024 * 1024 };
 /** Of what may be near, all topics together that take nothing have one part in so many. */
 const STUCK_PART = 4;
-const BATCH_MAX = 4_000;
+/** A call is a slice of what a topic has: between two of them others have their turn. */
+const BATCH_MAX = 250;
+/** Of a topic; so that what is due next does not wait for the answer to what was due before. */
+const CALLS_MAX = 6;
 
 /**
  * What is due, a queue for each topic, so that none waits for another. A topic has its share of
@@ -53,7 +56,11 @@ export class DueQueues {
   readonly #parts: DueQueuesParts;
   readonly #byTopic = new Map<string, TopicQueue>();
   readonly #stuck = new Set<TopicQueue>();
+  /** Those that may have more to send. */
   readonly #touched = new Set<FireQueue>();
+  /** Until those that have more to send have their next turn. */
+  #turn: Timer | undefined;
+  #closed = false;
   /** Those that left something and have no room for it. */
   readonly #waiting = new Set<TopicQueue>();
   /** Those that have room, until they are refilled together. */
@@ -92,8 +99,7 @@ export class DueQueues {
 
   /** Sends what was pushed, and asks for what was left where there is room by now. */
   pump(): void {
-    for (const queue of this.#touched) queue.pump();
-    this.#touched.clear();
+    this.#pumpTouched();
     for (const own of [...this.#waiting]) this.#room(own);
   }
 
@@ -185,9 +191,26 @@ export class DueQueues {
     for (const own of this.#byTopic.values()) own.left = undefined;
   }
 
+  /** Resolves when the calls that are under way now have ended. */
+  async underWay(): Promise<void> {
+    await Promise.all([...this.#byTopic.values()].map(({ queue }) => queue.underWay()));
+  }
+
   /** Resolves when no call is under way; nothing is sent after it. */
   async close(): Promise<void> {
+    this.#closed = true;
+    this.#turn?.cancel();
     await Promise.all([...this.#byTopic.values()].map(({ queue }) => queue.close()));
+  }
+
+  /** A call for each topic; what has more to send goes on once the event loop was round. */
+  #pumpTouched(): void {
+    for (const queue of [...this.#touched]) if (!queue.pump()) this.#touched.delete(queue);
+    if (this.#touched.size === 0 || this.#closed) return;
+    this.#turn ??= this.#parts.clock.setTimer(() => {
+      this.#turn = undefined;
+      this.#pumpTouched();
+    }, 0);
   }
 
   #of(topic: string): TopicQueue {
@@ -204,6 +227,7 @@ export class DueQueues {
         publisher,
         clock,
         batchMax: BATCH_MAX,
+        callsMax: CALLS_MAX,
         leftState: 'queued',
         record: (entry) => this.#parts.record(entry),
         onDone: (entries) => this.#parts.onFired(entries),
@@ -213,7 +237,12 @@ export class DueQueues {
           this.#stuck.add(own);
           this.#shed();
         },
-        onRoom: () => this.#room(own),
+        onRoom: () => {
+          this.#room(own);
+          if (!own.queue.maySend) return;
+          this.#touched.add(own.queue);
+          this.#pumpTouched();
+        },
       }),
     };
     this.#byTopic.set(topic, own);

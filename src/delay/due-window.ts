@@ -3,7 +3,7 @@ import type { DelayPlace } from './delay-index.ts';
 import { nameOf } from './log-applier.ts';
 import type { Turn } from './series-rule.ts';
 
-/** `held`: a cancel or a move is on its way. `ended`: its tombstone was published. */
+/** `held`: a cancel or a move is on its way. `ended`: it fired. */
 export type DelayState = 'waiting' | 'held' | 'queued' | 'firing' | 'ended';
 
 /** A delayed message that is near. Its record is its own copy. */
@@ -90,6 +90,11 @@ export class DueWindow {
   get isFarOver(): boolean {
     const { entriesMax, bytesMax } = this.limits;
     return this.#byName.size >= 2 * entriesMax || this.#bytes >= 2 * bytesMax;
+  }
+
+  /** Whether it is still what is held of its message. */
+  holds(entry: NearDelay): boolean {
+    return this.#slots[entry.slot] === entry;
   }
 
   find(id: Buffer): NearDelay | undefined {

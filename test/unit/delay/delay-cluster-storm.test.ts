@@ -37,6 +37,8 @@ class Storm {
 
   constructor(random: Seeded) {
     this.random = random;
+    // What fired is ended a while later, and commands come for it meanwhile.
+    this.world.endsTurnMs = 8;
   }
 
   async blow(): Promise<void> {

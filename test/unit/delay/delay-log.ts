@@ -97,6 +97,12 @@ export class DelayLog {
     this.#options?.onLost(this.#places);
   }
 
+  /** The member hands all partitions over; resolves when it has let go of them. */
+  revoke(): Promise<void> {
+    this.#next = [];
+    return new Promise((done) => this.#options?.onRevoking(this.#places, done));
+  }
+
   /** The member is given all partitions. */
   assign(): void {
     this.#options?.onAssigned(this.#places);

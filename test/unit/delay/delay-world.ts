@@ -86,18 +86,30 @@ export interface Fired {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** Takes the calls of a topic in their order, as publishers do. */
 class MemoryPublisher implements Publisher {
   readonly cluster = 0;
   readonly inFlightBytes = 0;
   readonly world: DelayWorld;
+  /** By topic: settles when its calls so far have ended. */
+  readonly #before = new Map<string, Promise<unknown>>();
 
   constructor(world: DelayWorld) {
     this.world = world;
   }
 
-  async publish(records: readonly PublishRecord[]): Promise<readonly PublishResult[]> {
+  publish(records: readonly PublishRecord[]): Promise<readonly PublishResult[]> {
+    const topics = new Set(records.map(({ topic }) => topic));
+    const before = Promise.all([...topics].map((topic) => this.#before.get(topic)));
+    const results = this.#take(records, before);
+    for (const topic of topics) this.#before.set(topic, results);
+    return results;
+  }
+
+  async #take(records: readonly PublishRecord[], before: Promise<unknown>) {
     while (records.some(({ topic }) => this.world.frozen.has(topic))) await setImmediate();
     for (let i = 0; i < this.world.publishTurns; i++) await setImmediate();
+    await before;
     return records.map((record) => this.world.take(record));
   }
 
@@ -125,6 +137,8 @@ export class DelayWorld {
   readonly frozen = new Set<string>();
   /** What may be near; default: as much as in a node. */
   near: WindowLimits | undefined;
+  /** What fired is ended at once, for time stands still; else as long after it as in a node. */
+  endsTurnMs = 0;
   /** Topics that refuse. */
   readonly refusing = new Set<string>();
   /** Of its cluster. */
@@ -152,7 +166,10 @@ export class DelayWorld {
       onFailed: (error) => {
         throw error;
       },
-      ...(this.near === undefined ? {} : { near: this.near }),
+      loop: {
+        endsTurnMs: this.endsTurnMs,
+        ...(this.near === undefined ? {} : { near: this.near }),
+      },
     });
     this.commands = new DelayCommands(this.cluster, clock, this.number);
     const { cluster } = this;

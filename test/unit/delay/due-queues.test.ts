@@ -25,6 +25,8 @@ class World {
   /** So often there was room for what was left. */
   rooms = 0;
   refuses = true;
+  /** Topics of the calls, in their order, and how many records each had. */
+  readonly calls: [string, number][] = [];
   readonly queues: DueQueues;
   private serial = 0;
 
@@ -32,6 +34,7 @@ class World {
     const refusal = { code: 'BACKEND_UNAVAILABLE', message: 'away', retriable: true } as const;
     const publisher = {
       publish: async (records: readonly PublishRecord[]) => {
+        this.calls.push([records[0]?.topic ?? '', records.length]);
         await setImmediate();
         return records.map((_, i) => (this.refuses ? refusal : { partition: 0, offset: i }));
       },
@@ -42,7 +45,7 @@ class World {
       log: silentLogger(),
       stats: new DelayStats(),
       window: this.window,
-      record: (entry) => (entry.state === 'queued' ? record : undefined),
+      record: ({ state, topic }) => (state === 'queued' ? { ...record, topic } : undefined),
       onFired: (entries) => {
         this.fired.push(...entries);
         for (const entry of entries) this.window.drop(entry);
@@ -149,5 +152,34 @@ test('what a command holds stays known, whatever its topic gives back to the ind
   await world.settle();
   assert(world.leaves('t0'));
   assert.equal(world.window.find(held.id), held);
+  await world.queues.close();
+});
+
+test('a topic with much that is due is sent in slices, and others have their turn between them', async () => {
+  const world = new World();
+  world.refuses = false;
+  for (let i = 0; i < 10_000; i++) world.due('much');
+  world.due('few');
+  world.queues.pump();
+  assert.deepEqual(world.calls, [
+    ['much', 250],
+    ['few', 1],
+  ]);
+  world.clock.fire();
+  world.due('few');
+  world.queues.pump();
+  assert.deepEqual(world.calls.slice(2), [
+    ['much', 250],
+    ['much', 250],
+    ['few', 1],
+  ]);
+  await world.settle();
+  assert.equal(world.fired.length, 10_002);
+  assert(world.calls.every(([, count]) => count <= 250));
+  const order = world.fired.filter(({ topic }) => topic === 'much').map(({ offset }) => offset);
+  assert.deepEqual(
+    order,
+    [...order].sort((a, b) => a - b),
+  );
   await world.queues.close();
 });
