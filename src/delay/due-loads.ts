@@ -1,0 +1,142 @@
+import { type Clock, sleep } from '../base/clock.ts';
+import { afterKey, type DelayIndex, dueKey, type IndexedDelay } from './delay-index.ts';
+import { peekTopic, readDelayRecord, topicOf } from './delay-record.ts';
+import type { DelayStats } from './delay-stats.ts';
+import type { DueQueues } from './due-queues.ts';
+import type { DueWindow, NewDelay } from './due-window.ts';
+
+/** What {@link DueLoads} are made of. */
+export interface DueLoadsParts {
+  readonly index: DelayIndex;
+  readonly clock: Clock;
+  readonly stats: DelayStats;
+  readonly window: DueWindow;
+  readonly queues: DueQueues;
+  /** Runs a task that reads the index, after those before it: while it runs no other changes it. */
+  work(task: () => Promise<void>): void;
+  /** Its partition of the log is ours, and takes what ends a message. */
+  mayFire(id: Buffer): boolean;
+  /** Something may have come near. */
+  onLoaded(): void;
+}
+
+const HORIZON_MS = 30_000;
+/** Lines of the index that are read in one task: what is to change it waits for the task. */
+const LINES_MAX = 4_000;
+/** Of them without a pause: everything else waits for these. */
+const LINES_PER_TURN = 500;
+
+/** Brings what comes near from the index into the window, and what topics left there. */
+export class DueLoads {
+  readonly #parts: DueLoadsParts;
+  /** Before it everything of the index is in the window, or was left by a full queue. */
+  #cursor: Buffer = dueKey(0, undefined);
+  /** So often the cursor went back. */
+  #movedBack = 0;
+  #loading = false;
+  #refilling = false;
+  #closed = false;
+
+  constructor(parts: DueLoadsParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether a message of this due time belongs into the window. */
+  isNear(dueMs: number, id: Buffer): boolean {
+    return Buffer.compare(dueKey(dueMs, id), this.#cursor) < 0;
+  }
+
+  /** What lies between is loaded again, also by a load that is under way. */
+  moveBack(cursor: Buffer): void {
+    if (Buffer.compare(cursor, this.#cursor) >= 0) return;
+    this.#cursor = cursor;
+    this.#movedBack++;
+  }
+
+  /** Loads what comes near, where that is not done and there is room. */
+  load(nowMs: number): void {
+    const { work, window, onLoaded } = this.#parts;
+    if (this.#loading || window.isFull) return;
+    if (this.#cursor.readUIntBE(3, 6) >= nowMs + HORIZON_MS / 2) return;
+    this.#loading = true;
+    work(async () => {
+      await this.#load().finally(() => {
+        this.#loading = false;
+      });
+      onLoaded();
+    });
+  }
+
+  /** Takes up what topics left in the index, where they have room. */
+  refill(): void {
+    const { work, queues } = this.#parts;
+    if (this.#refilling) return;
+    this.#refilling = true;
+    work(async () => {
+      const from = queues.beginRefill();
+      const next = from === undefined ? undefined : await this.#refill(from);
+      this.#refilling = false;
+      queues.refilled(next);
+    });
+  }
+
+  /** Nothing more is taken up. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #load(): Promise<void> {
+    const { index, clock, stats, window, queues } = this.#parts;
+    const end = dueKey(clock.now() + HORIZON_MS, undefined);
+    stats.loads++;
+    let read = 0;
+    const movedBack = this.#movedBack;
+    const isOver = () => this.#closed || window.isFull || this.#movedBack !== movedBack;
+    const range = { from: this.#cursor, to: end };
+    for await (const line of index.between(range, LINES_MAX)) {
+      if (read > 0 && read % LINES_PER_TURN === 0) await sleep(clock, 0);
+      if (isOver()) return;
+      read++;
+      const { id, dueMs, bytes } = line;
+      this.#cursor = afterKey(dueMs, id);
+      // A topic may have left a million: what others have lies between them.
+      if (queues.isLeft(peekTopic(bytes) ?? '', dueMs, id)) continue;
+      const near = this.#nearOf(line);
+      if (near !== undefined && queues.admits(near.topic, dueMs, id)) window.add(near);
+    }
+    if (this.#movedBack !== movedBack) return;
+    if (read < LINES_MAX) this.#cursor = end;
+    await index.tidy(clock.now() - HORIZON_MS);
+  }
+
+  /** @returns the key of the first that was not looked at */
+  async #refill(from: Buffer): Promise<Buffer | undefined> {
+    const { index, clock, window, queues } = this.#parts;
+    const now = clock.now();
+    // Many may have one due time, so the end is a place and not a time.
+    const range = { from, to: this.#cursor };
+    let looked = 0;
+    for await (const line of index.between(range, LINES_MAX + 1)) {
+      if (looked > 0 && looked % LINES_PER_TURN === 0) await sleep(clock, 0);
+      const { id, dueMs } = line;
+      const isEnough = looked === LINES_MAX || queues.isRefilled || window.isFarOver;
+      if (this.#closed || isEnough) return dueKey(dueMs, id);
+      looked++;
+      const near = this.#nearOf(line);
+      if (near === undefined || !queues.wants(near.topic, dueMs, id)) continue;
+      if (dueMs > now) window.add(near);
+      else queues.take(window.addQueued(near));
+    }
+    return undefined;
+  }
+
+  /** What is to be held of a line of the index; undefined: nothing, or it is held. */
+  #nearOf({ id, dueMs, bytes }: IndexedDelay): NewDelay | undefined {
+    const { window, mayFire } = this.#parts;
+    if (!mayFire(id) || window.find(id) !== undefined) return undefined;
+    const record = readDelayRecord(bytes);
+    if (record?.target === undefined) return undefined;
+    const { offset, target } = record;
+    return { id, dueMs, offset, bytes, topic: topicOf(target), isIndexed: true };
+  }
+}

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { type DelayIndex, dueKey, type IndexedDelay } from '../../../src/delay/delay-index.ts';
+import { DelayStats } from '../../../src/delay/delay-stats.ts';
+import { DueLoads } from '../../../src/delay/due-loads.ts';
+import type { DueQueues } from '../../../src/delay/due-queues.ts';
+import { DueWindow } from '../../../src/delay/due-window.ts';
+import { DelayWorld, JumpClock } from './delay-world.ts';
+
+const perTurn = 500;
+
+/** Lines of an index, as a log and its applier made them. */
+async function linesOf(count: number): Promise<IndexedDelay[]> {
+  const world = new DelayWorld();
+  await world.start();
+  const dueMs = world.clock.nowMs + 60_000;
+  for (let i = 0; i < count; i++) world.schedule({ topic: 't', value: `${i}`, dueMs: dueMs + i });
+  await world.settle();
+  const lines: IndexedDelay[] = [];
+  const range = { from: dueKey(0, undefined), to: dueKey(2 ** 47, undefined) };
+  for await (const line of world.cluster.index.between(range)) lines.push(line);
+  await world.stop();
+  return lines;
+}
+
+/** Loads of an index whose lines come without a wait; queues take all. */
+async function loadsOf(lines: readonly IndexedDelay[]) {
+  const clock = new JumpClock();
+  clock.jump(60_000);
+  const window = new DueWindow({ entriesMax: 1e6, bytesMax: 1e9 }, clock.now(), () => {});
+  const index = {
+    between: async function* (_: unknown, limit = lines.length) {
+      yield* lines.slice(0, limit);
+    },
+    tidy: async () => {},
+  } as unknown as DelayIndex;
+  let left: Buffer | undefined;
+  const queues = {
+    isLeft: () => left !== undefined,
+    admits: () => true,
+    wants: () => true,
+    isRefilled: false,
+    take: () => {},
+    beginRefill: () => dueKey(0, undefined),
+    refilled: (next: Buffer | undefined) => {
+      left = next;
+    },
+  } as unknown as DueQueues;
+  let done = 0;
+  const loads = new DueLoads({
+    index,
+    clock,
+    stats: new DelayStats(),
+    window,
+    queues,
+    work: (task) => void task().then(() => done++),
+    mayFire: () => true,
+    onLoaded: () => {},
+  });
+  const turns = async () => {
+    for (let i = 0; i < 5; i++) await setImmediate();
+  };
+  return { clock, window, loads, turns, done: () => done };
+}
+
+test('a long load or refill pauses, so that what is due has its turn', async () => {
+  const lines = await linesOf(3 * perTurn + 1);
+  for (const does of ['load', 'refill'] as const) {
+    const { clock, window, loads, turns, done } = await loadsOf(lines);
+    if (does === 'load') loads.load(clock.now());
+    else loads.refill();
+    for (let turn = 1; turn <= 3; turn++) {
+      await turns();
+      assert.equal(window.size, turn * perTurn, does);
+      assert.equal(done(), 0);
+      clock.fire();
+    }
+    await turns();
+    assert.equal(window.size, lines.length);
+    assert.equal(done(), 1);
+  }
+});
+
+test('a load that pauses ends where things were moved back meanwhile, and begins there again', async () => {
+  const lines = await linesOf(2 * perTurn);
+  const { clock, window, loads, turns, done } = await loadsOf(lines);
+  const { id, dueMs } = lines[100] as IndexedDelay;
+  loads.load(clock.now());
+  await turns();
+  assert(loads.isNear(dueMs, id));
+  loads.moveBack(dueKey(dueMs, undefined));
+  clock.fire();
+  await turns();
+  assert.equal(done(), 1);
+  assert.equal(window.size, perTurn);
+  assert(!loads.isNear(dueMs, id));
+});
+
+test('nothing is taken up once it is closed', async () => {
+  const lines = await linesOf(2 * perTurn);
+  const { clock, window, loads, turns, done } = await loadsOf(lines);
+  loads.load(clock.now());
+  await turns();
+  loads.close();
+  clock.fire();
+  await turns();
+  assert.equal(done(), 1);
+  assert.equal(window.size, perTurn);
+});
