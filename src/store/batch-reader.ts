@@ -5,7 +5,7 @@ import type { BatchLedger } from './batch-ledger.ts';
 import type { KeyValueStore } from './key-value-store.ts';
 import { headerKey, payloadKey, sequenceOfKey } from './keys.ts';
 import type { AsideEntry, BatchRead, Refusal, StoredBatch } from './lane-store.ts';
-import { undeliverableOf } from './undeliverable.ts';
+import { BatchCursor } from './undeliverable.ts';
 
 /** Where batches are read, and who is told of them. */
 export interface BatchSource {
@@ -47,40 +47,35 @@ export async function readBatches(
   return { batches, nextSequence: range.to };
 }
 
-/** Messages, read from their batches, as they are put aside. */
+/** Messages, read from their batches, as they are put aside; each batch is read once. */
 export async function entriesOf(
   source: Pick<BatchSource, 'kv' | 'crc32c'>,
   refusals: readonly Refusal[],
   failedMs: number,
 ): Promise<AsideEntry[]> {
-  const { kv, crc32c } = source;
   const entries: AsideEntry[] = [];
-  let batch: Awaited<ReturnType<typeof findBatch>> | undefined;
-  for (const refusal of refusals) {
-    const { sequence } = refusal;
-    if (batch === undefined || sequence < batch.header.firstSequence || sequence >= batch.end) {
-      batch = await findBatch(kv, crc32c, sequence);
-    }
-    entries.push(undeliverableOf(batch, refusal, failedMs));
+  let batch: BatchCursor | undefined;
+  for (const refusal of refusals.toSorted((a, b) => a.sequence - b.sequence)) {
+    if (batch?.holds(refusal.sequence) !== true) batch = await findBatch(source, refusal.sequence);
+    entries.push(batch.entryOf(refusal, failedMs));
   }
   return entries;
 }
 
 /** The batch that holds a sequence. Throws `STORE_CORRUPT` when there is none. */
 async function findBatch(
-  kv: KeyValueStore,
-  crc32c: Crc32c,
+  { kv, crc32c }: Pick<BatchSource, 'kv' | 'crc32c'>,
   sequence: number,
-): Promise<{ header: BatchHeader; payload: Buffer; end: number }> {
+): Promise<BatchCursor> {
   for await (const { value } of kv.iterate(
     { from: headerKey(0), to: headerKey(sequence + 1) },
     { reverse: true, limit: 1 },
   )) {
     const header = decodeBatchHeader(value, crc32c);
-    const end = header.firstSequence + header.messages;
-    if (sequence >= end) break;
-    const payload = checkedPayload(header, await kv.get(payloadKey(header.firstSequence)), crc32c);
-    return { header, payload, end };
+    const { firstSequence, messages } = header;
+    if (sequence >= firstSequence + messages) break;
+    const payload = checkedPayload(header, await kv.get(payloadKey(firstSequence)), crc32c);
+    return new BatchCursor(header, payload);
   }
   throw coded('STORE_CORRUPT', `expected the batch of sequence ${sequence}, found none`);
 }

@@ -1,5 +1,6 @@
+import assert from 'node:assert';
 import { coded } from '../base/errors.ts';
-import type { BatchHeader } from './batch-header.ts';
+import type { BatchHeader, BatchSegment } from './batch-header.ts';
 import type { AsideEntry, Refusal } from './lane-store.ts';
 
 const RECORD_HEAD_BYTES = 8;
@@ -59,41 +60,67 @@ export function payloadSlices(payload: Buffer): Buffer[] {
   return slices;
 }
 
-/** The entry for one message of a batch. */
-export function undeliverableOf(
-  batch: { header: BatchHeader; payload: Buffer },
-  refusal: Refusal,
-  failedMs: number,
-): AsideEntry {
-  const { header, payload } = batch;
-  const ordinal = refusal.sequence - header.firstSequence;
-  let record: PayloadRecord | undefined;
-  let index = 0;
-  for (const candidate of payloadRecords(payload)) {
-    if (index++ !== ordinal) continue;
-    record = candidate;
-    break;
+/** Goes through one batch from its first message on, so that each record is looked at once. */
+export class BatchCursor {
+  readonly #header: BatchHeader;
+  readonly #records: Generator<PayloadRecord>;
+  readonly #topicNames: ReadonlyMap<number, string>;
+  #record: PayloadRecord | undefined;
+  #ordinal = -1;
+  #segment = 0;
+  /** Messages of the segments before. */
+  #before = 0;
+
+  constructor(header: BatchHeader, payload: Buffer) {
+    this.#header = header;
+    this.#records = payloadRecords(payload);
+    this.#topicNames = new Map(header.topics.map(({ id, name }) => [id, name]));
   }
-  let before = 0;
-  const segment = header.segments.find((candidate) => {
-    if (ordinal < before + candidate.count) return true;
-    before += candidate.count;
-    return false;
-  });
-  if (record === undefined || segment === undefined) {
-    const words = `expected sequence ${refusal.sequence} in its batch, found none`;
-    throw coded('STORE_CORRUPT', words);
+
+  holds(sequence: number): boolean {
+    const { firstSequence, messages } = this.#header;
+    return sequence >= firstSequence && sequence < firstSequence + messages;
   }
-  const { topicId } = record;
-  return {
-    ...refusal,
-    failedMs,
-    acceptedMs: header.acceptedMs,
-    producerId: segment.producerId,
-    epoch: segment.epoch,
-    producerSequence: segment.firstSequence + (ordinal - before),
-    topic: header.topics.find((topic) => topic.id === topicId)?.name ?? `#${topicId}`,
-    flags: record.flags,
-    body: record.body,
-  };
+
+  /**
+   * The entry for one message, none before that of the last call; its body is *borrowed* from the
+   * payload. @throws STORE_CORRUPT
+   */
+  entryOf(refusal: Refusal, failedMs: number): AsideEntry {
+    const { firstSequence, acceptedMs } = this.#header;
+    const ordinal = refusal.sequence - firstSequence;
+    const record = this.#recordAt(ordinal);
+    const segment = this.#segmentAt(ordinal);
+    if (record === undefined || segment === undefined) {
+      const words = `expected sequence ${refusal.sequence} in its batch, found none`;
+      throw coded('STORE_CORRUPT', words);
+    }
+    return {
+      ...refusal,
+      failedMs,
+      acceptedMs,
+      producerId: segment.producerId,
+      epoch: segment.epoch,
+      producerSequence: segment.firstSequence + (ordinal - this.#before),
+      topic: this.#topicNames.get(record.topicId) ?? `#${record.topicId}`,
+      flags: record.flags,
+      body: record.body,
+    };
+  }
+
+  #recordAt(ordinal: number): PayloadRecord | undefined {
+    assert(ordinal >= this.#ordinal, 'a cursor goes forward');
+    for (; this.#ordinal < ordinal; this.#ordinal++) this.#record = this.#records.next().value;
+    return this.#record;
+  }
+
+  #segmentAt(ordinal: number): BatchSegment | undefined {
+    const { segments } = this.#header;
+    let segment = segments[this.#segment];
+    while (segment !== undefined && ordinal >= this.#before + segment.count) {
+      this.#before += segment.count;
+      segment = segments[++this.#segment];
+    }
+    return segment;
+  }
 }
