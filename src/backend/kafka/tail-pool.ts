@@ -1,6 +1,11 @@
 import { type Clock, sleep, type Timer } from '../../base/clock.ts';
 import { coded } from '../../base/errors.ts';
-import type { KafkaTail, TailRequest, TailResult } from '../../native/kafka.ts';
+import {
+  KAFKA_CODE,
+  type KafkaTail,
+  type TailRequest,
+  type TailResult,
+} from '../../native/kafka.ts';
 import { kafkaCodeOf } from './kafka-errors.ts';
 
 /** What a {@link TailPool} needs. */
@@ -22,8 +27,19 @@ const LEADER_CODES: readonly number[] = [5, 6];
 const LEADER_TRIES = 10;
 const LEADER_MS = 100;
 
+/**
+ * What a reader says of its own accord: its memory of the cluster lacks the partition, which its
+ * owner knows to be there. It may do so for minutes after a cluster was away, while one that is new
+ * reads on.
+ */
+const LACKING: readonly number[] = [KAFKA_CODE._UNKNOWN_PARTITION, KAFKA_CODE._UNKNOWN_TOPIC];
+/** A reader that is younger, in ms, has asked only just now. */
+const LACKING_FROM_MS = 10_000;
+
 interface Slot {
   readonly reader: KafkaTail;
+  /** Monotonic. */
+  readonly openedMs: number;
   reads: number;
   timer: Timer | undefined;
 }
@@ -35,6 +51,8 @@ interface Slot {
 export class TailPool {
   readonly #options: TailPoolOptions;
   readonly #slots = new Map<number, Slot>();
+  /** Of which reads are still under way. */
+  readonly #replaced = new Set<Slot>();
   readonly #closing = new Set<Promise<void>>();
   #reads = 0;
   #closed = false;
@@ -71,6 +89,8 @@ export class TailPool {
   async close(): Promise<void> {
     this.#closed = true;
     for (const number of [...this.#slots.keys()]) this.#end(number);
+    for (const slot of this.#replaced) this.#close(slot);
+    this.#replaced.clear();
     await Promise.all(this.#closing);
   }
 
@@ -90,17 +110,32 @@ export class TailPool {
     this.#reads += 1;
     try {
       return await task(slot.reader);
+    } catch (error) {
+      if (LACKING.includes(kafkaCodeOf(error) ?? 0)) this.#replace(number, slot);
+      throw error;
     } finally {
       slot.reads -= 1;
       this.#reads -= 1;
-      if (slot.reads === 0 && this.#slots.get(number) === slot) {
+      const isCurrent = this.#slots.get(number) === slot;
+      if (slot.reads === 0 && isCurrent) {
         slot.timer = this.#options.clock.setTimer(() => this.#end(number), idleMs);
+      } else if (slot.reads === 0 && this.#replaced.delete(slot)) {
+        this.#close(slot);
       }
     }
   }
 
+  /** The next read opens another reader; those that are under way end with this one. */
+  #replace(number: number, slot: Slot): void {
+    const ageMs = this.#options.clock.monotonic() - slot.openedMs;
+    if (this.#slots.get(number) !== slot || ageMs < LACKING_FROM_MS) return;
+    this.#slots.delete(number);
+    this.#replaced.add(slot);
+  }
+
   #open(number: number): Slot {
-    const slot: Slot = { reader: this.#options.make(), reads: 0, timer: undefined };
+    const { make, clock } = this.#options;
+    const slot: Slot = { reader: make(), openedMs: clock.monotonic(), reads: 0, timer: undefined };
     this.#slots.set(number, slot);
     return slot;
   }
@@ -110,7 +145,11 @@ export class TailPool {
     if (slot === undefined) return;
     slot.timer?.cancel();
     this.#slots.delete(number);
-    const closing: Promise<void> = slot.reader
+    this.#close(slot);
+  }
+
+  #close({ reader }: Slot): void {
+    const closing: Promise<void> = reader
       .close()
       .catch(() => undefined)
       .finally(() => {

@@ -125,3 +125,36 @@ test('keeps a reader that waits, however long, and bounds the reads under way', 
   await pool.close();
   await assert.rejects(pool.read(request(0)), { code: 'BACKEND_UNAVAILABLE' });
 });
+
+test('a reader that does not know a partition is replaced, once its other reads are over', async () => {
+  const made: FakeTail[] = [];
+  const clock = new FakeClock();
+  const pool = new TailPool({
+    clock,
+    readersMax: 1,
+    make: () => made[made.push(new FakeTail()) - 1] ?? assert.fail(),
+  });
+  const waiting = pool.read(request(0));
+  const [first] = made as [FakeTail];
+  const lacks = async () => {
+    first.offsets = () => Promise.reject(failure(-190));
+    const asked = pool.offsets({ topic: 't', partition: 0, timeoutMs: 1 });
+    await assert.rejects(asked, { kafkaCode: -190 });
+  };
+  await lacks();
+  clock.advance(10_000);
+  const again = pool.read(request(0));
+  assert.equal(made.length, 1, 'it had only just been opened');
+  await lacks();
+  const read = pool.read(request(0));
+  assert.equal(made.length, 2);
+  assert(!first.closed, 'two reads wait');
+  for (const answer of first.answers) answer(empty);
+  await Promise.all([waiting, again]);
+  assert(first.closed);
+  for (const answer of made[1]?.answers ?? []) answer(empty);
+  await read;
+  assert(!made[1]?.closed);
+  await pool.close();
+  assert.equal(clock.timers, 0);
+});
