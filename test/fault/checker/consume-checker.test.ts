@@ -24,16 +24,17 @@ interface Run {
 
 const place = (offset: number) => ({ cluster: 0, topic: 'orders', partition: 0, offset });
 const record = (offset: number, id = `1-0-${offset + 1}`) => ({ ...place(offset), id });
+const onBackup = (offset: number) => ({ ...record(offset), cluster: 1 });
 
 /** Delivery `lease` of message `offset`. */
 function came(
   ms: number,
   lease: number,
   offset = 0,
-  more: { attempt?: number; life?: number } = {},
+  more: { attempt?: number; life?: number; cluster?: number } = {},
 ) {
-  const { attempt = 1, life = 1 } = more;
-  return `d ${ms} ${lease} ${life} ${attempt} 1-0-${offset + 1} 0 0 ${offset} orders`;
+  const { attempt = 1, life = 1, cluster = 0 } = more;
+  return `d ${ms} ${lease} ${life} ${attempt} 1-0-${offset + 1} ${cluster} 0 ${offset} orders`;
 }
 
 const ack = (ms: number, lease: number, level = 'recorded') => [
@@ -158,6 +159,46 @@ const pairs: readonly (readonly [title: string, guilt: Guilt, bad: Run, good: Ru
         came(209, 2, 0, { life: 2 }),
       ],
       topic: [record(0), record(1)],
+    },
+  ],
+  [
+    'a recorded ack of who began after its cluster was back',
+    'after-record',
+    {
+      history: ['O 1 0', 'P 2 0', came(3, 0), ...ack(5, 0), came(30, 1)],
+      topic: [record(0)],
+    },
+    {
+      history: ['O 1 0', came(3, 0), ...ack(5, 0), 'P 20 0', came(30, 1)],
+      topic: [record(0)],
+    },
+  ],
+  [
+    'a recorded ack that one cluster forgot after the other was back',
+    'after-record',
+    {
+      history: [
+        came(1, 0, 0, { cluster: 1 }),
+        'O 3 0',
+        'P 9 0',
+        came(10, 1, 1, { cluster: 1 }),
+        ...ack(11, 1, 'committed'),
+        ...ack(20, 0),
+        came(30, 2, 0, { cluster: 1 }),
+      ],
+      topic: [onBackup(0), onBackup(1)],
+    },
+    {
+      history: [
+        came(1, 0, 0, { cluster: 1 }),
+        'O 3 0',
+        'P 9 0',
+        came(10, 1, 1),
+        ...ack(11, 1, 'committed'),
+        ...ack(20, 0),
+        came(30, 2, 0, { cluster: 1 }),
+      ],
+      topic: [onBackup(0), record(1)],
     },
   ],
   [

@@ -84,12 +84,15 @@ export class ConsumeChecker {
   readonly #verdicts = new Verdicts();
   readonly #messages = new Map<string, Message>();
   readonly #leases = new Map<number, Lease>();
-  readonly #lives = new Map<number, NodeLife>();
+  /** Of each node's life, by cluster: one may take commits while another is away. */
+  readonly #lives = new Map<number, Map<number, NodeLife>>();
   /** Ids of messages that were acked, or are dead letters: their copies are settled unseen. */
   readonly #settledIds = new Set<string>();
   /** Own ids of the letters of a message, and how many there are. */
   readonly #letters = new Map<string, { readonly id: string; count: number }>();
   readonly #unsettled: Message[] = [];
+  /** Since when a cluster is away. */
+  #awayMs: number | undefined;
   #counts = { delivered: 0, acked: 0, again: 0, refused: 0, kills: 0, letters: 0, forgotten: 0 };
 
   /** @param attemptsMax `retry.attempts` of the nodes */
@@ -106,10 +109,14 @@ export class ConsumeChecker {
     if (kind === 'd' || kind === 'l') this.#delivered(entry);
     else if (kind === 'K') {
       this.#counts.kills++;
-      this.#life(number).killed(ms);
-    } else if (kind === 'O') for (const life of this.#lives.values()) life.away(ms);
-    else if (kind === 'P') for (const life of this.#lives.values()) life.back(ms);
-    else {
+      for (const life of this.#lives.get(number)?.values() ?? []) life.killed(ms);
+    } else if (kind === 'O') {
+      this.#awayMs = ms;
+      this.#eachLife((life) => life.away(ms));
+    } else if (kind === 'P') {
+      this.#awayMs = undefined;
+      this.#eachLife((life) => life.back(ms));
+    } else {
       const lease = this.#leases.get(number);
       if (lease !== undefined) this.#settled(lease, entry);
     }
@@ -172,7 +179,7 @@ export class ConsumeChecker {
     const message = this.#message({ ...of, topic });
     const lease: Lease = {
       message,
-      life: this.#life(Number(life)),
+      life: this.#life(Number(life), of.cluster),
       attempt: Number(attempt),
       isLate: kind === 'l',
       number: kind === 'l' ? message.ordered : ++message.ordered,
@@ -269,11 +276,18 @@ export class ConsumeChecker {
     return made;
   }
 
-  #life(number: number): NodeLife {
-    const known = this.#lives.get(number);
+  #life(number: number, cluster: number): NodeLife {
+    const ofNode = this.#lives.get(number) ?? new Map<number, NodeLife>();
+    const known = ofNode.get(cluster);
     if (known !== undefined) return known;
     const made = new NodeLife();
-    this.#lives.set(number, made);
+    // It began while one was away.
+    if (this.#awayMs !== undefined) made.away(this.#awayMs);
+    this.#lives.set(number, ofNode.set(cluster, made));
     return made;
+  }
+
+  #eachLife(tell: (life: NodeLife) => void): void {
+    for (const ofNode of this.#lives.values()) for (const life of ofNode.values()) tell(life);
   }
 }

@@ -3,12 +3,12 @@ const COMMIT_MS = 100;
 /** How long before its end the commits of a life are looked at, in ms. */
 const LOOKED_AT_MS = 1_000;
 
-/** From one start of a node to its end: when what it answered may be forgotten again. */
+/** From one start of a node to its end, with one cluster: when what it answered may be forgotten. */
 export class NodeLife {
   /** Acks that waited for their commit, of late, and those that wait. */
   #commits: { readonly askedMs: number; readonly answeredMs: number }[] = [];
   readonly #waiting: number[] = [];
-  /** In between it may forget; the last one may be open. */
+  /** In between it may forget; those of late may be open. */
   readonly #doubts: { readonly fromMs: number; toMs: number }[] = [];
   #backMs = Number.POSITIVE_INFINITY;
 
@@ -28,9 +28,9 @@ export class NodeLife {
     this.givesUp(askedMs);
     this.#commits.push({ askedMs, answeredMs });
     if (this.#commits.length > 2_000) this.#commits = this.#commits.slice(-1_000);
-    const last = this.#doubts.at(-1);
     // Its cluster takes commits again.
-    if (last !== undefined && askedMs >= this.#backMs) last.toMs = Math.min(last.toMs, answeredMs);
+    if (askedMs < this.#backMs) return;
+    for (const doubt of this.#doubts) doubt.toMs = Math.min(doubt.toMs, answeredMs);
   }
 
   killed(ms: number): void {
