@@ -3,7 +3,7 @@ const COMMIT_MS = 100;
 /** How long before its end the commits of a life are looked at, in ms. */
 const LOOKED_AT_MS = 1_000;
 
-/** From one start of a node to its end, with one cluster: when what it answered may be forgotten. */
+/** From one start of a node to its end, with one cluster: when its answers may be forgotten. */
 export class NodeLife {
   /** Acks that waited for their commit, of late, and those that wait. */
   #commits: { readonly askedMs: number; readonly answeredMs: number }[] = [];
