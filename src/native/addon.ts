@@ -23,6 +23,7 @@ interface CoreAddon {
   readonly Doorbell: new (callback: () => void) => Doorbell;
   ringDoorbell(id: number): void;
   giveBackMemory(): Promise<void>;
+  endProcess(code: number): never;
   readonly BatchBuilder: BatchBuilderConstructor;
 }
 
@@ -50,6 +51,12 @@ export const ringDoorbell: CoreAddon['ringDoorbell'] = addon.ringDoorbell;
  * elsewhere), on a thread of the pool.
  */
 export const giveBackMemory: CoreAddon['giveBackMemory'] = addon.giveBackMemory;
+
+/**
+ * Ends the process at once, with an exit code of 0 to 255: nothing is flushed and no thread waited
+ * for, also one whose disk does not answer, which `process.exit` alone would wait for.
+ */
+export const endProcess: CoreAddon['endProcess'] = addon.endProcess;
 
 export const BatchBuilder: BatchBuilderConstructor = addon.BatchBuilder;
 

@@ -8,10 +8,10 @@ import { Authority } from '../support/certificates.ts';
 import { Cores } from '../support/cores.ts';
 import { DiskFaults, preloadEnv, skipWithoutPreload } from '../support/preload.ts';
 import { RawClient, readAll } from '../support/raw-client.ts';
-import { startServer, type TestServer } from '../support/start-server.ts';
+import { type ServerOptions, startServer, type TestServer } from '../support/start-server.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
-import { passing, until } from '../support/wait.ts';
+import { GIVE_UP_MS, passing, until } from '../support/wait.ts';
 
 const isCode = (code: number) => (error: unknown) => (error as { code: number }).code === code;
 
@@ -21,11 +21,11 @@ async function admin(server: TestServer, path: string): Promise<{ status: number
 }
 
 /** A node whose next sync of the store can be made slow, so that what waits for it is in flight. */
-async function startSlow() {
+async function startSlow(options: ServerOptions = {}) {
   const dataDir = tempDir('mqproxy-data-');
   const disk = new DiskFaults(tempDir());
   const env = preloadEnv({ pathPrefix: dataDir, faults: disk.file });
-  const server = await startServer({ dataDir, env });
+  const server = await startServer({ ...options, dataDir, env });
   const slowSync = (does: number) => disk.set({ on: 'sync', does, path: '/store/' });
   return { server, slowSync };
 }
@@ -90,23 +90,46 @@ test('a client that goes on producing does not keep a node from ending', async (
     assert(tookMs < 5_000, 'the drain waited for its limit');
 });
 
-test('a second signal ends at once', { skip: skipWithoutPreload() }, async () => {
-  const { server, slowSync } = await startSlow();
+for (const [second, code] of [['SIGTERM', 143] as const, ['SIGINT', 130] as const]) {
+  test(`a second signal, ${second}, ends a node at once whose disk hangs, and what it answered stays`, {
+    skip: skipWithoutPreload(),
+  }, async () => {
+    const { server, slowSync } = await startSlow();
+    const topic = uniqueTopic('twice');
+    const client = await RawClient.connect(server.mqp);
+    const { topicId } = await client.open(topic);
+    await client.produce({ topic: topicId, first: 1, values: ['answered'] });
+    // Longer than the test waits for the end: nothing of it may be waited for.
+    slowSync(10 * GIVE_UP_MS);
+    client.send({ topic: topicId, first: 2, values: ['under way'] });
+    await untilInFlight(server, 1);
+    server.signal('SIGTERM');
+    await client.when(() => client.goaway !== undefined, 'GOAWAY');
+    const cores = new Cores();
+    const began = performance.now();
+    assert.deepEqual(await server.kill(second), { code, signal: null });
+    const tookMs = Math.round(performance.now() - began);
+    if (cores.wereThere(`endMs=${tookMs}`)) assert(tookMs < 2_000);
+    slowSync(0);
+    await server.start();
+    const [first] = await readAll(server.mqp, topic);
+    assert.equal(first?.value.toString(), 'answered');
+  });
+}
+
+test('a fault of the program ends a node at once whose disk hangs, with exit code 1', {
+  skip: skipWithoutPreload(),
+}, async () => {
+  const fault = "process.on('SIGUSR2', () => { throw new TypeError('a fault'); });";
+  const nodeArgs = ['--import', `data:text/javascript,${encodeURIComponent(fault)}`];
+  const { server, slowSync } = await startSlow({ nodeArgs });
   const client = await RawClient.connect(server.mqp);
-  const { topicId } = await client.open(uniqueTopic('twice'));
-  const syncMs = 5_000;
-  slowSync(syncMs);
-  client.send({ topic: topicId, first: 1, values: ['x'] });
+  const { topicId } = await client.open(uniqueTopic('fault'));
+  slowSync(10 * GIVE_UP_MS);
+  client.send({ topic: topicId, first: 1, values: ['under way'] });
   await untilInFlight(server, 1);
-  server.signal('SIGTERM');
-  await client.when(() => client.goaway !== undefined, 'GOAWAY');
-  const cores = new Cores();
-  const began = performance.now();
-  const exit = await server.kill('SIGTERM');
-  const tookMs = Math.round(performance.now() - began);
-  // A thread in a call of the system ends with that call, and the process with its threads.
-  if (cores.wereThere(`endMs=${tookMs}`)) assert(tookMs < syncMs + 1_000);
-  assert.deepEqual(exit, { code: 143, signal: null });
+  assert.deepEqual(await server.kill('SIGUSR2'), { code: 1, signal: null });
+  assert.match(server.stderr(), /TypeError: a fault/);
 });
 
 const tokensOf = (token: string) => `tokens:

@@ -1,5 +1,6 @@
 import { startNode } from '../../app.ts';
 import { messageOf } from '../../base/errors.ts';
+import { endProcess } from '../../native/addon.ts';
 import type { Command } from '../command.ts';
 import { configFileOption, configFlagHelp, splitConfigFlags } from '../config-flags.ts';
 import { exitCodes } from '../exit-code.ts';
@@ -11,8 +12,9 @@ export const serveCommand: Command = {
   summary: 'Runs a node: MQP on 127.0.0.1:7650, health and metrics on 127.0.0.1:7652.',
   get details() {
     return [
-      'SIGTERM or SIGINT drains and ends with 0, a second one ends at once. SIGHUP reloads the',
-      'settings marked for it in docs/configuration.md.',
+      'SIGTERM or SIGINT drains and ends with 0. A second one ends at once with 143 or 130, also',
+      'where a disk hangs: what was answered stays, as after a kill. SIGHUP reloads the settings',
+      'marked for it in docs/configuration.md.',
       '',
       configFlagHelp(),
     ].join('\n');
@@ -21,6 +23,7 @@ export const serveCommand: Command = {
   async run(argv) {
     const line = splitConfigFlags(argv, configFileOption);
     const { config } = line.load();
+    exitAtOnce();
     // Before the start, which may take long: a signal in it must not end the node half way.
     const ended = untilSignal();
     const reload = onHangUp();
@@ -32,6 +35,21 @@ export const serveCommand: Command = {
     return exitCodes.ok;
   },
 };
+
+/**
+ * Whatever ends a node that has not closed in order, a second signal or a fault of ours, waits for
+ * none of its threads: a disk that hangs may be the reason.
+ */
+function exitAtOnce(): void {
+  process.on('exit', (code) => {
+    if (code !== exitCodes.ok) endProcess(code);
+  });
+  // Node itself tells what was thrown after the event `exit` alone.
+  process.on('uncaughtException', (error) => {
+    process.stderr.write(`mqproxy: internal fault: ${error.stack ?? messageOf(error)}\n`);
+    process.exit(exitCodes.refused);
+  });
+}
 
 /** Resolves at the first SIGTERM or SIGINT; the second ends the process with its usual code. */
 function untilSignal(): { readonly hasCome: boolean; readonly signal: Promise<void> } {
