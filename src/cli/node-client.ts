@@ -64,29 +64,14 @@ export async function connectNode(
 }
 
 /**
- * Runs `work` with a connection that is closed afterwards. Of several nodes each is asked in turn,
- * until one answers that does not say that another node owns what is asked for: a node that says so
- * has changed nothing.
+ * Runs `work` with a connection that is closed afterwards. Of several nodes it is to the first that
+ * answers; what that one does not own, its client asks of the others.
+ * @throws CodedError, MqpError as {@link connectNode}, and what `work` throws
  */
 export async function withNode<T>(
   options: ServerOptions,
   work: (client: MqpClient) => Promise<T>,
   timeoutMs = requestTimeoutMs,
-): Promise<T> {
-  const [server = '', ...others] = serversOf(options.server);
-  try {
-    return await onNode({ ...options, server }, work, timeoutMs);
-  } catch (error) {
-    const isForAnother = codeOf(error) === 'UNREACHABLE' || codeOf(error) === 'NOT_OWNER';
-    if (others.length === 0 || !isForAnother) throw error;
-    return withNode({ ...options, server: others.join(',') }, work, timeoutMs);
-  }
-}
-
-async function onNode<T>(
-  options: ServerOptions,
-  work: (client: MqpClient) => Promise<T>,
-  timeoutMs: number,
 ): Promise<T> {
   const client = await connectNode(options, { timeoutMs });
   try {

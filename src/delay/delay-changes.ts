@@ -1,3 +1,4 @@
+import { ownerWords } from '../../protocol/src/owner-words.ts';
 import type { PublishRecord } from '../backend/publisher-port.ts';
 import type { Clock } from '../base/clock.ts';
 import { coded } from '../base/errors.ts';
@@ -117,8 +118,7 @@ export class DelayChanges {
     const owner = await this.#cluster.owners.find(partition);
     // It is about to be told so.
     if (owner === this.#cluster.nodeId) return reading;
-    const who = owner === undefined ? 'another node' : `node ${owner}`;
-    return coded('NOT_OWNER', `${who} has this partition of the delay log`);
+    return coded('NOT_OWNER', ownerWords(owner));
   }
 
   async #lookUp(id: Buffer, needs: 'record' | 'place'): Promise<Found | undefined> {

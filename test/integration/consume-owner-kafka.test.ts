@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
+import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { MqpError } from '../../sdk/ts/src/errors.ts';
 import { produceNumbers, startConsumeNode, WAIT_MS } from '../support/consume-ledger.ts';
+import { FaultProxy } from '../support/fault-proxy.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { RawConsumer } from '../support/raw-consumer.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -26,6 +29,43 @@ test('an ack at the wrong node names the node that reads the partition, which ta
   assert.deepEqual(await first.ack(theirs), [`0/${theirs[0]?.index}/${ErrorCode.NOT_OWNER}`]);
   assert.deepEqual(first.owners, [`0:${two.ready['node']}`]);
   assert.deepEqual(await second.ack(theirs, true), []);
+});
+
+test('a consumer that has lost its node acks there by another address what that node leased it', async () => {
+  const [one, two] = await Promise.all([startConsumeNode(brokers), startConsumeNode(brokers)]);
+  const topic = uniqueTopic('consume');
+  const group = uniqueTopic('group');
+  const asked = { group, topics: [topic], leaseMs: 600_000, creditMessages: 1 };
+  await produceNumbers(one.mqp, topic, 0, 1);
+  // These keep the partitions where they are, also when the consumer changes its node.
+  const first = await RawConsumer.open(one.mqp, asked);
+  const second = await RawConsumer.open(two.mqp, asked);
+  const isShared = () => first.assigned > 0 && second.assigned > 0;
+  await until(isShared, { timeoutMs: WAIT_MS, what: 'both nodes to read' });
+  for (const p of [0, 1, 2, 3]) await produceNumbers(one.mqp, topic, 10 * p, 10 * p + 5, p);
+  const round = async (): Promise<boolean> => {
+    const proxy = await FaultProxy.start(one.mqp);
+    const servers = [proxy, two.mqp, one.mqp].map(({ host, port }) => `${host}:${port}`);
+    const client = await MqpClient.connect({ servers });
+    try {
+      const consumer = await client.subscribe(asked);
+      const { value: message } = await consumer[Symbol.asyncIterator]().next();
+      assert.equal(client.node?.nodeId, one.ready['node']);
+      await proxy.setMode('refuse');
+      const hasMoved = () => client.node?.nodeId === two.ready['node'];
+      await until(hasMoved, { timeoutMs: WAIT_MS, what: 'the other node' });
+      await message?.ack({ wait: 'committed' });
+      return true;
+    } catch (error) {
+      // The lease of a connection that was lost is short: a slow machine takes another.
+      if (!(error instanceof MqpError) || error.code !== 'LEASE_LOST') throw error;
+      return false;
+    } finally {
+      await client.close({ timeoutMs: 0 });
+      await proxy.close();
+    }
+  };
+  await until(round, { timeoutMs: WAIT_MS, what: 'an ack in time' });
 });
 
 test('the ack of a long handler counts at the other node when its own is stopped in order', async () => {

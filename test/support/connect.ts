@@ -9,12 +9,13 @@ import { until } from './wait.ts';
 
 const YEAR_MS = 365 * 24 * 3_600_000;
 
-/** A client of a node; it ends with the test, also with one that fails. */
+/** A client of a node, or of several; it ends with the test, also with one that fails. */
 export async function connect(
-  { mqp }: TestServer,
+  node: TestServer | readonly TestServer[],
   options?: Omit<ClientOptions, 'servers'>,
 ): Promise<MqpClient> {
-  const client = await MqpClient.connect({ ...options, servers: [`${mqp.host}:${mqp.port}`] });
+  const servers = [node].flat().map(({ mqp }) => `${mqp.host}:${mqp.port}`);
+  const client = await MqpClient.connect({ ...options, servers });
   cleanUp(() => client.close({ timeoutMs: 0 }));
   return client;
 }

@@ -83,7 +83,8 @@ export interface ConsumedMessage {
   /**
    * It is done. The promise need not be awaited: acks leave together, and one that fails is told
    * by the event `lost` too.
-   * @throws MqpError (as a rejection) LEASE_LOST, BAD_TOKEN, NOT_OWNER
+   * @throws MqpError (as a rejection) LEASE_LOST, BAD_TOKEN, NOT_OWNER (of a node at none
+   * of the client's addresses)
    */
   ack(options?: { readonly wait?: AckWait }): Promise<void>;
   /** It is not done: again later, or to the dead letters. @throws as {@link ack} */

@@ -28,6 +28,8 @@ const CLOSE_TIMEOUT_MS = 30_000;
 const CONCURRENCY = 16;
 const EXTEND_MS_MAX = 3_600_000;
 const RETRY_MS = 200;
+/** So long an answer to an ack is waited for, and another node looked for that gives it. */
+const SETTLE_MS = 60_000;
 /** So long at least may the node take to answer UNSUBSCRIBE. */
 const GOODBYE_MS_MIN = 1000;
 
@@ -71,9 +73,10 @@ export class Consumer
     this.idle = new Waiters(clock);
     this.finished = new Waiters(clock);
     this.settler = new Settler({
-      timeoutMs: 60_000,
+      timeoutMs: SETTLE_MS,
       frameBytesMax: () => engine.node?.limits.frameBytesMax ?? 8192,
       sleep: () => engine.sleep(RETRY_MS),
+      followOwner: (refusal, ask) => engine.followOwner(refusal, ask, SETTLE_MS),
       givenBack: (lease) => this.givenBack(lease),
       idle: () => this.quiet(),
     });

@@ -78,8 +78,8 @@ export class Control {
   }
 
   /**
-   * Asks what has maps for request and answer; what changes nothing is asked again while it may
-   * succeed.
+   * Asks what has maps for request and answer, and the owner where that is another node; what
+   * changes nothing is asked again while it may succeed.
    */
   ask<Q extends object, A extends object>(
     message: MapMessage<Q, A>,
@@ -91,7 +91,8 @@ export class Control {
       encode: (writer: FrameWriter, id: number) => message.encode(writer, id, request),
       decode: (frame: Frame) => message.decodeAnswer({ ...frame, body: Buffer.from(frame.body) }),
     };
-    return changesNothing ? this.repeat(call) : this.engine.call(call, this.timeoutMs);
+    const ask = (leftMs: number) => this.engine.callOwner(call, leftMs);
+    return changesNothing ? this.engine.callAgain(ask, this.timeoutMs) : ask(this.timeoutMs);
   }
 
   async ping(): Promise<number> {

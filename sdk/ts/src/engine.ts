@@ -9,6 +9,7 @@ import type { Link } from './dial.ts';
 import { connectionError, MqpError, nodeError } from './errors.ts';
 import { Exchange } from './exchange.ts';
 import { type OpenMode, TopicHandle } from './message.ts';
+import { type AskOwner, OtherNodes } from './other-nodes.ts';
 import { Pipeline } from './pipeline.ts';
 import type { Settings } from './settings.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -44,6 +45,7 @@ export class Engine {
   private readonly settings: Settings;
   private readonly listener: EngineListener;
   private readonly supervisor: Supervisor;
+  private readonly others: OtherNodes;
   private readonly topics = new Map<string, TopicHandle>();
   private readonly ready: Waiters<Exchange>;
   private readonly idle: Waiters<void>;
@@ -71,6 +73,7 @@ export class Engine {
       renewEpoch: (reason) => this.renewEpoch(reason),
       idle: () => this.idle.resolve(undefined),
     });
+    this.others = new OtherNodes(settings);
     this.supervisor = new Supervisor(settings, {
       identity: () => ({ producerId: this.producerId, epoch: this.epoch }),
       mayChangeNode: () => this.mayChangeNode(),
@@ -121,6 +124,23 @@ export class Engine {
   async call<T>(call: Call<T>, timeoutMs: number): Promise<T> {
     const exchange = await this.whenReady(timeoutMs);
     return exchange.request(call.opcode, call.encode, call.decode, timeoutMs);
+  }
+
+  /** The same; what another node owns is asked of that one, where an address leads to it. */
+  async callOwner<T>(call: Call<T>, timeoutMs: number): Promise<T> {
+    const deadlineMs = this.clock.monotonic() + timeoutMs;
+    const ask: AskOwner<T> = (exchange, leftMs) =>
+      exchange.request(call.opcode, call.encode, call.decode, leftMs);
+    try {
+      return await this.call(call, timeoutMs);
+    } catch (error) {
+      return this.followOwner(error, ask, deadlineMs - this.clock.monotonic());
+    }
+  }
+
+  /** Asks the other nodes what this one refused with NOT_OWNER. @throws any other `error` */
+  followOwner<T>(error: unknown, ask: AskOwner<T>, timeoutMs: number): Promise<T> {
+    return this.others.follow(error, ask, { nodeId: this.node?.nodeId ?? '', timeoutMs });
   }
 
   /**
@@ -247,6 +267,7 @@ export class Engine {
     const isOrderKept = this.mayChangeNode();
     const node = { nodeId, nodeVersion, backend, features, limits, serverTimeMs };
     this.node = { ...node, address: address.text };
+    this.others.learn(address, nodeId);
     this.producerId = hello.producerId;
     this.isRenewing = false;
     this.isLeaving = false;
@@ -341,6 +362,7 @@ export class Engine {
     this.lastError = error;
     this.setState('closed', error);
     this.subscriptions.end(error);
+    this.others.close(error);
     this.exchange?.close(error);
     this.ready.reject(error);
     this.idle.resolve(undefined);

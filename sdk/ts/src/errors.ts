@@ -1,3 +1,5 @@
+import { ErrorCode } from '../../../protocol/src/generated.ts';
+import { ownerIn } from '../../../protocol/src/owner-words.ts';
 import { errorName, errorRow, ProtocolError } from '../../../protocol/src/protocol-error.ts';
 
 /** What a client itself may say, beside the codes of the protocol. */
@@ -22,6 +24,7 @@ export interface MqpErrorDetails {
   readonly id?: string;
   /** What the node asks to wait before the next try, in ms. */
   readonly retryAfterMs?: number;
+  readonly ownerNodeId?: string | undefined;
   readonly cause?: unknown;
 }
 
@@ -35,6 +38,8 @@ export class MqpError extends Error {
   readonly isFatal: boolean;
   readonly id: string | undefined;
   readonly retryAfterMs: number | undefined;
+  /** Of NOT_OWNER: the id of the node that owns it, where the node that was asked found out. */
+  readonly ownerNodeId: string | undefined;
 
   constructor(code: string, message: string, details: MqpErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -43,6 +48,7 @@ export class MqpError extends Error {
     this.isFatal = details.isFatal ?? false;
     this.id = details.id;
     this.retryAfterMs = details.retryAfterMs;
+    this.ownerNodeId = details.ownerNodeId;
   }
 }
 
@@ -63,7 +69,9 @@ export function nodeError(code: number, text: string, details: MqpErrorDetails =
 
 /** The typed form of an error that the codec read from the node. */
 export function fromNode(error: ProtocolError): MqpError {
-  return nodeError(error.code, error.message, { retryAfterMs: error.retryAfterMs });
+  const { code, message, retryAfterMs } = error;
+  const ownerNodeId = code === ErrorCode.NOT_OWNER ? ownerIn(message) : undefined;
+  return nodeError(code, message, { retryAfterMs, ownerNodeId });
 }
 
 /** The same for what the codec refused on this side, such as an invalid topic name. */

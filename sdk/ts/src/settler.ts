@@ -7,6 +7,7 @@ import { SettleFailures } from '../../../protocol/src/settled.ts';
 import { connectionError, type MqpError, nodeError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import type { Lease, Run } from './lease.ts';
+import type { AskOwner } from './other-nodes.ts';
 import type { SettleKind } from './settle-kind.ts';
 
 /** Frames that wait for their answer; what is asked meanwhile collects for the next. */
@@ -30,12 +31,20 @@ interface Group {
   readonly wishes: Map<Run, Wish[]>;
 }
 
+/** Messages of one run whose leases another node has. */
+interface Foreign {
+  readonly wishes: Wish[];
+  readonly refusal: MqpError;
+}
+
 export interface SettlerOptions {
   /** How long an answer may take before it is asked again, ms. */
   readonly timeoutMs: number;
   readonly frameBytesMax: () => number;
   /** Waits before the next try after an error of the node. */
   readonly sleep: () => Promise<void>;
+  /** Asks other nodes what one refused with NOT_OWNER. */
+  readonly followOwner: (refusal: MqpError, ask: AskOwner<void>) => Promise<void>;
   /** A NACK was answered: called before the next frame is read. */
   readonly givenBack: (lease: Lease) => void;
   /** Everything asked so far was answered. */
@@ -45,7 +54,7 @@ export interface SettlerOptions {
 /**
  * Sends acks, nacks and extensions: what is asked in one turn of the event loop leaves in one frame
  * per kind. A lost connection is waited out and everything unanswered asked again, since tokens
- * hold on any connection and acking twice is good.
+ * hold on any connection and acking twice is good. What was leased by another node goes there.
  */
 export class Settler {
   private readonly options: SettlerOptions;
@@ -153,7 +162,9 @@ export class Settler {
   private send(exchange: Exchange, kind: SettleKind, entries: Wish[][]): void {
     this.framesOut++;
     const encode = (writer: FrameWriter, id: number) => write(writer, id, kind, entries);
-    const decode = (frame: Frame) => this.answered(frame, kind, entries);
+    const decode = (frame: Frame) => {
+      for (const foreign of this.answered(frame, kind, entries)) void this.follow(kind, foreign);
+    };
     exchange
       .request(kind.opcode, encode, decode, this.options.timeoutMs)
       .catch((cause: unknown) => this.failed(exchange, kind, entries, cause))
@@ -164,27 +175,54 @@ export class Settler {
       });
   }
 
-  private answered(frame: Frame, kind: SettleKind, entries: Wish[][]): void {
+  /** Tells the callers how it went; what another node has is the caller's to ask there. */
+  private answered(frame: Frame, kind: SettleKind, entries: Wish[][]): Foreign[] {
     failures.reset(frame);
     const failed = new Map<number, number>();
     while (failures.next()) {
       failed.set(failures.entry * INDEX_BITS + failures.index, failures.code);
     }
+    const foreign: Foreign[] = [];
     for (let entry = 0; entry < entries.length; entry++) {
+      let theirs: Wish[] | undefined;
       for (const wish of entries[entry] as Wish[]) {
         const code = failed.size === 0 ? 0 : failed.get(entry * INDEX_BITS + wish.lease.index);
         if (code === undefined || code === ErrorCode.OK || isDoneBefore(code, kind, wish)) {
           this.unanswered--;
           if (kind.opcode === Opcode.NACK) this.options.givenBack(wish.lease);
           wish.resolve();
-        } else this.rejectAll([wish], failure(code, failures.owner(entry)));
+        } else if (code === ErrorCode.NOT_OWNER) {
+          theirs ??= [];
+          theirs.push(wish);
+        } else this.rejectAll([wish], nodeError(code, ''));
       }
+      if (theirs === undefined) continue;
+      foreign.push({ wishes: theirs, refusal: notOwner(failures.owner(entry)) });
     }
     if (this.unanswered === 0) this.options.idle();
+    return foreign;
+  }
+
+  private async follow(kind: SettleKind, { wishes, refusal }: Foreign): Promise<void> {
+    const entries = [wishes];
+    const encode = (writer: FrameWriter, id: number) => write(writer, id, kind, entries);
+    const decode = (frame: Frame) => {
+      const [foreign] = this.answered(frame, kind, entries);
+      if (foreign === undefined) return;
+      entries[0] = foreign.wishes;
+      throw foreign.refusal;
+    };
+    try {
+      await this.options.followOwner(refusal, (exchange, timeoutMs) =>
+        exchange.request(kind.opcode, encode, decode, timeoutMs),
+      );
+    } catch (cause) {
+      await this.failed(this.exchange, kind, entries, cause);
+    }
   }
 
   private async failed(
-    exchange: Exchange,
+    exchange: Exchange | undefined,
     kind: SettleKind,
     entries: Wish[][],
     cause: unknown,
@@ -227,7 +265,7 @@ function isDoneBefore(code: number, kind: SettleKind, wish: Wish): boolean {
   return wish.isRepeated && kind.opcode === Opcode.NACK && code === ErrorCode.LEASE_LOST;
 }
 
-function failure(code: number, owner: string | undefined): MqpError {
-  const where = owner === undefined ? '' : `the partition is read by node ${owner}`;
-  return nodeError(code, where);
+function notOwner(ownerNodeId: string | undefined): MqpError {
+  const words = ownerNodeId === undefined ? '' : `the partition is read by node ${ownerNodeId}`;
+  return nodeError(ErrorCode.NOT_OWNER, words, { ownerNodeId });
 }

@@ -25,7 +25,10 @@ export interface ReconnectOptions {
 
 /** Options of {@link MqpClient.connect}. */
 export interface ClientOptions {
-  /** Addresses as `host:port`, tried in order; at least one. */
+  /**
+   * Addresses as `host:port`, tried in order; at least one. What the node does not own that was
+   * reached is asked of the others, on connections beside the client's own.
+   */
   readonly servers: readonly string[];
   /** Shown in the node's logs and status; at most 255 bytes of UTF-8. */
   readonly clientName?: string;
