@@ -97,6 +97,12 @@ function readStamp() {
   }
 }
 
+/** Says that what is in `build/` was made of these sources. */
+export function stampBuild(now = fingerprint()) {
+  mkdirSync(dirname(stampFile), { recursive: true });
+  writeFileSync(stampFile, `${JSON.stringify(now)}\n`);
+}
+
 /**
  * Headers beside this Node, when it was installed with them, so that node-gyp need not download
  * any.
@@ -169,10 +175,7 @@ export function buildNative({ stdio = 'pipe' } = {}) {
     maxBuffer: 1 << 28,
   });
   rmSync(folder, { recursive: true, force: true });
-  if (run.status === 0) {
-    mkdirSync(dirname(stampFile), { recursive: true });
-    writeFileSync(stampFile, `${JSON.stringify(now)}\n`);
-  }
+  if (run.status === 0) stampBuild(now);
   return { ok: run.status === 0, output: `${run.stdout ?? ''}${run.stderr ?? ''}` };
 }
 

@@ -14,12 +14,17 @@ import {
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { cleanUp } from '../support/clean-up.ts';
 import { cacheDir, repoRoot } from '../support/repo.ts';
 import { removeDir, tempDir } from '../support/temp-dir.ts';
 
-/** A clone with little to compile, whose packages and addon are those of this one. */
-function littleClone(): string {
+/**
+ * A clone with little to compile, whose packages are those of this one. Its addon counts as built,
+ * and its folder is its own: what is stale here must not be built from there, for it would look for
+ * its libraries from a folder that goes with the test.
+ */
+async function littleClone(): Promise<string> {
   const folder = mkdtempSync(join(cacheDir, 'clone-'));
   cleanUp(
     () => removeDir(folder),
@@ -29,8 +34,14 @@ function littleClone(): string {
   for (const name of [...copied, 'native']) {
     cpSync(join(repoRoot, name), join(folder, name), { recursive: true });
   }
-  for (const name of ['node_modules', 'build'])
-    symlinkSync(join(repoRoot, name), join(folder, name));
+  symlinkSync(join(repoRoot, 'node_modules'), join(folder, 'node_modules'));
+  mkdirSync(join(folder, 'build', 'Release'), { recursive: true });
+  for (const name of ['Makefile', 'Release/mq_native.node'])
+    writeFileSync(join(folder, 'build', name), '');
+  const { stampBuild } = await import(
+    pathToFileURL(join(folder, 'scripts', 'build-native.mjs')).href
+  );
+  stampBuild();
   mkdirSync(join(folder, '.cache'));
   cpSync(join(cacheDir, 'npm-ci.sha256'), join(folder, '.cache', 'npm-ci.sha256'));
   mkdirSync(join(folder, 'src'));
@@ -47,8 +58,8 @@ function setup(folder: string) {
   return { status, stdout, lines: stderr.split('\n').filter((line) => line !== '') };
 }
 
-test('a second start builds nothing, and a touched source is built again', () => {
-  const folder = littleClone();
+test('a second start builds nothing, and a touched source is built again', async () => {
+  const folder = await littleClone();
   const built = join(folder, 'dist', 'src', 'one.js');
   const first = setup(folder);
   assert.deepEqual([first.status, first.stdout], [0, ''], first.lines.join('\n'));
@@ -87,9 +98,9 @@ function programOf(name: string): string {
 
 test('`npm start` without a compiler, make or Python is one line that says what to install', {
   skip: process.platform === 'linux' ? false : 'the words are those of Linux',
-}, () => {
-  const folder = littleClone();
-  rmSync(join(folder, 'build'));
+}, async () => {
+  const folder = await littleClone();
+  rmSync(join(folder, 'build'), { recursive: true });
   for (const [apt, ...compilers] of [
     ['g++', 'make', 'python3'],
     ['make', 'c++', 'python3'],
@@ -111,8 +122,8 @@ test('`npm start` without a compiler, make or Python is one line that says what 
   }
 });
 
-test('an error of the compiler ends a start with exit code 1 and what it said', () => {
-  const folder = littleClone();
+test('an error of the compiler ends a start with exit code 1 and what it said', async () => {
+  const folder = await littleClone();
   writeFileSync(join(folder, 'src', 'one.ts'), "export const one: number = 'two';\n");
   const { status, lines } = setup(folder);
   assert.equal(status, 1);
