@@ -16,6 +16,7 @@ import { basename, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { runChecks } from './check.mjs';
+import { endChildrenOnSignals } from './end-children.mjs';
 import { killRunning, runFiles } from './run-files.mjs';
 import { setup } from './setup.mjs';
 import { root, testFiles } from './test-files.mjs';
@@ -347,10 +348,5 @@ async function main() {
   if (total.failed > 0) process.exitCode = 1;
 }
 
-for (const signal of ['SIGINT', 'SIGTERM']) {
-  process.on(signal, () => {
-    killRunning();
-    process.exit(130);
-  });
-}
+endChildrenOnSignals(killRunning);
 await main();
