@@ -103,17 +103,24 @@ void TailReader::Serve() {
     std::deque<ReadPtr> arrived;
     arrived.swap(inbox_);
     guard.unlock();
+    std::vector<ReadPtr> waited;
+    waited.swap(waiting_);
+    for (ReadPtr& read : waited) Admit(std::move(read));
     for (ReadPtr& read : arrived) Admit(std::move(read));
     const int64_t served = SteadyMs();
+    bool freed = false;
     for (size_t i = 0; i < active_.size();) {
       if (Advance(active_[i].get(), served)) {
         active_.erase(active_.begin() + static_cast<ptrdiff_t>(i));
+        freed = true;
       } else {
         i++;
       }
     }
     cursors_.StopIdle(served - kIdleMs);
     guard.lock();
+    // What waits for a cursor need not wait for a signal.
+    if (freed && !waiting_.empty()) signalled_ = true;
   }
   std::deque<ReadPtr> left;
   left.swap(inbox_);
@@ -124,6 +131,8 @@ void TailReader::Serve() {
     Fail(read.get(), RD_KAFKA_RESP_ERR__DESTROY, "the reader is closed");
   }
   active_.clear();
+  for (ReadPtr& read : waiting_) Fail(read.get(), RD_KAFKA_RESP_ERR__DESTROY, "the reader is closed");
+  waiting_.clear();
   if (last && closed_done_) closed_done_();
 }
 
@@ -137,7 +146,19 @@ void TailReader::Admit(ReadPtr read) {
     ask_bell_.notify_one();
     return;
   }
-  if (read->cursor == nullptr && !StartCursor(read.get())) return;
+  if (read->cursor == nullptr) {
+    const int code = StartCursor(read.get());
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && SteadyMs() < read->deadline_ms + kGraceMs) {
+      waiting_.push_back(std::move(read));
+      return;
+    }
+    if (code != 0) {
+      Fail(read.get(), code, code == RD_KAFKA_RESP_ERR__QUEUE_FULL
+                                 ? "too many reads at once"
+                                 : rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code)));
+      return;
+    }
+  }
   read->cursor->busy = true;
   // What is known to be there is waited for, even by a read that does not want to wait.
   const int64_t behind = read->cursor->end - read->cursor->next;
@@ -145,22 +166,17 @@ void TailReader::Admit(ReadPtr read) {
   active_.push_back(std::move(read));
 }
 
-bool TailReader::StartCursor(TailRead* read) {
+int TailReader::StartCursor(TailRead* read) {
   int code = 0;
   const int64_t offset = read->position;
   read->cursor = cursors_.Find(read->topic, read->partition, offset);
   if (read->cursor == nullptr) {
     read->cursor = cursors_.Start(read->topic, read->partition, offset, &code);
   }
-  if (read->cursor == nullptr) {
-    Fail(read, code, code == RD_KAFKA_RESP_ERR__QUEUE_FULL
-                         ? "too many reads at once"
-                         : rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code)));
-    return false;
-  }
+  if (read->cursor == nullptr) return code;
   read->cursor->start = read->answer.start;
   read->cursor->end = std::max(read->cursor->end, read->answer.end);
-  return true;
+  return 0;
 }
 
 bool TailReader::TakeMessage(TailRead* read, rd_kafka_message_t* message) {

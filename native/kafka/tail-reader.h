@@ -68,7 +68,8 @@ class TailReader : public std::enable_shared_from_this<TailReader> {
   void Signal();
   void Serve();
   void Admit(ReadPtr read);
-  bool StartCursor(TailRead* read);
+  /// 0, or why there is no cursor.
+  int StartCursor(TailRead* read);
   /// True when the read is answered.
   bool Advance(TailRead* read, int64_t now_ms);
   bool TakeMessage(TailRead* read, rd_kafka_message_t* message);
@@ -91,6 +92,8 @@ class TailReader : public std::enable_shared_from_this<TailReader> {
   // Serving thread.
   TailCursors cursors_;
   std::vector<ReadPtr> active_;
+  /// For a cursor: each is busy, or as many hold this partition as may.
+  std::vector<ReadPtr> waiting_;
   std::vector<rd_kafka_message_t*> taken_;
 };
 

@@ -191,3 +191,13 @@ test('closing rejects the reads that wait', async () => {
   await within(other.close(), GIVE_UP_MS, 'the close');
   await refused;
 });
+
+test('more reads of one partition than may be at once take turns', async () => {
+  const { topic } = await topicWith(400);
+  const positions = Array.from({ length: 60 }, (_, i) => (i * 7) % 400);
+  const found = await Promise.all(
+    positions.map((position) => read(topic, { position, bytesMax: 1 })),
+  );
+  const values = found.map(({ records }) => tailRecords(records)[0]?.value?.toString());
+  assert.deepEqual(values, positions.map(String));
+});
