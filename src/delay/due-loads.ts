@@ -21,10 +21,14 @@ export interface DueLoadsParts {
 }
 
 const HORIZON_MS = 30_000;
+/** So far ahead all is loaded: what others have may lie behind a million of one topic. */
+const LEAD_MS = 25_000;
+/** What is due sooner is read without a pause: then the load itself is late. */
+const URGENT_MS = 5_000;
 /** Lines of the index that are read in one task: what is to change it waits for the task. */
 const LINES_MAX = 4_000;
 /** Of them without a pause: everything else waits for these. */
-const LINES_PER_TURN = 500;
+const LINES_PER_TURN = 1_000;
 
 /** Brings what comes near from the index into the window, and what topics left there. */
 export class DueLoads {
@@ -57,7 +61,7 @@ export class DueLoads {
   load(nowMs: number): void {
     const { work, window, onLoaded } = this.#parts;
     if (this.#loading || window.isFull) return;
-    if (this.#cursor.readUIntBE(3, 6) >= nowMs + HORIZON_MS / 2) return;
+    if (this.#upToMs >= nowMs + LEAD_MS) return;
     this.#loading = true;
     work(async () => {
       await this.#load().finally(() => {
@@ -85,6 +89,11 @@ export class DueLoads {
     this.#closed = true;
   }
 
+  /** All that is due before it was looked at. */
+  get #upToMs(): number {
+    return this.#cursor.readUIntBE(3, 6);
+  }
+
   async #load(): Promise<void> {
     const { index, clock, stats, window, queues } = this.#parts;
     const end = dueKey(clock.now() + HORIZON_MS, undefined);
@@ -94,10 +103,11 @@ export class DueLoads {
     const isOver = () => this.#closed || window.isFull || this.#movedBack !== movedBack;
     const range = { from: this.#cursor, to: end };
     for await (const line of index.between(range, LINES_MAX)) {
-      if (read > 0 && read % LINES_PER_TURN === 0) await sleep(clock, 0);
+      const { id, dueMs, bytes } = line;
+      const isTurn = read > 0 && read % LINES_PER_TURN === 0;
+      if (isTurn && dueMs > clock.now() + URGENT_MS) await sleep(clock, 0);
       if (isOver()) return;
       read++;
-      const { id, dueMs, bytes } = line;
       this.#cursor = afterKey(dueMs, id);
       // A topic may have left a million: what others have lies between them.
       if (queues.isLeft(peekTopic(bytes) ?? '', dueMs, id)) continue;
@@ -113,13 +123,15 @@ export class DueLoads {
   async #refill(from: Buffer): Promise<Buffer | undefined> {
     const { index, clock, window, queues } = this.#parts;
     const now = clock.now();
+    // What others have is not known yet: the load goes before.
+    const linesMax = this.#upToMs < now + URGENT_MS ? LINES_PER_TURN : LINES_MAX;
     // Many may have one due time, so the end is a place and not a time.
     const range = { from, to: this.#cursor };
     let looked = 0;
-    for await (const line of index.between(range, LINES_MAX + 1)) {
-      if (looked > 0 && looked % LINES_PER_TURN === 0) await sleep(clock, 0);
+    for await (const line of index.between(range, linesMax + 1)) {
       const { id, dueMs } = line;
-      const isEnough = looked === LINES_MAX || queues.isRefilled || window.isFarOver;
+      if (looked > 0 && looked < linesMax && looked % LINES_PER_TURN === 0) await sleep(clock, 0);
+      const isEnough = looked === linesMax || queues.isRefilled || window.isFarOver;
       if (this.#closed || isEnough) return dueKey(dueMs, id);
       looked++;
       const near = this.#nearOf(line);

@@ -8,7 +8,7 @@ import type { DueQueues } from '../../../src/delay/due-queues.ts';
 import { DueWindow } from '../../../src/delay/due-window.ts';
 import { DelayWorld, JumpClock } from './delay-world.ts';
 
-const perTurn = 500;
+const perTurn = 1_000;
 
 /** Lines of an index, as a log and its applier made them. */
 async function linesOf(count: number): Promise<IndexedDelay[]> {
@@ -25,13 +25,13 @@ async function linesOf(count: number): Promise<IndexedDelay[]> {
 }
 
 /** Loads of an index whose lines come without a wait; queues take all. */
-async function loadsOf(lines: readonly IndexedDelay[]) {
+function loadsOf(lines: readonly IndexedDelay[]) {
   const clock = new JumpClock();
-  clock.jump(60_000);
   const window = new DueWindow({ entriesMax: 1e6, bytesMax: 1e9 }, clock.now(), () => {});
+  const shown = { lines };
   const index = {
     between: async function* (_: unknown, limit = lines.length) {
-      yield* lines.slice(0, limit);
+      yield* shown.lines.slice(0, limit);
     },
     tidy: async () => {},
   } as unknown as DelayIndex;
@@ -61,30 +61,37 @@ async function loadsOf(lines: readonly IndexedDelay[]) {
   const turns = async () => {
     for (let i = 0; i < 5; i++) await setImmediate();
   };
-  return { clock, window, loads, turns, done: () => done };
+  return { clock, window, loads, turns, shown, done: () => done };
 }
 
 test('a long load or refill pauses, so that what is due has its turn', async () => {
   const lines = await linesOf(3 * perTurn + 1);
   for (const does of ['load', 'refill'] as const) {
-    const { clock, window, loads, turns, done } = await loadsOf(lines);
+    const { clock, window, loads, turns, shown, done } = loadsOf(lines);
+    if (does === 'refill') {
+      shown.lines = [];
+      loads.load(clock.now());
+      await turns();
+      shown.lines = lines;
+    }
+    const before = done();
     if (does === 'load') loads.load(clock.now());
     else loads.refill();
     for (let turn = 1; turn <= 3; turn++) {
       await turns();
       assert.equal(window.size, turn * perTurn, does);
-      assert.equal(done(), 0);
+      assert.equal(done(), before);
       clock.fire();
     }
     await turns();
     assert.equal(window.size, lines.length);
-    assert.equal(done(), 1);
+    assert.equal(done(), before + 1);
   }
 });
 
 test('a load that pauses ends where things were moved back meanwhile, and begins there again', async () => {
   const lines = await linesOf(2 * perTurn);
-  const { clock, window, loads, turns, done } = await loadsOf(lines);
+  const { clock, window, loads, turns, done } = loadsOf(lines);
   const { id, dueMs } = lines[100] as IndexedDelay;
   loads.load(clock.now());
   await turns();
@@ -99,7 +106,7 @@ test('a load that pauses ends where things were moved back meanwhile, and begins
 
 test('nothing is taken up once it is closed', async () => {
   const lines = await linesOf(2 * perTurn);
-  const { clock, window, loads, turns, done } = await loadsOf(lines);
+  const { clock, window, loads, turns, done } = loadsOf(lines);
   loads.load(clock.now());
   await turns();
   loads.close();
@@ -107,4 +114,37 @@ test('nothing is taken up once it is closed', async () => {
   await turns();
   assert.equal(done(), 1);
   assert.equal(window.size, perTurn);
+});
+
+test('a load of what is due in a moment does not pause', async () => {
+  const lines = await linesOf(2 * perTurn);
+  const { clock, window, loads, turns, done } = loadsOf(lines);
+  clock.jump(57_000);
+  loads.load(clock.now());
+  await turns();
+  assert.equal(window.size, lines.length);
+  assert.equal(done(), 1);
+});
+
+test('a refill is short while a load is late: what it is to bring may be due before', async () => {
+  const lines = await linesOf(2 * perTurn);
+  const { window, loads, turns, done } = loadsOf(lines);
+  loads.refill();
+  await turns();
+  assert.equal(window.size, perTurn);
+  assert.equal(done(), 1);
+});
+
+test('what is near is loaded 25 seconds ahead at least', async () => {
+  const { clock, loads, turns, done } = loadsOf([]);
+  for (const { afterMs, loadsMade } of [
+    { afterMs: 0, loadsMade: 1 },
+    { afterMs: 4_999, loadsMade: 1 },
+    { afterMs: 2, loadsMade: 2 },
+  ]) {
+    clock.jump(afterMs);
+    loads.load(clock.now());
+    await turns();
+    assert.equal(done(), loadsMade);
+  }
 });
