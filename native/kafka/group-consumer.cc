@@ -8,7 +8,11 @@
 namespace mq::kafka {
 namespace {
 
+/// Between two looks while something is under way that may end by time alone.
 constexpr int64_t kLookMs = 200;
+/// The same, of a member at rest: everything that may happen to it rings. Far below
+/// max.poll.interval.ms, since to look is to poll.
+constexpr int64_t kRestMs = 5'000;
 /// Mail that nobody takes for so long means that the process hangs.
 constexpr int64_t kHungMs = 10'000;
 /// Packed bytes in the box from which on reading waits.
@@ -117,7 +121,10 @@ bool GroupConsumer::WaitForWork(std::deque<Command>* commands) {
   std::unique_lock<std::mutex> guard(lock_);
   const bool full = mail_bytes_ >= kMailBytesMax;
   if (!work_left_ || full) {
-    bell_.wait_for(guard, std::chrono::milliseconds(kLookMs), [this] { return signalled_; });
+    // Mail that is out is watched, to see that somebody takes it.
+    const bool at_rest = mail_.empty() && !revoking_ && !closing_ && commits_.empty();
+    const std::chrono::milliseconds most(at_rest ? kRestMs : kLookMs);
+    bell_.wait_for(guard, most, [this] { return signalled_; });
   }
   signalled_ = false;
   commands->swap(inbox_);

@@ -30,10 +30,12 @@ import { SubscriptionBook } from './subscription-book.ts';
 
 /** Bytes of payload that a partition may hold, however many there are. */
 const PAYLOAD_BYTES_MIN = 512 * 1024;
-/** Between two looks at leases while there are groups, in ms. */
+/** Between two looks at leases and waits while there are any, in ms. */
 const TICK_MS = 10;
-/** Between two rounds of tidying windows and of asking for ends, in ticks. */
-const SWEEP_TICKS = 100;
+/** The same while there are none: less than the shortest lease, so the next one is not late. */
+const REST_MS = 50;
+/** Between two rounds of tidying windows and of asking for ends, in ms. */
+const SWEEP_MS = 1_000;
 
 /** What an engine is made of. */
 export interface EngineOptions {
@@ -76,7 +78,7 @@ export class ConsumeEngine {
   #run = 0;
   #deferred = false;
   #tick: Timer | undefined;
-  #ticks = 0;
+  #sweptMs = 0;
   #closed = false;
 
   constructor(options: EngineOptions) {
@@ -364,22 +366,20 @@ export class ConsumeEngine {
   };
 
   #startTicking(): void {
-    this.#tick ??= this.#clock.setTimer(this.#onTick, TICK_MS);
+    this.#tick ??= this.#clock.setTimer(this.#onTick, this.#timers.isEmpty ? REST_MS : TICK_MS);
   }
 
   readonly #onTick = (): void => {
     this.#tick = undefined;
-    this.#ticks++;
-    this.#timers.advance(this.#clock.monotonic(), this.#onDue);
-    if (this.#ticks % 5 === 0) {
-      for (const { failures } of this.#homes.values()) failures.tick();
-    }
-    if (this.#ticks % SWEEP_TICKS === 0) {
+    const now = this.#clock.monotonic();
+    this.#timers.advance(now, this.#onDue);
+    for (const { failures } of this.#homes.values()) failures.tick();
+    if (now - this.#sweptMs >= SWEEP_MS) {
+      this.#sweptMs = now;
       for (const partition of this.#homes.keys()) partition.window.sweep();
       void this.#ends.ask(this.#homes.keys());
     }
-    if (this.groups.size > 0 && !this.#closed) this.#startTicking();
-    else if (this.#homes.size > 0) this.#startTicking();
+    if ((this.groups.size > 0 && !this.#closed) || this.#homes.size > 0) this.#startTicking();
   };
 
   readonly #onDue = (window: WindowState, block: Block): void => {

@@ -2,6 +2,7 @@ import kafkajs, { type Admin, type LogEntry } from 'kafkajs';
 import type { Clock } from '../../base/clock.ts';
 import { type CodedError, coded, codeOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { makeAdminQueuesRest } from './admin-queue.ts';
 import { adminError } from './kafka-errors.ts';
 import type { ClientSettings } from './kafka-settings.ts';
 
@@ -30,6 +31,7 @@ export class AdminClient {
 
   constructor(options: AdminClientOptions) {
     this.#options = options;
+    makeAdminQueuesRest();
   }
 
   /**

@@ -54,9 +54,9 @@ export class BlockTimers<W> {
     return this.#wheel.advance(nowMs, this.#fire);
   }
 
-  /** When to call `advance` next, in ms; Infinity when nothing waits. */
-  nextWakeMs(): number {
-    return this.#wheel.nextWakeMs();
+  /** Whether no block is to be looked at. */
+  get isEmpty(): boolean {
+    return this.#wheel.size === 0;
   }
 
   readonly #fire = (id: number): void => {

@@ -379,3 +379,19 @@ test('a group keeps its mode, and a secret that differs is refused with both fin
   assert.equal(ended?.code, ErrorCode.ROLE_REFUSED);
   assert.match(ended?.message ?? '', /[0-9a-f]{16}.*[0-9a-f]{16}/);
 });
+
+test('leases end in time, though a node with none out looks less often', async () => {
+  const cluster = clusterWith(0);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ leaseMs: 100 });
+  await under.pass(1_000);
+  const set = under.clock.set;
+  await under.pass(1_000);
+  const perSecond = under.clock.set - set;
+  assert(perSecond <= 25, `${perSecond} timers a second at rest`);
+  cluster.append('t', 0, ...values(0, 1));
+  await under.pass(110);
+  const failed = under.policy.failures.map(({ cause, attempt }) => `${cause} ${attempt}`);
+  assert.deepEqual(failed, ['expiry 1']);
+  assert.equal(client.take().length, 2, 'delivered again');
+});

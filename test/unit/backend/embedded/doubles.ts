@@ -27,6 +27,11 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
+  /** Timers that were set so far. */
+  get set(): number {
+    return this.#next - 1;
+  }
+
   setTimer(fn: () => void, delayMs: number): Timer {
     const id = this.#next++;
     this.#timers.set(id, { at: this.#now + delayMs, fn });
