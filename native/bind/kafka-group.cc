@@ -144,7 +144,10 @@ class KafkaGroup : public Napi::ObjectWrap<KafkaGroup> {
   }
 
   void HandError(Napi::Env env, const kafka::GroupNote& note) {
-    if (!note.places.empty() && epochs_.count(KeyOf(note.places[0])) == 0) return;
+    if (!note.places.empty()) {
+      auto found = epochs_.find(KeyOf(note.places[0]));
+      if (found == epochs_.end() || found->second != note.epoch) return;
+    }
     const napi_value args[3] = {Napi::Number::New(env, note.code),
                                 Napi::String::New(env, note.text),
                                 MakePlaces(env, note.places)};

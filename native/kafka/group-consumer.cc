@@ -227,9 +227,9 @@ void GroupConsumer::ServePartitions() {
       out_.push_back(std::move(note));
       if (partition->HasWork()) work_left_ = true;
     } else if (failed != 0) {
-      const Place place = partition->place();
+      AddError(RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, "the offset is not in the log",
+               partition.get());
       partition->Halt();
-      AddError(RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, "the offset is not in the log", &place);
     }
   }
 }
@@ -267,10 +267,10 @@ void GroupConsumer::Add(GroupNote::Kind kind, std::vector<Place> places) {
   out_.push_back(std::move(note));
 }
 
-void GroupConsumer::AddError(int code, std::string text, const Place* place) {
+void GroupConsumer::AddError(int code, std::string text, const GroupPartition* partition) {
   // A broker that is away says so many times a second.
   const int64_t now = SteadyMs();
-  if (place == nullptr) {
+  if (partition == nullptr) {
     auto [said, is_new] = said_ms_.emplace(code, now);
     if (!is_new && now - said->second < kSayAgainMs) return;
     said->second = now;
@@ -279,7 +279,10 @@ void GroupConsumer::AddError(int code, std::string text, const Place* place) {
   note.kind = GroupNote::kError;
   note.code = code;
   note.text = std::move(text);
-  if (place != nullptr) note.places.push_back(*place);
+  if (partition != nullptr) {
+    note.places.push_back(partition->place());
+    note.epoch = partition->epoch();
+  }
   out_.push_back(std::move(note));
 }
 

@@ -105,7 +105,8 @@ class GroupConsumer : public std::enable_shared_from_this<GroupConsumer> {
   void Shut();
   void Add(GroupNote::Kind kind, std::vector<Place> places);
   void HandUp();
-  void AddError(int code, std::string text, const Place* place);
+  /// With a partition: what its present start has come to.
+  void AddError(int code, std::string text, const GroupPartition* partition);
 
   const GroupSettings settings_;
   const std::function<void()> ring_;

@@ -36,6 +36,8 @@ struct GroupNote {
   /// Of an error; of kRevoking its serial, by which it is answered.
   int code = 0;
   std::string text;
+  /// Of an error of one partition: the start that led to it.
+  uint32_t epoch = 0;
   GroupBatch batch;
 };
 

@@ -147,7 +147,7 @@ void GroupConsumer::Assign(GroupPartition* partition, int64_t offset) {
   rd_kafka_topic_partition_list_destroy(list);
   partition->assigned = error == nullptr;
   if (error == nullptr) return;
-  AddError(rd_kafka_error_code(error), rd_kafka_error_string(error), &place);
+  AddError(rd_kafka_error_code(error), rd_kafka_error_string(error), partition);
   rd_kafka_error_destroy(error);
 }
 

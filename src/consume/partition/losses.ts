@@ -10,7 +10,7 @@ export type LossCause = 'retention' | 'compaction' | 'cut';
 const words: Record<LossCause, string> = {
   retention: 'retention freed messages that the group had not finished',
   compaction: 'compaction dropped messages that the group had not finished',
-  cut: 'the log is shorter than what was read: its topic was made anew or cut; it is read from its start',
+  cut: 'the log is not the one that was read: its topic was made anew or cut; it is read from its start',
 };
 
 /** What a group can no longer be given: counted and said, whoever finds it. */

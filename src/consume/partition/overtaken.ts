@@ -58,28 +58,29 @@ export class Overtaken {
     if (partition.isLeaving) return true;
     if (span === undefined) return false;
     const { window } = partition;
-    if (window.nextOffset > span.endOffset) {
+    const gone = Math.max(0, span.startOffset - window.nextOffset);
+    if (gone === 0) {
       await this.#cut(partition, span);
       return true;
     }
-    const gone = Math.max(0, span.startOffset - window.nextOffset);
-    const known = gone === 0 ? 0 : window.merger.confirm(window.nextOffset, gone);
-    losses.note(partition, 'retention', known);
+    losses.note(partition, 'retention', window.merger.confirm(window.nextOffset, gone));
     window.jump(span.startOffset);
     goOn(partition);
     return true;
   }
 
   /**
-   * The topic was made anew, or cut. Where, nobody knows: what was written since may lie at any
-   * offset, also below the floor. So all that is there is delivered, and no id is taken for that of
-   * a copy: its first one may have been unfinished.
+   * The topic was made anew, or cut: what was read next lay behind its end, where it may have grown
+   * beyond that since, or Kafka tells by the leader's epoch. Where, nobody knows: what was written
+   * since may lie at any offset, also below the floor. So all that is there is delivered, and no id
+   * is taken for that of a copy: its first one may have been unfinished. Counted is what must be
+   * gone: behind the end.
    */
   async #cut(partition: ConsumePartition, span: PartitionOffsets): Promise<void> {
     const { losses, forgetIds, reset } = this.#hooks;
     const { topic, partition: number, window } = partition;
     const end = Math.max(window.nextOffset, partition.endOffset);
-    const from = Math.max(window.merger.floor, span.endOffset);
+    const from = Math.min(end, Math.max(window.merger.floor, span.endOffset));
     const done = window.merger.countConfirmed(from, end - from);
     losses.note(partition, 'cut', end - from - done);
     forgetIds(topic, number);

@@ -50,50 +50,6 @@ test('acks that come while the last commit of a hand-over is on its way are in t
   assert.equal(cluster.commits.get('g/t/0')?.offset, 3);
 });
 
-test('a topic made anew is read from its start, and what is gone is counted and said', async () => {
-  const cluster = clusterWith(10);
-  const { log, lines } = keptLog();
-  const under = new EngineUnderTest(cluster, { log });
-  const client = await under.subscribe();
-  const got = client.take();
-  under.ack(got.slice(0, 6));
-  await under.pass(150);
-  assert.equal(cluster.commits.get('g/t/0')?.offset, 6);
-  cluster.logOf('t', 0).records.splice(0);
-  cluster.append('t', 0, { value: 'new 0' }, { value: 'new 1' }, { value: 'new 2' });
-  await under.pass(100);
-  const values = client.take().map(({ offset, value }) => `${offset}:${value}`);
-  assert.deepEqual(values, ['0:new 0', '1:new 1', '2:new 2']);
-  assert.equal(under.engine.stats.lost.cut, 4);
-  const said = lines.filter(({ cause }) => cause === 'cut');
-  assert.deepEqual(
-    said.map(({ group, topic, partition, messages }) => [group, topic, partition, messages]),
-    [['g', 't', 0, 4]],
-  );
-  await under.pass(150);
-  assert.equal(cluster.commits.get('g/t/0')?.offset, 0);
-});
-
-test('what is written after a cut is delivered, also when its id is known from before', async () => {
-  const id = (n: number): Buffer => Buffer.alloc(16, n + 1);
-  const cluster = new MemoryCluster();
-  cluster.addTopic('t', 1);
-  const records = Array.from({ length: 8 }, (_, i) => ({ value: `m${i}`, id: id(i) }));
-  cluster.append('t', 0, ...records);
-  const { under, client } = await nextOwner(cluster, 'a');
-  const got = client.take();
-  under.ack(got.slice(0, 6));
-  await under.pass(150);
-  // 5 to 7 are gone; 7, which nobody had finished, was sent again and lies below the floor.
-  cluster.logOf('t', 0).records.splice(5);
-  cluster.append('t', 0, { value: 'm7', id: id(7) }, { value: 'later' });
-  await under.pass(100);
-  const values = client.take().map(({ value }) => value);
-  assert.deepEqual(values.slice(-2), ['m7', 'later']);
-  assert.deepEqual(values.slice(0, -2), ['m0', 'm1', 'm2', 'm3', 'm4']);
-  assert.equal(under.engine.stats.lost.cut, 1);
-});
-
 test('a message that retention frees before it is moved is counted and said, not moved', async () => {
   const cluster = clusterWith(3);
   const { log, lines } = keptLog();
