@@ -225,7 +225,7 @@ export class Membership {
         this.#options.onStock();
       },
       onPutOff: () => this.#options.onPutOff(topic),
-      onMoveFailed: (_partition, error) => this.#say(error, 'a message could not be moved'),
+      onUnread: (error) => this.#say(error, 'a message that is to be moved could not be read'),
     });
     inherit(started.leases, { window, failures, attemptsMax: policy.attemptsMax, nowMs });
     this.partitions.set(keyOf(topic, number), partition);

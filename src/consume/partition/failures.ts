@@ -35,7 +35,8 @@ export interface FailureHooks {
   read(partition: ConsumePartition, offset: number): Promise<Buffer | undefined>;
   /** A message was settled without an ack, or is to be given out: look at the group again. */
   onChanged(partition: ConsumePartition): void;
-  onMoveFailed(partition: ConsumePartition, error: unknown): void;
+  /** A message that is to be moved could not be read; of moves that fail the policy tells. */
+  onUnread(error: unknown): void;
   /** A message of the partition comes again from the group's retry topic. */
   onPutOff(partition: ConsumePartition): void;
 }
@@ -240,7 +241,7 @@ export class Failures {
         this.#hooks.onPutOff(partition);
       }
     } catch (error) {
-      this.#hooks.onMoveFailed(partition, error);
+      if (!isRead) this.#hooks.onUnread(error);
       // The policy gives back what it took for a move that failed; of a read it knows nothing.
       if (!partition.isClosed) this.#wait(failure, moveRetryMs, isRead ? undefined : to);
       return;

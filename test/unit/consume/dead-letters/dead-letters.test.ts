@@ -7,7 +7,7 @@ import type { SettlePolicy } from '../../../../src/consume/lease/settle.ts';
 import type { PolicyOverride, RetrySettings } from '../../../../src/consume/retry/retry-policy.ts';
 import { MemoryCluster } from '../../../support/memory-cluster.ts';
 import { DeadClusterDouble, failureOf, wireRecord } from '../dead-doubles.ts';
-import { EngineUnderTest } from '../engine-doubles.ts';
+import { EngineUnderTest, keptLog } from '../engine-doubles.ts';
 
 const general: RetrySettings = {
   attempts: 4,
@@ -172,6 +172,40 @@ test("a group's own retry topic has the policy of its topic", () => {
   assert.notEqual(dead.policyOf('other', 'orders.billing.retry'), policy);
 });
 
+/** Real policies with three attempts, for an engine. */
+function settlerOn(double: DeadClusterDouble, log = createLogger('silent')) {
+  return (clock: Clock) =>
+    new DeadLetters({
+      settings: { ...general, attempts: 3 },
+      topic: { config: {}, partitions: 1, replicationFactor: 'auto' },
+      cluster: () => double,
+      delayLog: () => undefined,
+      clock,
+      random: { bytes: (count) => new Uint8Array(count), float: () => 0 },
+      log,
+      nodeId: 1n,
+    });
+}
+
+test('a move that fails is said once', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('orders', 1);
+  cluster.append('orders', 0, { value: 'm0' });
+  const double = new DeadClusterDouble();
+  double.answer = () => ({ code: 'BACKEND_UNAVAILABLE', message: 'away', retriable: true });
+  const { log, lines } = keptLog();
+  const under = new EngineUnderTest(cluster, { log, settler: settlerOn(double, log) });
+  const client = await under.subscribe({ group: 'billing', topics: ['orders'] });
+  under.nack(client.take(), { dead: true, reason: 'poison' });
+  await under.pass(100);
+  const said = lines.filter(({ msg }) => `${msg}`.includes('moved'));
+  assert.deepEqual(
+    said.map(({ topic, group, offset, code }) => [topic, group, offset, code]),
+    [['orders', 'billing', 0, 'BACKEND_UNAVAILABLE']],
+  );
+  assert.equal(double.records.length, 1);
+});
+
 for (const mode of ['key-ordered', 'partition-ordered'] as const) {
   test(`a poison message reaches the dead letters after its attempts, and then its order goes on (${mode})`, async () => {
     const cluster = new MemoryCluster();
@@ -179,18 +213,7 @@ for (const mode of ['key-ordered', 'partition-ordered'] as const) {
     const keys = [1, 1, 2, 1];
     cluster.append('orders', 0, ...keys.map((key, i) => ({ value: `m${i}`, key })));
     const double = new DeadClusterDouble();
-    const settler = (clock: Clock) =>
-      new DeadLetters({
-        settings: { ...general, attempts: 3 },
-        topic: { config: {}, partitions: 1, replicationFactor: 'auto' },
-        cluster: () => double,
-        delayLog: () => undefined,
-        clock,
-        random: { bytes: (count) => new Uint8Array(count), float: () => 0 },
-        log: createLogger('silent'),
-        nodeId: 1n,
-      });
-    const under = new EngineUnderTest(cluster, { settler });
+    const under = new EngineUnderTest(cluster, { settler: settlerOn(double) });
     const client = await under.subscribe({ group: 'billing', topics: ['orders'], mode });
     const tries: number[] = [];
     /** What was handled, and how many dead letters there were by then. */
