@@ -11,10 +11,11 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs `mqproxy` to its end, with `input` on stdin. */
+/** Runs `mqproxy` to its end, with `input` on stdin; gives up after `timeoutMs`. */
 export async function runCli(
   words: readonly string[],
   input: string | Buffer = '',
+  timeoutMs = GIVE_UP_MS,
 ): Promise<Outcome> {
   const program = join(repoRoot, 'bin', 'mqproxy.js');
   const child = spawn(process.execPath, [program, ...words], { stdio: 'pipe' });
@@ -29,7 +30,7 @@ export async function runCli(
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   try {
-    const { code } = await within(exitOf(child), GIVE_UP_MS, `mqproxy ${words.join(' ')}`);
+    const { code } = await within(exitOf(child), timeoutMs, `mqproxy ${words.join(' ')}`);
     return { code, stdout, stderr };
   } finally {
     child.kill('SIGKILL');
