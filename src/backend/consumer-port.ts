@@ -188,6 +188,11 @@ export interface ConsumerBackend {
   /** One entry for each partition, by number. @throws UNKNOWN_TOPIC */
   offsets(topic: string): Promise<PartitionOffsets[]>;
   /**
+   * Of one partition alone: where nobody leads another, that one's offsets are told all the same.
+   * @throws UNKNOWN_TOPIC, UNKNOWN_PARTITION; BACKEND_UNAVAILABLE while nobody leads it
+   */
+  span(place: TopicPartition): Promise<PartitionOffsets>;
+  /**
    * The offset at a place of each partition, in the order asked; the end when a time is later
    * than every record. @throws UNKNOWN_TOPIC, UNKNOWN_PARTITION
    */

@@ -114,7 +114,7 @@ export class DelayChanges {
   async #refusal(id: Buffer): Promise<Error> {
     const partition = id[1] as number;
     const reading = coded('RETRY_LATER', 'the delay log is still being read');
-    if (this.#cluster.isOwn(partition)) return reading;
+    if (this.#cluster.isGiven(partition)) return reading;
     const owner = await this.#cluster.owners.find(partition);
     // It is about to be told so.
     if (owner === this.#cluster.nodeId) return reading;

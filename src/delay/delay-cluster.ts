@@ -1,23 +1,23 @@
-import { DELAY_ID_BYTES } from '../../protocol/src/delay-id.ts';
 import type {
   ConsumerBackend,
   FetchedRecords,
   GroupMember,
   TopicPartition,
 } from '../backend/consumer-port.ts';
+import type { PartitionOffsets } from '../backend/port.ts';
 import type { Publisher } from '../backend/publisher-port.ts';
-import { type Clock, sleep, type Timer } from '../base/clock.ts';
-import { coded, messageOf } from '../base/errors.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import { coded } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { AppliedWaiters } from './applied-waiters.ts';
 import type { DelayIndex } from './delay-index.ts';
 import { DelayOwners } from './delay-owners.ts';
-import { tombstone } from './delay-record.ts';
 import { DelayStats } from './delay-stats.ts';
 import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop, type DueLoopParts } from './due-loop.ts';
 import { type Applied, LogApplier, type LogEffect } from './log-applier.ts';
+import { LogEnds } from './log-ends.ts';
 import { type AppliedPartition, LogIntake } from './log-intake.ts';
 import { PendingCount } from './pending-count.ts';
 import { Restating } from './restating.ts';
@@ -40,8 +40,6 @@ export interface DelayClusterParts {
 }
 
 const CREDIT_BYTES = 2 * 1024 * 1024;
-const ASK_AGAIN_MS = 1_000;
-const NUDGE_MS = 3_000;
 /** Partitions that were read wait so long for those that are still being read, in ms. */
 const GATHER_MS = 1_000;
 /** What is this node's is noted as heard of so often, in ms. */
@@ -77,14 +75,14 @@ export class DelayCluster {
   readonly #applier: LogApplier;
   readonly #restating: Restating;
   readonly #intake: LogIntake<Own>;
+  readonly #ends: LogEnds;
   readonly #own = new Map<number, Own>();
   /** Partitions as the group gave them last, by which assignment. */
   readonly #given = new Map<number, object>();
-  #losses = 0;
   #hearing: Timer | undefined;
   #member: GroupMember | undefined;
   #work: Promise<void> = Promise.resolve();
-  #isAssigned = false;
+  #isTold = false;
   #gathering: Timer | undefined;
   #closed = false;
   #failed = false;
@@ -97,6 +95,7 @@ export class DelayCluster {
     this.index = index;
     index.onFailed = (error) => this.#fail(error);
     this.writes = new DelayWrites(publisher);
+    this.#ends = new LogEnds({ consumers, writes: this.writes, clock, log });
     this.owners = new DelayOwners({ consumers, clock, group: delayGroup, topic: delayTopic });
     const work = (task: () => Promise<void>): Promise<void> => this.work(task);
     this.#count = new PendingCount({ index, clock, work });
@@ -145,7 +144,7 @@ export class DelayCluster {
   /** Partitions of this node, and how many of them are applied up to where they began. */
   get partitions(): { own: number; ready: number } {
     const ready = [...this.#own.values()].filter((own) => own.ready).length;
-    return { own: this.#own.size, ready };
+    return { own: this.#given.size, ready };
   }
 
   /** Joins the others; what is this node's is read, applied and fired from now on. */
@@ -155,12 +154,8 @@ export class DelayCluster {
       topics: [delayTopic],
       clientId: this.#parts.clientId,
       onAssigned: (partitions) => {
-        const losses = this.#losses;
-        const mark = {};
-        for (const { partition } of partitions) this.#given.set(partition, mark);
-        void this.work(() => this.#assigned(partitions, mark)).then(() => {
-          if (this.#losses === losses) this.#isAssigned = true;
-        });
+        this.#isTold = true;
+        for (const { partition } of partitions) this.#takeOver(partition);
       },
       onRevoking: (partitions, done) => {
         this.#revoke(partitions);
@@ -169,8 +164,7 @@ export class DelayCluster {
       },
       onLost: (partitions) => {
         // Nobody said who has them now: it may be that the cluster is away.
-        this.#isAssigned = false;
-        this.#losses++;
+        this.#isTold = false;
         this.#revoke(partitions);
       },
       onRecords: (batch) => this.#intake.receive(batch),
@@ -194,6 +188,11 @@ export class DelayCluster {
     return this.#own.has(partition);
   }
 
+  /** The group gave it to this node, whether it is known by now where it lies or not. */
+  isGiven(partition: number): boolean {
+    return this.#given.has(partition);
+  }
+
   /** Its index failed: it is closed by whoever was told. */
   get hasFailed(): boolean {
     return this.#failed;
@@ -204,11 +203,21 @@ export class DelayCluster {
    * was told its partitions, at first or after it lost them: whose they are is not known
    */
   mustStand(): void {
-    if (this.#isAssigned && !this.#failed) return;
+    if (this.#isTold && !this.#failed) return;
     const words = this.#failed
       ? 'the index of delayed messages failed, and is opened again'
       : 'the cluster has not told this node its partitions of the delay log';
     throw coded('RETRY_LATER', words, this.#failed ? { retryAfterMs: RETRY_AFTER_MS } : {});
+  }
+
+  /**
+   * For what is asked of all that is this node's.
+   * @throws RETRY_LATER as mustStand, and while it is not known where one of its partitions lies
+   */
+  mustBeWhole(): void {
+    this.mustStand();
+    if (this.#own.size === this.#given.size) return;
+    throw coded('RETRY_LATER', 'a partition of the delay log is not told of by its cluster');
   }
 
   /**
@@ -231,15 +240,15 @@ export class DelayCluster {
 
   /** Resolves when what is in the log now was applied. */
   async caughtUp(partition: number, inTime: InTime): Promise<void> {
-    const offsets = await inTime(this.#parts.consumers.offsets(delayTopic));
-    const end = offsets.find((p) => p.partition === partition)?.endOffset ?? 0;
-    await this.untilApplied(partition, end);
+    const place = { topic: delayTopic, partition };
+    const { endOffset } = await inTime(this.#parts.consumers.span(place));
+    await this.untilApplied(partition, endOffset);
   }
 
   /** Nothing is in this partition of the log, whosever it is. @throws BACKEND_UNAVAILABLE */
   async isEmpty(partition: number): Promise<boolean> {
-    const span = (await this.#parts.consumers.offsets(delayTopic))[partition];
-    return span !== undefined && span.startOffset === span.endOffset;
+    const span = await this.#parts.consumers.span({ topic: delayTopic, partition });
+    return span.startOffset === span.endOffset;
   }
 
   async close(): Promise<void> {
@@ -259,33 +268,38 @@ export class DelayCluster {
     this.#parts.onFailed(error);
   }
 
-  async #assigned(partitions: readonly TopicPartition[], mark: object): Promise<void> {
-    if (partitions.length === 0 || this.#closed) return;
-    const offsets = await this.#offsets();
-    for (const { partition } of partitions) {
-      // Taken away meanwhile it is another's, whose word on it nobody here would hear.
-      const isGiven = () => this.#given.get(partition) === mark;
-      if (!isGiven()) continue;
-      const span = offsets.find((p) => p.partition === partition);
-      const { endOffset = 0, startOffset = 0 } = span ?? {};
-      let applied = await this.#begin(partition, endOffset);
-      if (!isGiven()) {
-        this.#applier.end(partition);
-        continue;
-      }
-      if (applied < startOffset) applied = startOffset;
-      if (applied === startOffset && endOffset > startOffset) this.stats.replays++;
-      const own: Own = { endOffset, applied, ready: false };
-      this.#own.set(partition, own);
-      this.#member?.start(delayTopic, partition, applied);
-      this.#member?.want(delayTopic, partition, CREDIT_BYTES);
-      if (!isRead(own)) this.#nudgeLater(partition, applied);
+  /** It is ours from when it is known where it lies, and read from where the index ends. */
+  #takeOver(partition: number): void {
+    const mark = {};
+    this.#given.set(partition, mark);
+    // Taken away meanwhile it is another's, whose word on it nobody here would hear.
+    const isGiven = () => this.#given.get(partition) === mark && !this.#closed;
+    this.#ends.ask(partition, isGiven, (span) => {
+      void this.work(() => this.#begin(span, isGiven));
+    });
+  }
+
+  async #begin(span: PartitionOffsets, isGiven: () => boolean): Promise<void> {
+    const { partition, startOffset, endOffset } = span;
+    if (!isGiven()) return;
+    let applied = await this.#indexed(partition, endOffset);
+    if (!isGiven()) {
+      this.#applier.end(partition);
+      return;
     }
+    if (applied < startOffset) applied = startOffset;
+    if (applied === startOffset && endOffset > startOffset) this.stats.replays++;
+    const own: Own = { endOffset, applied, ready: false };
+    this.#own.set(partition, own);
+    this.#member?.start(delayTopic, partition, applied);
+    this.#member?.want(delayTopic, partition, CREDIT_BYTES);
+    const isOver = () => isRead(own) || this.#own.get(partition) !== own || this.#closed;
+    this.#ends.reach({ partition, applied: () => (isOver() ? undefined : own.applied) });
     this.#readySoon();
   }
 
   /** How far the index has it; one that cannot know what ended meanwhile begins anew. */
-  async #begin(partition: number, endOffset: number): Promise<number> {
+  async #indexed(partition: number, endOffset: number): Promise<number> {
     const { clock, log } = this.#parts;
     const { applied, heardMs } = await this.#applier.begin(partition);
     const isStale = applied > 0 && heardMs !== undefined && clock.now() - heardMs > STALE_MS;
@@ -308,37 +322,6 @@ export class DelayCluster {
       });
       this.#hearLater();
     }, HEARD_EVERY_MS);
-  }
-
-  /**
-   * What the cleaner took from the end of the log is never read, so that the end would never be
-   * reached. Then a tombstone that ends nothing is written: the end is behind it.
-   */
-  #nudgeLater(partition: number, before: number): void {
-    this.#parts.clock.setTimer(() => {
-      const own = this.#own.get(partition);
-      if (own === undefined || isRead(own) || this.#closed) return;
-      if (own.applied === before) {
-        const id = Buffer.alloc(DELAY_ID_BYTES);
-        id[1] = partition;
-        this.writes.write(tombstone(delayTopic, id)).catch((error: unknown) => {
-          this.#parts.log.warn({ partition, message: messageOf(error) }, 'the end is not reached');
-        });
-      }
-      this.#nudgeLater(partition, own.applied);
-    }, NUDGE_MS);
-  }
-
-  async #offsets() {
-    for (;;) {
-      try {
-        return await this.#parts.consumers.offsets(delayTopic);
-      } catch (error) {
-        if (this.#closed) return [];
-        this.#parts.log.warn({ message: messageOf(error) }, 'the delay log cannot be asked');
-        await sleep(this.#parts.clock, ASK_AGAIN_MS);
-      }
-    }
   }
 
   #revoke(partitions: readonly TopicPartition[]): void {
@@ -378,7 +361,7 @@ export class DelayCluster {
    */
   #readySoon(): void {
     const own = [...this.#own.values()];
-    const isWhole = own.every(isRead);
+    const isWhole = own.length === this.#given.size && own.every(isRead);
     if (!own.some((one) => isRead(one) && !one.ready)) return;
     if (this.#gathering !== undefined && !isWhole) return;
     this.#gathering?.cancel();

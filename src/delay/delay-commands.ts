@@ -150,7 +150,7 @@ export class DelayCommands {
   }
 
   async list(query: DelayQuery): Promise<DelayPage> {
-    this.#cluster.mustStand();
+    this.#cluster.mustBeWhole();
     const { topic, fromMs = 0, toMs = TIME_MAX, limit, cursor } = query;
     if (cursor !== undefined && !CURSOR.test(cursor)) {
       throw coded('INVALID_ARGUMENT', 'the cursor is not one that a list gave');

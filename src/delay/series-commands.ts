@@ -137,7 +137,7 @@ export class SeriesCommands {
     readonly cursor?: string;
     readonly mayRead: (topic: string) => boolean;
   }): Promise<SeriesPage> {
-    this.#cluster.mustStand();
+    this.#cluster.mustBeWhole();
     const { limit, cursor, mayRead } = query;
     if (cursor !== undefined && !CURSOR.test(cursor)) {
       throw coded('INVALID_ARGUMENT', 'the cursor is not one that a list gave');

@@ -93,6 +93,11 @@ export class MemoryCluster implements ConsumerBackend {
     });
   }
 
+  async span({ topic, partition }: TopicPartition): Promise<PartitionOffsets> {
+    const { records, start } = this.logOf(topic, partition);
+    return { partition, startOffset: start, endOffset: records.length };
+  }
+
   async positions(partitions: readonly TopicPartition[], at: Place): Promise<readonly number[]> {
     return partitions.map(({ topic, partition }) => {
       const { start, records } = this.logOf(topic, partition);

@@ -70,6 +70,12 @@ export class EmbeddedConsumers implements ConsumerBackend {
     return this.#options.lane.call('log.offsets', { topic });
   }
 
+  async span({ topic, partition }: TopicPartition): Promise<PartitionOffsets> {
+    const span = (await this.offsets(topic))[partition];
+    if (span !== undefined) return span;
+    throw coded('UNKNOWN_PARTITION', `topic ${topic} has no partition ${partition}`);
+  }
+
   positions(partitions: readonly TopicPartition[], at: Place): Promise<readonly number[]> {
     const { lane } = this.#options;
     return Promise.all(
@@ -77,10 +83,7 @@ export class EmbeddedConsumers implements ConsumerBackend {
         if (typeof at === 'object') {
           return lane.call('log.offsetAt', { topic, partition, timeMs: at.timeMs });
         }
-        const span = (await this.offsets(topic))[partition];
-        if (span === undefined) {
-          throw coded('UNKNOWN_PARTITION', `topic ${topic} has no partition ${partition}`);
-        }
+        const span = await this.span({ topic, partition });
         return at === 'beginning' ? span.startOffset : span.endOffset;
       }),
     );

@@ -34,7 +34,7 @@ export interface KafkaConsumersOptions {
   /** librdkafka's settings of a consumer of this cluster. */
   readonly config: Record<string, string>;
   readonly client: AdminClient;
-  readonly topics: Pick<KafkaTopics, 'describe' | 'list'>;
+  readonly topics: Pick<KafkaTopics, 'describe' | 'leaders' | 'list'>;
   readonly tails: TailPool;
   readonly clock: Clock;
   readonly openGroup: (options: KafkaGroupOptions) => KafkaGroup;
@@ -110,17 +110,29 @@ export class KafkaConsumers implements ConsumerBackend {
     return Promise.all(
       known.leaders.map(async (leader, partition) => ({
         partition,
-        ...(await this.#span({ topic, partition })),
+        ...(await this.#offsetsOf({ topic, partition })),
         ...(leader < 0 ? {} : { leader }),
       })),
     );
+  }
+
+  async span({ topic, partition }: TopicPartition): Promise<PartitionOffsets> {
+    const leaders = await this.#options.topics.leaders(topic);
+    if (leaders === undefined) throw coded('UNKNOWN_TOPIC', `there is no topic ${topic}`);
+    const leader = leaders[partition];
+    if (leader === undefined)
+      throw coded('UNKNOWN_PARTITION', `topic ${topic} has no partition ${partition}`);
+    // Asked all the same, nobody would answer, and questions to others would wait behind it.
+    if (leader < 0)
+      throw coded('BACKEND_UNAVAILABLE', `nobody leads topic ${topic}, partition ${partition}`);
+    return { partition, ...(await this.#offsetsOf({ topic, partition })), leader };
   }
 
   positions(partitions: readonly TopicPartition[], at: Place): Promise<readonly number[]> {
     return Promise.all(
       partitions.map(async (place) => {
         if (typeof at === 'object') return this.#offsetAt(place, at.timeMs);
-        const { startOffset, endOffset } = await this.#span(place);
+        const { startOffset, endOffset } = await this.#offsetsOf(place);
         return at === 'beginning' ? startOffset : endOffset;
       }),
     );
@@ -157,7 +169,7 @@ export class KafkaConsumers implements ConsumerBackend {
     await Promise.all([...this.#members.values()].map((member) => member.close()));
   }
 
-  async #span({ topic, partition }: TopicPartition) {
+  async #offsetsOf({ topic, partition }: TopicPartition) {
     try {
       const { tails } = this.#options;
       return await tails.offsets({ topic, partition, timeoutMs: offsetsTimeoutMs });

@@ -50,18 +50,19 @@ export class KafkaTopics {
 
   /** Undefined: the cluster says that there is none. @throws NOT_AUTHORIZED, BACKEND_UNAVAILABLE */
   async describe(name: string): Promise<KafkaTopic | undefined> {
-    const metadata = await this.#metadata(`describe topic ${name}`, name);
-    const topic = metadata.topics.find((one) => one.name === name);
-    if (topic === undefined || isMissing(topic)) return undefined;
-    if (topic.code === 29)
-      throw coded('NOT_AUTHORIZED', `this node may not describe topic ${name}`);
-    if (topic.partitions.length === 0) {
-      throw coded('BACKEND_UNAVAILABLE', `topic ${name} has no partitions yet`, {
-        retryAfterMs: 500,
-      });
-    }
+    const topic = await this.#find(name);
+    if (topic === undefined) return undefined;
     const configs = await this.#configs([name]);
     return describe(topic, configs.get(name) ?? unknownConfig);
+  }
+
+  /**
+   * The broker that leads each partition, -1 where there is none just now; a question less than
+   * {@link describe} has. Undefined: there is no such topic. @throws as describe
+   */
+  async leaders(name: string): Promise<readonly number[] | undefined> {
+    const topic = await this.#find(name);
+    return topic === undefined ? undefined : leadersOf(topic);
   }
 
   /**
@@ -159,6 +160,20 @@ export class KafkaTopics {
     }
   }
 
+  async #find(name: string): Promise<TopicMetadata | undefined> {
+    const metadata = await this.#metadata(`describe topic ${name}`, name);
+    const topic = metadata.topics.find((one) => one.name === name);
+    if (topic === undefined || isMissing(topic)) return undefined;
+    if (topic.code === 29)
+      throw coded('NOT_AUTHORIZED', `this node may not describe topic ${name}`);
+    if (topic.partitions.length === 0) {
+      throw coded('BACKEND_UNAVAILABLE', `topic ${name} has no partitions yet`, {
+        retryAfterMs: 500,
+      });
+    }
+    return topic;
+  }
+
   async #metadata(doing: string, topic?: string): Promise<KafkaMetadata> {
     const timeoutMs = this.#options.timeoutMs ?? 5_000;
     try {
@@ -227,15 +242,19 @@ function isMissing(topic: TopicMetadata): boolean {
   return topic.code === 3 || topic.code === -188;
 }
 
+function leadersOf({ partitions }: TopicMetadata): number[] {
+  const byNumber = [...partitions].sort((a, b) => a.partition - b.partition);
+  return byNumber.map((one) => one.leader);
+}
+
 function describe(topic: TopicMetadata, config: TopicConfig): KafkaTopic {
-  const byNumber = [...topic.partitions].sort((a, b) => a.partition - b.partition);
-  const copies = byNumber.map((one) => one.replicas).filter((replicas) => replicas > 0);
+  const copies = topic.partitions.map((one) => one.replicas).filter((replicas) => replicas > 0);
   return {
     name: topic.name,
-    partitions: byNumber.length,
+    partitions: topic.partitions.length,
     replicationFactor: copies.length === 0 ? 1 : Math.min(...copies),
     ...config,
-    leaders: byNumber.map((one) => one.leader),
+    leaders: leadersOf(topic),
   };
 }
 

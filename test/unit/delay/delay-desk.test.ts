@@ -249,15 +249,15 @@ test('what a node cannot know it does not call not there: its partitions lost, i
   assert.equal((await world.does(world.commands.get(unread)))?.dueMs, dueMs);
 
   const { consumers } = world;
-  const { offsets } = consumers;
-  consumers.offsets = () => new Promise(() => {});
+  const { span } = consumers;
+  consumers.span = () => new Promise(() => {});
   const other = Buffer.from(known);
   other.writeUInt8(known.readUInt8(23) ^ 1, 23);
   const silent = { code: 'BACKEND_UNAVAILABLE' };
   const [first, ...more] = [world.commands.get(other), world.commands.cancel(other)];
   await assert.rejects(world.does(Promise.all([first, ...more])), silent);
   assert.equal((await world.does(world.commands.get(known)))?.dueMs, dueMs, 'it is in the index');
-  consumers.offsets = offsets;
+  consumers.span = span;
   assert.equal(await world.does(world.commands.cancel(other)), 'notFound');
   await world.stop();
 });

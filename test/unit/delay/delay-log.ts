@@ -4,9 +4,11 @@ import type {
   FetchedRecords,
   GroupMember,
   JoinOptions,
+  TopicPartition,
 } from '../../../src/backend/consumer-port.ts';
 import type { PartitionOffsets } from '../../../src/backend/port.ts';
 import type { PublishRecord } from '../../../src/backend/publisher-port.ts';
+import { coded } from '../../../src/base/errors.ts';
 import { delayTopic } from '../../../src/delay/delay-topic.ts';
 
 const BATCH = 50;
@@ -22,6 +24,8 @@ export class DelayLog {
   isSlow = false;
   /** Of this partition alone. */
   heldPartition: number | undefined;
+  /** A partition that nobody leads: its offsets are not told. */
+  untold: number | undefined;
   #options: JoinOptions | undefined;
   #next: (number | undefined)[] = [];
   #isPumping = false;
@@ -32,14 +36,13 @@ export class DelayLog {
 
   /** Only what a delay cluster asks. */
   get backend(): ConsumerBackend {
-    const offsets = async (): Promise<PartitionOffsets[]> =>
-      this.partitions.map(({ length }, partition) => ({
-        partition,
-        startOffset: 0,
-        endOffset: length,
-      }));
+    const span = async ({ partition }: TopicPartition): Promise<PartitionOffsets> => {
+      if (partition === this.untold) throw coded('BACKEND_UNAVAILABLE', 'nobody leads it');
+      const endOffset = this.partitions[partition]?.length ?? 0;
+      return { partition, startOffset: 0, endOffset };
+    };
     const join = (options: JoinOptions) => this.#join(options);
-    return { cluster: 0, offsets, join } as unknown as ConsumerBackend;
+    return { cluster: 0, span, join } as unknown as ConsumerBackend;
   }
 
   append(record: PublishRecord, timestampMs = 0): { partition: number; offset: number } {
