@@ -20,8 +20,10 @@ export interface LogIntakeParts<Own extends AppliedPartition> {
   want(partition: number, bytes: number): void;
 }
 
-interface Part {
+interface Part<Own> {
   readonly part: FetchedRecords;
+  /** Whose it was when it came. */
+  readonly own: Own;
   /** Bytes to be asked for after it. */
   readonly credit: number;
 }
@@ -36,7 +38,7 @@ const APPLY_MAX = 1_000;
 export class LogIntake<Own extends AppliedPartition> {
   readonly #parts: LogIntakeParts<Own>;
   /** Bounded by what was wanted of each partition. */
-  readonly #received: Part[] = [];
+  readonly #received: Part<Own>[] = [];
   #isWorking = false;
 
   constructor(parts: LogIntakeParts<Own>) {
@@ -44,10 +46,12 @@ export class LogIntake<Own extends AppliedPartition> {
   }
 
   receive(batch: FetchedRecords): void {
+    const own = this.#parts.own(batch.partition);
+    if (own === undefined) return;
     const parts = [...partsOf(batch, APPLY_MAX)];
     for (const [i, part] of parts.entries()) {
       const isLast = i === parts.length - 1;
-      this.#received.push({ part, credit: isLast ? batch.records.length : 0 });
+      this.#received.push({ part, own, credit: isLast ? batch.records.length : 0 });
     }
     this.#start();
   }
@@ -74,22 +78,23 @@ export class LogIntake<Own extends AppliedPartition> {
       return i > 0 && count > APPLY_MAX;
     });
     const taken = this.#received.splice(0, end < 0 ? this.#received.length : end);
-    await this.#apply(taken.map(({ part }) => part));
-    for (const { part, credit } of taken) {
+    // Taken away since, and given back, a partition is read anew: part of what came is missing.
+    const ours = taken.filter(({ part, own }) => this.#parts.own(part.partition) === own);
+    await this.#apply(ours);
+    for (const { part, credit } of ours) {
       if (credit > 0) this.#parts.want(part.partition, credit);
     }
   }
 
-  async #apply(received: readonly FetchedRecords[]): Promise<void> {
-    const { applier, own: ownOf, onApplied } = this.#parts;
+  async #apply(received: readonly Part<Own>[]): Promise<void> {
+    const { applier, onApplied } = this.#parts;
     const upTo = new Map<number, number>();
-    const parts: { readonly part: FetchedRecords; readonly own: Own }[] = [];
-    for (const part of received) {
-      const own = ownOf(part.partition);
-      if (own === undefined) continue;
+    const parts: Part<Own>[] = [];
+    for (const one of received) {
+      const { part, own } = one;
       if (part.nextOffset <= (upTo.get(part.partition) ?? own.applied)) continue;
       upTo.set(part.partition, part.nextOffset);
-      parts.push({ part, own });
+      parts.push(one);
     }
     const applied = await applier.apply(parts.map(({ part }) => part));
     for (const [i, { part, own }] of parts.entries()) {

@@ -108,3 +108,24 @@ test('what is not ours or was applied is passed over, and nothing comes after a 
   while (await world.work());
   assert.deepEqual(world.writes.flat(), [[1, 5, 7]]);
 });
+
+test('what came before a partition was lost and given back is not applied over the gap', async () => {
+  const world = new Intake();
+  world.own.set(0, { applied: 100 });
+  world.own.set(1, { applied: 0 });
+  world.give(0, 100, 1_000);
+  world.give(0, 1_100, 1_000);
+  world.give(1, 0, 5);
+  // The first is passed over while the partition is nobody's here, the second comes after that.
+  world.own.delete(0);
+  await world.work();
+  const again = { applied: 100 };
+  world.own.set(0, again);
+  while (await world.work());
+  assert.deepEqual(world.writes.flat(), [[1, 0, 5]]);
+  assert.equal(again.applied, 100);
+  assert.deepEqual(world.wanted, [[1, 5]], 'who reads it now has asked for its own');
+  world.give(0, 100, 10);
+  while (await world.work());
+  assert.equal(again.applied, 110);
+});
