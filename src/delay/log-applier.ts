@@ -64,6 +64,8 @@ export class LogApplier {
   /** By their names: what is being written again, and how often. */
   readonly #restating = new Map<string, number>();
   readonly #changed = new ChangedNames();
+  /** Of each partition: nothing of its log up to then was missed, in unix ms. */
+  readonly #heardMs = new Map<number, number>();
 
   constructor(parts: LogApplierParts) {
     this.#index = parts.index;
@@ -80,6 +82,10 @@ export class LogApplier {
       if (isAlone(id)) this.#changed.add(nameOf(id), atMs, nowMs);
     }
     this.#count.begin(partition, progress.pending);
+    // What begins now has missed nothing of before.
+    const heardMs = progress.applied === 0 ? nowMs : progress.heardMs;
+    if (heardMs === undefined) this.#heardMs.delete(partition);
+    else this.#heardMs.set(partition, heardMs);
     return progress;
   }
 
@@ -87,6 +93,7 @@ export class LogApplier {
   async heard(partition: number, applied: number): Promise<void> {
     const changes = new IndexChanges();
     const heardMs = this.#clock.now();
+    this.#heardMs.set(partition, heardMs);
     changes.progress(partition, { applied, pending: this.#count.get(partition), heardMs });
     await this.#index.write(changes);
   }
@@ -114,9 +121,9 @@ export class LogApplier {
     const standing = await this.#standing(read.flat());
     const changes = new IndexChanges();
     const ended = new Map<string, number>();
-    const heardMs = this.#clock.now();
+    const nowMs = this.#clock.now();
     const applied: Applied[] = [];
-    for (const [i, { partition, nextOffset }] of batches.entries()) {
+    for (const [i, { partition, nextOffset, endOffset }] of batches.entries()) {
       const round = new Round({
         index: this.#index,
         changes,
@@ -124,7 +131,7 @@ export class LogApplier {
         standing,
         restating: this.#restating,
         changed: this.#changed,
-        nowMs: heardMs,
+        nowMs,
         isBlind: (record) => this.#isBlind(record),
         onUnseen: (record, target) =>
           this.#count.applied(partition, timestampOf(record) - acceptedOf(target)),
@@ -135,8 +142,15 @@ export class LogApplier {
         else await round.schedule(record, record.target);
       }
       this.#count.add(partition, round.added);
+      // Deep in a backlog what ended is not read yet, and the log forgets it while it waits.
+      if (nextOffset >= endOffset) this.#heardMs.set(partition, nowMs);
       const pending = this.#count.get(partition);
-      changes.progress(partition, { applied: nextOffset, pending, heardMs });
+      const heardMs = this.#heardMs.get(partition);
+      changes.progress(partition, {
+        applied: nextOffset,
+        pending,
+        ...(heardMs === undefined ? {} : { heardMs }),
+      });
       applied.push(round);
     }
     await this.#index.write(changes);

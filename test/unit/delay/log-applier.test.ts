@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delayIdOfKey, delayIdOfSeries } from '../../../protocol/src/delay-id.ts';
-import { type DelayRecord, readDelayRecord } from '../../../src/delay/delay-record.ts';
+import { type DelayRecord, readDelayRecord, tombstone } from '../../../src/delay/delay-record.ts';
 import { delayTopic } from '../../../src/delay/delay-topic.ts';
 import { seriesFollower, seriesOf } from '../../../src/delay/series-record.ts';
 import { DelayWorld } from './delay-world.ts';
@@ -168,5 +168,40 @@ test('a schedule whose later one the cleaner took while it was read does not com
     world.fired.map(({ value }) => value),
     ['second'],
   );
+  await world.stop();
+});
+
+test('short ownerships deep in a backlog do not make an index fresh: what ended is known by none of them', async () => {
+  const world = new DelayWorld();
+  const hour = 3_600_000;
+  await world.start();
+  const { nowMs } = world.clock;
+  const partition = 3;
+  const ended = world.schedule({ topic: 't', value: 'a', dueMs: nowMs + 72 * hour, partition });
+  await world.settle();
+  await world.stop();
+  const others = { topic: 't', value: 'b', dueMs: nowMs + 1_000 * hour, partition };
+  for (let i = 0; i < 200; i++) world.schedule(others);
+  world.take(tombstone(delayTopic, ended));
+  world.schedule(others);
+  for (const hours of [10, 10]) {
+    world.clock.jump(hours * hour);
+    world.log.clean(world.clock.nowMs);
+    world.log.isHeld = true;
+    await world.start();
+    world.log.isHeld = false;
+    world.log.pump();
+    world.log.isHeld = true;
+    await world.settle();
+    await world.stop();
+  }
+  world.log.isHeld = false;
+  world.clock.jump(6 * hour);
+  world.log.clean(world.clock.nowMs);
+  await world.start();
+  assert.equal(world.cluster.stats.replays, 0, 'six hours after it began anew');
+  await world.jump(72 * hour);
+  assert.deepEqual(world.fired, []);
+  assert.equal(world.cluster.pending, 201);
   await world.stop();
 });
