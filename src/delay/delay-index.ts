@@ -19,14 +19,16 @@ const VERSION = 2;
 const ID_VERSION = 1;
 const DUE_KEY_BYTES = 1 + 8 + DELAY_ID_BYTES;
 const VERSION_KEY = Buffer.from('v');
-const ENDS_FROM = Buffer.from('e');
-const ENDS_TO = Buffer.from('f');
+const IDS = 0x69;
+const ENDS = 0x65;
 const CRC_BYTES = 4;
 const TWO_32 = 0x1_0000_0000;
 /** Finished dues are given back when so many were deleted. */
 const COMPACT_EVERY = 200_000;
 
 const FIND_AT_ONCE = 256;
+/** Changes of one write of a partition that is forgotten. */
+const FORGET_AT_ONCE = 20_000;
 
 /** Opens the folder's store. */
 export type OpenStore = (folder: string) => Promise<KeyValueStore>;
@@ -147,7 +149,7 @@ export class DelayIndex {
 
   /** What is pending of a partition with ids of one kind, after an id, in the order of ids. */
   async *ofKind(partition: number, kind: number, after?: Buffer): AsyncGenerator<IndexedDelay> {
-    const prefix = (last: number) => Buffer.of(0x69, ID_VERSION, partition, last);
+    const prefix = (last: number) => Buffer.of(IDS, ID_VERSION, partition, last);
     const from = after === undefined ? prefix(kind) : Buffer.concat([idKey(after), Buffer.of(0)]);
     for await (const { key, value } of this.#kv.iterate({ from, to: prefix(kind + 1) })) {
       const id = key.subarray(1);
@@ -159,32 +161,37 @@ export class DelayIndex {
 
   /** The ids of what is pending of a partition, as it is when the first is asked for. */
   async *idsOf(partition: number): AsyncGenerator<Buffer, undefined> {
-    const range = {
-      from: Buffer.of(0x69, ID_VERSION, partition),
-      to: Buffer.of(0x69, ID_VERSION, partition + 1),
-    };
+    const range = rangeOf(IDS, partition);
     for await (const { key } of this.#kv.iterate(range, { keysOnly: true })) yield key.subarray(1);
     return undefined;
   }
 
   /** What a partition remembers of ends and moves, and when they were. */
   async *endsOf(partition: number): AsyncGenerator<{ id: Buffer; atMs: number }> {
-    const from = Buffer.concat([ENDS_FROM, Buffer.of(ID_VERSION, partition)]);
-    const to = Buffer.concat([ENDS_FROM, Buffer.of(ID_VERSION, partition + 1)]);
-    for await (const { key, value } of this.#kv.iterate({ from, to }))
+    for await (const { key, value } of this.#kv.iterate(rangeOf(ENDS, partition)))
       yield { id: key.subarray(1), atMs: u64(value, 8) };
   }
 
-  /** Forgets a partition: its log is another one than was applied. */
+  /**
+   * Forgets a partition, some of its lines at a time: its log is another one than was applied, or
+   * has forgotten what this index missed. Whoever opens it in between finds the partition heard of
+   * in 1970, and forgets it again.
+   */
   async forget(partition: number): Promise<void> {
-    const changes = new IndexChanges();
-    const range = { from: dueKey(0, undefined), to: dueKey(2 ** 48 - 1, undefined) };
-    for await (const { key } of this.#kv.iterate(range, { keysOnly: true })) {
-      const id = key.subarray(9);
-      if (id[1] === partition) changes.remove(id, u64(key, 1), true);
+    let changes = new IndexChanges();
+    changes.progress(partition, { ...(await this.progress(partition)), heardMs: 0 });
+    const writeIfMany = async () => {
+      if (changes.ops.length < FORGET_AT_ONCE) return;
+      await this.write(changes);
+      changes = new IndexChanges();
+    };
+    for await (const { key, value } of this.#kv.iterate(rangeOf(IDS, partition))) {
+      changes.remove(key.subarray(1), u64(value, 0), true);
+      await writeIfMany();
     }
     for await (const { id } of this.endsOf(partition)) {
       changes.ops.push({ key: endKey(id), value: undefined });
+      await writeIfMany();
     }
     changes.progress(partition, { applied: 0, pending: 0 });
     await this.write(changes);
@@ -200,7 +207,8 @@ export class DelayIndex {
 
   async #forgetEnds(beforeMs: number): Promise<void> {
     const ops: KeyValueOp[] = [];
-    for await (const { key, value } of this.#kv.iterate({ from: ENDS_FROM, to: ENDS_TO })) {
+    const all = { from: Buffer.of(ENDS), to: Buffer.of(ENDS + 1) };
+    for await (const { key, value } of this.#kv.iterate(all)) {
       if (u64(value, 8) < beforeMs) ops.push({ key, value: undefined });
     }
     if (ops.length > 0) await this.#kv.write(ops, { sync: false });
@@ -285,15 +293,21 @@ export function afterKey(dueMs: number, id: Buffer): Buffer {
   return Buffer.concat([dueKey(dueMs, id), Buffer.of(0)]);
 }
 
+/** The lines of one kind of a partition. */
+function rangeOf(kind: number, partition: number): KeyRange {
+  const from = Buffer.of(kind, ID_VERSION, partition);
+  return { from, to: Buffer.of(kind, ID_VERSION, partition + 1) };
+}
+
 function idKey(id: Buffer): Buffer {
   const key = Buffer.allocUnsafe(1 + DELAY_ID_BYTES);
-  key[0] = 0x69;
+  key[0] = IDS;
   id.copy(key, 1);
   return key;
 }
 
 function endKey(id: Buffer): Buffer {
-  return Buffer.concat([ENDS_FROM, id]);
+  return Buffer.concat([Buffer.of(ENDS), id]);
 }
 
 function partitionKey(partition: number): Buffer {

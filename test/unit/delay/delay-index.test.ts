@@ -3,12 +3,14 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { delayIdOfSeries } from '../../../protocol/src/delay-id.ts';
+import { coded } from '../../../src/base/errors.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { DelayIndex, dueKey, IndexChanges } from '../../../src/delay/delay-index.ts';
 import { driverForNode } from '../../../src/store/key-value-store.ts';
 import { isCorruption } from '../../../src/store/mapped-errors.ts';
 import { openKeyValueStore } from '../../../src/store/open-key-value-store.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { MemoryStore } from './memory-store.ts';
 
 const open = (folder: string) =>
   DelayIndex.open(
@@ -48,6 +50,50 @@ test('where a series ended is remembered for a day, and forgotten with its parti
   await index.forget(of('new')[1] as number);
   assert.deepEqual(await ends(), [undefined, undefined, 9]);
   await index.close();
+});
+
+test('a partition is forgotten by its own lines, some at a time, and again where that was broken off', async () => {
+  const store = new MemoryStore();
+  const opened = () => DelayIndex.open('', async () => store, silentLogger());
+  const index = await opened();
+  const id = (partition: number, i: number) => {
+    const bytes = Buffer.alloc(24, partition);
+    bytes[0] = 1;
+    bytes.writeUInt32BE(i, 20);
+    return bytes;
+  };
+  const changes = new IndexChanges();
+  for (let i = 0; i < 15_000; i++) changes.put(id(3, i), 1_000 + i, i, Buffer.of(1));
+  for (let i = 0; i < 7; i++) changes.put(id(4, i), 1_000 + i, i, Buffer.of(1));
+  for (let i = 0; i < 50; i++) changes.ended(id(3, i), i, 5);
+  changes.progress(3, { applied: 15_000, pending: 15_000, heardMs: 5 });
+  await index.write(changes);
+  const written: number[] = [];
+  let isBroken = true;
+  let read = 0;
+  const { write, iterate } = MemoryStore.prototype;
+  store.write = async (ops) => {
+    if (isBroken && written.length === 1) throw coded('RETRY_LATER', 'broken');
+    written.push(ops.length);
+    await write.call(store, ops);
+  };
+  store.iterate = async function* (range, options) {
+    for await (const entry of iterate.call(store, range, options)) {
+      read++;
+      yield entry;
+    }
+  };
+  await assert.rejects(index.forget(3));
+  const between = await opened();
+  assert.deepEqual(await between.progress(3), { applied: 15_000, pending: 15_000, heardMs: 0 });
+  isBroken = false;
+  read = 0;
+  await between.forget(3);
+  assert(Math.max(...written) <= 20_002, `${written}`);
+  assert(read <= 15_050, `${read} lines were read`);
+  assert.deepEqual(await between.progress(3), { applied: 0, pending: 0 });
+  // The other's lines, how far this one is, and the version.
+  assert.equal(store.size, 2 * 7 + 2);
 });
 
 test('a damaged record is not given out, and the index says that it is damaged', async () => {
