@@ -4,7 +4,7 @@ import { DelayIdKind } from '../../protocol/src/generated.ts';
 import { formatMessageId } from '../../protocol/src/message-id.ts';
 import type { Cluster } from '../backend/consumer-port.ts';
 import type { Clock } from '../base/clock.ts';
-import { coded } from '../base/errors.ts';
+import { coded, codeOf } from '../base/errors.ts';
 import { DelayChanges } from './delay-changes.ts';
 import type { DelayCluster } from './delay-cluster.ts';
 import { dueKey } from './delay-index.ts';
@@ -168,8 +168,8 @@ export class DelayCommands {
       last = Buffer.concat([dueKey(dueMs, id), Buffer.of(0)]);
       const record = readDelayRecord(bytes);
       if (record?.target === undefined || !this.#changes.isPending(id)) continue;
-      const delay = this.#describe(record, false);
-      if (topic === undefined || delay.topic === topic) delays.push(delay);
+      const delay = this.#listed(record);
+      if (delay !== undefined && (topic === undefined || delay.topic === topic)) delays.push(delay);
     }
     return { delays };
   }
@@ -218,6 +218,16 @@ export class DelayCommands {
     }
     if (found === 'tooLate') this.#cluster.stats.tooLate++;
     return found;
+  }
+
+  /** Undefined for what somebody else wrote, or a newer version: it hides no other. */
+  #listed(record: DelayRecord): DelayedMessage | undefined {
+    try {
+      return this.#describe(record, false);
+    } catch (error) {
+      if (codeOf(error) === 'STORE_CORRUPT') return undefined;
+      throw error;
+    }
   }
 
   #describe(record: DelayRecord, whole: boolean): DelayedMessage {

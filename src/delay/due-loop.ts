@@ -262,21 +262,24 @@ export class DueLoop {
     }
     const record = readDelayRecord(entry.bytes);
     if (record === undefined) return undefined;
-    return isSeriesId(entry.id) ? this.#turnOf(entry, record) : firedRecord(record);
-  }
-
-  /** What a series publishes now; undefined: it passes a firing over, or cannot be read here. */
-  #turnOf(entry: NearDelay, record: DelayRecord) {
-    const { clock, log } = this.#parts;
     try {
-      const series = seriesOf(record);
-      entry.turn = series.rule.turn(series.stands, clock.now());
-      const { fires } = entry.turn;
-      if (fires !== undefined) return seriesFiring(record, series, fires);
+      return isSeriesId(entry.id) ? this.#turnOf(entry, record) : firedRecord(record);
     } catch (error) {
-      log.error({ code: codeOf(error), message: messageOf(error) }, 'a series cannot fire');
+      // Somebody else wrote it, or a newer version, which fires it.
+      const { offset } = record;
+      const reason = { code: codeOf(error), message: messageOf(error), offset };
+      this.#parts.log.error(reason, 'a delayed message cannot fire');
       return undefined;
     }
+  }
+
+  /** What a series publishes now; undefined: it passes a firing over. */
+  #turnOf(entry: NearDelay, record: DelayRecord) {
+    const { clock } = this.#parts;
+    const series = seriesOf(record);
+    entry.turn = series.rule.turn(series.stands, clock.now());
+    const { fires } = entry.turn;
+    if (fires !== undefined) return seriesFiring(record, series, fires);
     this.#endSeries(entry, entry.turn);
     this.#ends.pump();
     return undefined;

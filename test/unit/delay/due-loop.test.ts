@@ -192,3 +192,29 @@ test('what is due of a topic with much does not hold back what is due of another
   assert.equal(of('much'), 10_000);
   await world.stop();
 });
+
+test('a message that cannot be read here is left alone when due, and hides and holds back no other', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const dueMs = world.clock.nowMs + 1_000;
+  for (let i = 0; i < 3; i++) world.schedule({ topic: 't', value: `${i}`, dueMs: dueMs + i });
+  const id = world.schedule({ topic: 't', value: 'newer', dueMs: dueMs + 1, partition: 3 });
+  // The version of `mq-to`, which is the only header.
+  const log = world.log.partitions[3] as Buffer[];
+  const bytes = log.at(-1) as Buffer;
+  bytes[bytes.indexOf('mq-to') + 'mq-to'.length + 4] = 99;
+  await world.settle();
+  const listed = async () => (await world.commands.list({ limit: 10 })).delays.length;
+  assert.equal(await listed(), 3);
+  assert.equal((await world.commands.stats()).pending, 4);
+  await assert.rejects(world.commands.get(id), { code: 'STORE_CORRUPT' });
+  await world.jump(2_000);
+  assert.deepEqual(values(world), ['0', '1', '2']);
+  await world.stop();
+  await world.start();
+  await world.jump(2_000);
+  assert.equal(world.fired.length, 3);
+  assert.equal(await world.does(world.commands.cancel(id)), 'cancelled');
+  assert.equal(world.cluster.pending, 0);
+  await world.stop();
+});
