@@ -16,6 +16,8 @@ export interface DueLoadsParts {
   work(task: () => Promise<void>): void;
   /** Its partition of the log is ours, and takes what ends a message. */
   mayFire(id: Buffer): boolean;
+  /** Its message stands elsewhere by now, or nowhere. */
+  isStray(id: Buffer, dueMs: number): false | Promise<boolean>;
   /** Something may have come near. */
   onLoaded(): void;
 }
@@ -95,7 +97,7 @@ export class DueLoads {
   }
 
   async #load(): Promise<void> {
-    const { index, clock, stats, window, queues } = this.#parts;
+    const { index, clock, stats, window, queues, isStray } = this.#parts;
     const end = dueKey(clock.now() + HORIZON_MS, undefined);
     stats.loads++;
     let read = 0;
@@ -111,6 +113,8 @@ export class DueLoads {
       this.#cursor = afterKey(dueMs, id);
       // A topic may have left a million: what others have lies between them.
       if (queues.isLeft(peekTopic(bytes) ?? '', dueMs, id)) continue;
+      const stray = isStray(id, dueMs);
+      if (stray !== false && (await stray)) continue;
       const near = this.#nearOf(line);
       if (near !== undefined && queues.admits(near.topic, dueMs, id)) window.add(near);
     }
@@ -121,7 +125,7 @@ export class DueLoads {
 
   /** @returns the key of the first that was not looked at */
   async #refill(from: Buffer): Promise<Buffer | undefined> {
-    const { index, clock, window, queues } = this.#parts;
+    const { index, clock, window, queues, isStray } = this.#parts;
     const now = clock.now();
     // What others have is not known yet: the load goes before.
     const linesMax = this.#upToMs < now + URGENT_MS ? LINES_PER_TURN : LINES_MAX;
@@ -134,6 +138,8 @@ export class DueLoads {
       const isEnough = looked === linesMax || queues.isRefilled || window.isFarOver;
       if (this.#closed || isEnough) return dueKey(dueMs, id);
       looked++;
+      const stray = isStray(id, dueMs);
+      if (stray !== false && (await stray)) continue;
       const near = this.#nearOf(line);
       if (near === undefined || !queues.wants(near.topic, dueMs, id)) continue;
       if (dueMs > now) window.add(near);

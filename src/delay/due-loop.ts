@@ -34,6 +34,8 @@ export interface DueLoopParts {
   work(task: () => Promise<void>): void;
   /** Everything up to the log's end was applied, and it is ours. */
   isReady(partition: number): boolean;
+  /** A line of the index is no longer where its message stands. */
+  isStray(id: Buffer, dueMs: number): false | Promise<boolean>;
   /** What may be held in memory; default: the node's limits. */
   readonly near?: WindowLimits;
   /** Between the turns of two partitions of the log to end what fired, in ms; default 8. */
@@ -96,6 +98,7 @@ export class DueLoop {
       queues: this.#queues,
       work: (task) => parts.work(task),
       mayFire: (id) => this.#mayFire(id),
+      isStray: parts.isStray,
       onLoaded: () => this.#look(),
     });
     this.#steps = new ClockSteps({ clock, log, stats });

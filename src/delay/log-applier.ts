@@ -115,6 +115,27 @@ export class LogApplier {
     else this.#restating.delete(name);
   }
 
+  /**
+   * Whether a line of the index is no longer where its message stands: two nodes accepted it, each
+   * with a due time of its own, and both were written blindly; then it was cancelled or moved. Such
+   * a line is removed. To be asked while nothing else changes the index; false: it is not one.
+   */
+  isStray(id: Buffer, dueMs: number): false | Promise<boolean> {
+    if (!isAlone(id)) return false;
+    const mayBe = this.#changed.has(nameOf(id)) || this.#changed.isCrowded(this.#clock.now());
+    return mayBe && this.#removeStray(id, dueMs);
+  }
+
+  async #removeStray(id: Buffer, dueMs: number): Promise<boolean> {
+    const standing = await this.#index.find(id);
+    if (standing?.dueMs === dueMs) return false;
+    const changes = new IndexChanges();
+    changes.remove(id, dueMs, false);
+    await this.#index.write(changes);
+    this.#count.doubt(id[1] as number);
+    return true;
+  }
+
   /** What became of each batch; those of one partition are in their order. */
   async apply(batches: readonly FetchedRecords[]): Promise<readonly Applied[]> {
     const read = batches.map(recordsOf);
@@ -162,10 +183,13 @@ export class LogApplier {
     const standing: Standing = new Map();
     const asked = new Map<string, Buffer>();
     for (const record of records) {
-      if (record === undefined || this.#isBlind(record)) continue;
+      if (record === undefined) continue;
+      const isBlind = this.#isBlind(record);
+      // What fired is what stood: it is ended without a look. What memory has costs none.
+      if (isBlind && record.target === undefined) continue;
       const known = this.#known(record.id);
-      if (known === undefined) asked.set(nameOf(record.id), record.id);
-      else standing.set(nameOf(record.id), known);
+      if (known !== undefined) standing.set(nameOf(record.id), known);
+      else if (!isBlind) asked.set(nameOf(record.id), record.id);
     }
     const places = await this.#index.findAll([...asked.values()]);
     for (const [i, name] of [...asked.keys()].entries()) standing.set(name, places[i] ?? null);

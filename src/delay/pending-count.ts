@@ -68,8 +68,13 @@ export class PendingCount {
 
   /** A message was applied unseen that came into the log so long after it was accepted, in ms. */
   applied(partition: number, tookMs: number): void {
+    if (tookMs >= COPY_AFTER_MS) this.doubt(partition);
+  }
+
+  /** A message of a partition was counted twice: it is counted anew, after a while. */
+  doubt(partition: number): void {
     const count = this.#counts.get(partition);
-    if (count === undefined || tookMs < COPY_AFTER_MS) return;
+    if (count === undefined) return;
     const isNew = count.doubtedMs === undefined;
     count.doubtedMs = this.#parts.clock.monotonic();
     if (isNew) this.#recountLater(partition, count, COUNT_AFTER_MS);

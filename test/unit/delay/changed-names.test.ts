@@ -89,3 +89,40 @@ test('names are forgotten after a day, and above the bound left to the index unt
   names.add('\u0001\u0003e', later, later);
   assert.deepEqual([names.has('\u0001\u0003d'), names.has('\u0001\u0003e')], [false, true]);
 });
+
+for (const how of ['on', 'restarted', 'with a new index'] as const) {
+  for (const isFar of [false, true]) {
+    const away = isFar ? 'far' : 'near';
+    test(`what two nodes accepted is cancelled and moved at both due times, the node ${how}, ${away}`, async () => {
+      const world = new DelayWorld();
+      await world.start();
+      const firstMs = world.clock.nowMs + (isFar ? 600_000 : 5_000);
+      const twice = async (value: string) => {
+        world.schedule({ topic: 't', value, dueMs: firstMs });
+        await world.settle();
+        world.clock.jump(100);
+        const dueMs = firstMs + 100;
+        const id = world.schedule({ topic: 't', value, dueMs, isCopy: true });
+        await world.settle();
+        return id;
+      };
+      const cancelled = await twice('cancelled');
+      const moved = await twice('moved');
+      assert.equal(await world.does(world.commands.cancel(cancelled)), 'cancelled');
+      const movedMs = firstMs + 3_600_000;
+      assert.equal(await world.does(world.commands.move(moved, movedMs)), 'moved');
+      if (how !== 'on') {
+        await world.stop();
+        if (how === 'with a new index') world.store = new MemoryStore();
+        await world.start();
+      }
+      for (let i = 0; i < 700; i++) await world.jump(1_000);
+      assert.deepEqual(values(world), []);
+      await world.jump(15_000);
+      assert.deepEqual([await pendingOf(world), world.cluster.pending], [1, 1]);
+      await world.jump(3_600_000);
+      assert.deepEqual(values(world), ['moved']);
+      await world.stop();
+    });
+  }
+}

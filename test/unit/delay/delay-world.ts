@@ -222,9 +222,12 @@ export class DelayWorld {
     ifAbsent?: boolean;
     /** Of the delay log, for a message without a name of its own; default: what the id says. */
     partition?: number;
+    /** The message of before, as another node accepted it. */
+    isCopy?: boolean;
   }): Buffer {
-    const { topic, value, dueMs, unique, ifAbsent = false, partition } = options;
-    const message = { producerId: 7n, epoch: 1, sequence: ++this.#sequence };
+    const { topic, value, dueMs, unique, ifAbsent = false, partition, isCopy } = options;
+    if (isCopy !== true) this.#sequence++;
+    const message = { producerId: 7n, epoch: 1, sequence: this.#sequence };
     while (partition !== undefined && delayIdOfMessage(message)[1] !== partition) {
       message.sequence = ++this.#sequence;
     }

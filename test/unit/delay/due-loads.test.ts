@@ -56,6 +56,7 @@ function loadsOf(lines: readonly IndexedDelay[]) {
     queues,
     work: (task) => void task().then(() => done++),
     mayFire: () => true,
+    isStray: () => false,
     onLoaded: () => {},
   });
   const turns = async () => {
