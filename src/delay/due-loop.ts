@@ -4,18 +4,18 @@ import { codeOf, messageOf } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import { ClockSteps } from './clock-steps.ts';
-import { type DelayIndex, dueKey } from './delay-index.ts';
+import { afterKey, type DelayIndex, dueKey, type IndexedDelay } from './delay-index.ts';
 import {
   type DelayRecord,
   firedRecord,
+  peekTopic,
   readDelayRecord,
   tombstone,
   topicOf,
 } from './delay-record.ts';
 import type { DelayStats } from './delay-stats.ts';
-import { DueLoads } from './due-loads.ts';
 import { DueQueues } from './due-queues.ts';
-import { DueWindow, type NearDelay, type WindowLimits } from './due-window.ts';
+import { DueWindow, type NearDelay, type NewDelay, type WindowLimits } from './due-window.ts';
 import { EndQueues } from './end-queues.ts';
 import { isAlone } from './log-applier.ts';
 import { isSeriesId, seriesFiring, seriesFollower, seriesOf } from './series-record.ts';
@@ -35,7 +35,7 @@ export interface DueLoopParts {
   /** Everything up to the log's end was applied, and it is ours. */
   isReady(partition: number): boolean;
   /** A line of the index is no longer where its message stands. */
-  isStray(id: Buffer, dueMs: number): false | Promise<boolean>;
+  isStray(id: Buffer, dueMs: number): boolean | Promise<boolean>;
   /** What may be held in memory; default: the node's limits. */
   readonly near?: WindowLimits;
   /** Between the turns of two partitions of the log to end what fired, in ms; default 8. */
@@ -50,27 +50,34 @@ export interface FarDelay extends Pick<NearDelay, 'id' | 'dueMs' | 'offset' | 'i
 
 const nearMax = { entriesMax: limits.delayNearMax, bytesMax: limits.delayNearBytesMax };
 const NONE = Buffer.alloc(0);
+const HORIZON_MS = 30_000;
 const LOOK_MS = 500;
 /** With 16 partitions: what fired is in the log an eighth of a second later. */
 const ENDS_TURN_MS = 8;
 const FLUSH_MS = 2_000;
-/** So long at most what is due is sorted into queues without a pause, in ms. */
-const SORT_MS = 10;
+/** Lines of the index that are looked at in one step: others wait for it. */
+const LOAD_STEP = 500;
+const REFILL_STEP = 1_000;
 const REWIND_MS = 20;
 
 /**
  * Fires what is due: the index is loaded into the window ahead of time, the wheel wakes it, a
- * queue for each target publishes it, and its tombstone is written after that. Time is the wall
- * clock, as it is now: after a step forward what lies between is due at once, after a step back
- * everything waits until the clock says so again.
+ * queue for each target publishes it, then its tombstone is written. Time is the wall clock, as it
+ * is now: after a step forward what lies between is due at once, after a step back everything
+ * waits until the clock says so again.
  */
 export class DueLoop {
   readonly window: DueWindow;
   readonly #parts: DueLoopParts;
   readonly #queues: DueQueues;
-  readonly #loads: DueLoads;
   readonly #ends: EndQueues;
   readonly #steps: ClockSteps;
+  /** Before it everything of the index is in the window, or was left by a full queue. */
+  #cursor: Buffer = dueKey(0, undefined);
+  /** So often the cursor went back. */
+  #movedBack = 0;
+  #loading = false;
+  #refilling = false;
   #timer: Timer | undefined;
   #wakeAtMs = 0;
   #closed = false;
@@ -88,18 +95,7 @@ export class DueLoop {
       window: this.window,
       record: (entry) => this.#recordOf(entry),
       onFired: (entries) => this.#fired(entries),
-      onRoom: () => this.#loads.refill(),
-    });
-    this.#loads = new DueLoads({
-      index: parts.index,
-      clock,
-      stats,
-      window: this.window,
-      queues: this.#queues,
-      work: (task) => parts.work(task),
-      mayFire: (id) => this.#mayFire(id),
-      isStray: parts.isStray,
-      onLoaded: () => this.#look(),
+      onRoom: () => this.#startRefill(),
     });
     this.#steps = new ClockSteps({ clock, log, stats });
     this.#ends = new EndQueues({
@@ -128,6 +124,11 @@ export class DueLoop {
     return this.#queues.stuckTopics;
   }
 
+  /** Whether a message of this due time belongs into the window. */
+  #isNear(dueMs: number, id: Buffer): boolean {
+    return Buffer.compare(dueKey(dueMs, id), this.#cursor) < 0;
+  }
+
   /** A record of the log was applied; what is far stays in the index. */
   scheduled(record: DelayRecord, dueMs: number, isReady: boolean): void {
     const { id, offset, target } = record;
@@ -146,7 +147,7 @@ export class DueLoop {
       }
       this.window.drop(entry);
     }
-    if (!isReady || target === undefined || !this.#loads.isNear(dueMs, id)) return;
+    if (!isReady || target === undefined || !this.#isNear(dueMs, id)) return;
     const topic = topicOf(target);
     if (this.#queues.isLeft(topic, dueMs, id)) return;
     const bytes = Buffer.from(record.bytes);
@@ -154,7 +155,7 @@ export class DueLoop {
     const ownCut = this.window.shrinkTopic(topic);
     if (ownCut !== undefined) this.#queues.leaveFrom(topic, dueKey(ownCut, undefined));
     const cut = this.window.shrink();
-    if (cut !== undefined) this.#loads.moveBack(dueKey(cut, undefined));
+    if (cut !== undefined) this.#moveBack(dueKey(cut, undefined));
     this.wake(dueMs);
   }
 
@@ -178,21 +179,28 @@ export class DueLoop {
   release(entry: NearDelay): void {
     if (entry.state !== 'held' || this.window.find(entry.id) !== entry) return;
     const { id, dueMs } = entry;
-    const isNear = this.#loads.isNear(dueMs, id);
+    const isNear = this.#isNear(dueMs, id);
     if (isNear && entry.topic !== '') this.window.release(entry);
     else {
       this.window.drop(entry);
       // It came near meanwhile, and is loaded as others are.
-      if (isNear) this.#loads.moveBack(dueKey(dueMs, id));
+      if (isNear) this.#moveBack(dueKey(dueMs, id));
     }
     if (isNear) this.wake(dueMs);
   }
 
   /** Loads from the beginning again: other partitions are ready, or are not ours any more. */
   reload(): void {
-    this.#loads.moveBack(dueKey(0, undefined));
+    this.#moveBack(dueKey(0, undefined));
     this.#queues.forgetLeft();
     this.#look();
+  }
+
+  /** What lies between is loaded again, also by a load that is under way. */
+  #moveBack(cursor: Buffer): void {
+    if (Buffer.compare(cursor, this.#cursor) >= 0) return;
+    this.#cursor = cursor;
+    this.#movedBack++;
   }
 
   /** Looks again no later than at `atMs`. */
@@ -217,7 +225,6 @@ export class DueLoop {
   /** Stops firing; resolves when nothing is on its way. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#loads.close();
     this.#timer?.cancel();
     await this.#queues.close();
     await this.#ends.close();
@@ -230,19 +237,10 @@ export class DueLoop {
     const now = this.#parts.clock.now();
     // Less is made up for by waiting; the wheel itself never goes back.
     if (this.#steps.watch(now) < -REWIND_MS) this.window.rewind(now);
-    const more = this.#sort(now);
+    const more = this.window.advance(now);
     this.#queues.pump();
-    this.#loads.load(now);
+    if (this.#wantsLoad(now)) this.#startLoad();
     this.wake(more ? now : this.window.nextWakeMs());
-  }
-
-  /** What is due goes to its topic's queue, so that none waits for another's. True: not all. */
-  #sort(now: number): boolean {
-    const { clock } = this.#parts;
-    const untilMs = clock.monotonic() + SORT_MS;
-    let more = this.window.advance(now);
-    while (more && clock.monotonic() < untilMs) more = this.window.advance(now);
-    return more;
   }
 
   /** Its partition of the log is ours, and takes what ends a message. */
@@ -269,8 +267,7 @@ export class DueLoop {
       return isSeriesId(entry.id) ? this.#turnOf(entry, record) : firedRecord(record);
     } catch (error) {
       // Somebody else wrote it, or a newer version, which fires it.
-      const { offset } = record;
-      const reason = { code: codeOf(error), message: messageOf(error), offset };
+      const reason = { code: codeOf(error), message: messageOf(error), offset: record.offset };
       this.#parts.log.error(reason, 'a delayed message cannot fire');
       return undefined;
     }
@@ -278,9 +275,8 @@ export class DueLoop {
 
   /** What a series publishes now; undefined: it passes a firing over. */
   #turnOf(entry: NearDelay, record: DelayRecord) {
-    const { clock } = this.#parts;
     const series = seriesOf(record);
-    entry.turn = series.rule.turn(series.stands, clock.now());
+    entry.turn = series.rule.turn(series.stands, this.#parts.clock.now());
     const { fires } = entry.turn;
     if (fires !== undefined) return seriesFiring(record, series, fires);
     this.#endSeries(entry, entry.turn);
@@ -318,5 +314,87 @@ export class DueLoop {
       this.#ends.push(entry);
     }
     this.#ends.pump();
+  }
+
+  #startRefill(): void {
+    if (this.#refilling) return;
+    this.#refilling = true;
+    this.#parts.work(async () => {
+      const from = this.#queues.beginRefill();
+      const next = from === undefined ? undefined : await this.#refill(from);
+      this.#refilling = false;
+      this.#queues.refilled(next);
+    });
+  }
+
+  /**
+   * Takes up what topics left in the index once they had their share.
+   * @returns the key of the first that was not looked at
+   */
+  async #refill(from: Buffer): Promise<Buffer | undefined> {
+    const { index, clock, isStray } = this.#parts;
+    const now = clock.now();
+    // Many may have one due time, so the end is a place and not a time.
+    const range = { from, to: this.#cursor };
+    let looked = 0;
+    for await (const line of index.between(range, REFILL_STEP + 1)) {
+      const { id, dueMs } = line;
+      const isEnough = looked === REFILL_STEP || this.#queues.isRefilled || this.window.isFarOver;
+      if (this.#closed || isEnough) return dueKey(dueMs, id);
+      looked++;
+      if (await isStray(id, dueMs)) continue;
+      const near = this.#nearOf(line);
+      if (near === undefined || !this.#queues.wants(near.topic, dueMs, id)) continue;
+      if (dueMs > now) this.window.add(near);
+      else this.#queues.take(this.window.addQueued(near));
+    }
+    return undefined;
+  }
+
+  /** What is to be held of a line of the index; undefined: nothing, or it is held. */
+  #nearOf({ id, dueMs, bytes }: IndexedDelay): NewDelay | undefined {
+    if (!this.#mayFire(id) || this.window.find(id) !== undefined) return undefined;
+    const record = readDelayRecord(bytes);
+    if (record?.target === undefined) return undefined;
+    const { offset, target } = record;
+    return { id, dueMs, offset, bytes, topic: topicOf(target), isIndexed: true };
+  }
+
+  #wantsLoad(now: number): boolean {
+    if (this.#loading || this.window.isFull) return false;
+    return this.#cursor.readUIntBE(3, 6) < now + HORIZON_MS / 2;
+  }
+
+  #startLoad(): void {
+    this.#loading = true;
+    this.#parts.work(async () => {
+      await this.#load().finally(() => {
+        this.#loading = false;
+      });
+      this.#look();
+    });
+  }
+
+  async #load(): Promise<void> {
+    const { index, clock, stats, isStray } = this.#parts;
+    const end = dueKey(clock.now() + HORIZON_MS, undefined);
+    stats.loads++;
+    let read = 0;
+    const movedBack = this.#movedBack;
+    const range = { from: this.#cursor, to: end };
+    for await (const line of index.between(range, LOAD_STEP)) {
+      const { id, dueMs, bytes } = line;
+      if (this.window.isFull || this.#movedBack !== movedBack) return;
+      read++;
+      this.#cursor = afterKey(dueMs, id);
+      // A topic may have left a million: what others have lies between them.
+      if (this.#queues.isLeft(peekTopic(bytes) ?? '', dueMs, id)) continue;
+      if (await isStray(id, dueMs)) continue;
+      const near = this.#nearOf(line);
+      if (near !== undefined && this.#queues.admits(near.topic, dueMs, id)) this.window.add(near);
+    }
+    if (this.#movedBack !== movedBack) return;
+    if (read < LOAD_STEP) this.#cursor = end;
+    await index.tidy(clock.now() - HORIZON_MS);
   }
 }

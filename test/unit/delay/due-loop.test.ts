@@ -175,24 +175,6 @@ test('a message that waits for its topic is moved, also after a copy of it came'
   await world.stop();
 });
 
-test('what is due of a topic with much does not hold back what is due of another', async () => {
-  const world = new DelayWorld();
-  await world.start();
-  const dueMs = world.clock.nowMs + 1_000;
-  for (let i = 0; i < 10_000; i++) world.schedule({ topic: 'much', value: `${i}`, dueMs });
-  world.schedule({ topic: 'few', value: 'it', dueMs: dueMs + 1 });
-  await world.settle();
-  world.clock.jump(1_001);
-  world.clock.fire();
-  await world.turns(5);
-  const of = (topic: string) => world.fired.filter((one) => one.topic === topic).length;
-  assert.equal(of('few'), 1);
-  assert(of('much') < 5_000, `${of('much')} of the others`);
-  await world.settle();
-  assert.equal(of('much'), 10_000);
-  await world.stop();
-});
-
 test('a message that cannot be read here is left alone when due, and hides and holds back no other', async () => {
   const world = new DelayWorld();
   await world.start();
