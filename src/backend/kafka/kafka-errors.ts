@@ -18,13 +18,15 @@ const codes: Readonly<Record<string, string>> = {
   GROUP_ID_NOT_FOUND: 'UNKNOWN_GROUP',
 };
 
-/** Codes of librdkafka's consumer (`rd_kafka_resp_err_t`), as ours. */
+/**
+ * Codes of librdkafka's consumer (`rd_kafka_resp_err_t`), as ours. Not _UNKNOWN_PARTITION: a broker
+ * that has just learnt of a topic, or begun, may tell of a part of it, so that is tried again.
+ */
 const readCodes: ReadonlyMap<number, string> = new Map([
   [1, 'OFFSET_OUT_OF_RANGE'],
   [-140, 'OFFSET_OUT_OF_RANGE'],
   [3, 'UNKNOWN_TOPIC'],
   [-188, 'UNKNOWN_TOPIC'],
-  [-190, 'UNKNOWN_PARTITION'],
   [29, 'NOT_AUTHORIZED'],
   [30, 'NOT_AUTHORIZED'],
 ]);
@@ -32,6 +34,7 @@ const readCodes: ReadonlyMap<number, string> = new Map([
 /** Codes of a group's member: what is fenced, and what {@link readCodes} says. */
 const groupCodes: ReadonlyMap<number, string> = new Map([
   ...readCodes,
+  [-190, 'UNKNOWN_PARTITION'],
   [12, 'INVALID_ARGUMENT'],
   [22, 'FENCED'],
   [25, 'FENCED'],

@@ -34,7 +34,7 @@ const LEADER_MS = 100;
  */
 const LACKING: readonly number[] = [KAFKA_CODE._UNKNOWN_PARTITION, KAFKA_CODE._UNKNOWN_TOPIC];
 /** A reader that is younger, in ms, has asked only just now. */
-const LACKING_FROM_MS = 10_000;
+const LACKING_FROM_MS = 2_000;
 
 interface Slot {
   readonly reader: KafkaTail;

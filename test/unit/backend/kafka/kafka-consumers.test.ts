@@ -19,7 +19,7 @@ function cluster(leaders: readonly number[]) {
   const topics = { leaders: async (name: string) => (name === 't' ? leaders : undefined) };
   const options = { cluster: 0, config: {}, clock: systemClock, tails, topics };
   const consumers = new KafkaConsumers(options as unknown as KafkaConsumersOptions);
-  return { consumers, asked };
+  return { consumers, asked, tails };
 }
 
 test('the span of a partition is asked of its leader alone, and of nobody where there is none', async () => {
@@ -37,4 +37,11 @@ test('the span of a partition is asked of its leader alone, and of nobody where 
   await assert.rejects(unknown, { code: 'UNKNOWN_PARTITION' });
   const missing = consumers.span({ topic: 'u', partition: 0 });
   await assert.rejects(missing, { code: 'UNKNOWN_TOPIC' });
+});
+
+test('a partition that a reader does not know yet is asked for again', async () => {
+  const { consumers, tails } = cluster([1]);
+  tails.offsets = () => Promise.reject(Object.assign(new Error('no'), { kafkaCode: -190 }));
+  const span = consumers.span({ topic: 't', partition: 0 });
+  await assert.rejects(span, { code: 'BACKEND_UNAVAILABLE', retryAfterMs: 1000 });
 });
