@@ -35,11 +35,13 @@ export class LeaseWindow extends WindowState {
 
   /**
    * Leases messages of one block, rising, to whoever `grant` names; their number, and themselves in
-   * `block` and `picked`. Those that failed before come first.
+   * `block` and `picked`. Those that failed before come first. In order nothing passes a message
+   * that failed, nor one that somebody has who may be gone: he may still handle it, or it comes
+   * again.
    */
   pick(grant: Grant): number {
     this.isShort = false;
-    if (this.#inOrder && this.blocked > 0) return 0;
+    if (this.#inOrder && this.blocked + this.orphans > 0) return 0;
     this.clear();
     let count = 0;
     if (this.ready > 0) count = this.#pickReady(grant);
@@ -60,9 +62,8 @@ export class LeaseWindow extends WindowState {
     const { index } = this;
     const state = block.stateOf(index);
     if (state === leased && block.run[index] === run) {
-      this.lastSub = block.sub[index] as number;
       this.lastAttempt = block.attemptOf(index);
-      this.leased--;
+      this.#endLease(block, index);
       this.finish(block, index);
       return settleResult.done;
     }
@@ -87,7 +88,7 @@ export class LeaseWindow extends WindowState {
     this.lastSub = sub;
     const read = this.each(leased, (block, i) => {
       if (block.sub[i] !== sub || block.offsetOf(i) > offset) return false;
-      this.leased--;
+      this.#endLease(block, i);
       onDone(block.run[i] as number, block.attemptOf(i));
       this.finish(block, i);
       return true;
@@ -200,6 +201,7 @@ export class LeaseWindow extends WindowState {
     return this.each(leased, (block, i) => {
       if (block.sub[i] !== sub) return false;
       block.sub[i] = 0;
+      this.orphans++;
       if ((((block.due[i] as number) - dueMs) | 0) > 0) block.due[i] = dueMs;
       this.timers.arm(this, block, dueMs);
       return true;
@@ -334,9 +336,15 @@ export class LeaseWindow extends WindowState {
     this.leased++;
   }
 
-  #unlease(block: Block, index: number): void {
+  /** A message is no longer out; it was of `lastSub`. */
+  #endLease(block: Block, index: number): void {
     this.leased--;
     this.lastSub = block.sub[index] as number;
+    if (this.lastSub === 0) this.orphans--;
+  }
+
+  #unlease(block: Block, index: number): void {
+    this.#endLease(block, index);
     block.sub[index] = 0;
     block.setContested(index);
   }

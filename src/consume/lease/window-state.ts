@@ -47,6 +47,8 @@ export class WindowState {
   ready = 0;
   leased = 0;
   blocked = 0;
+  /** Of those out: of a connection that was lost, or leased by an owner before. */
+  orphans = 0;
   /** Bytes of payload that are held. */
   bytes = 0;
   /** Behind the last message that was given out, here or by an owner before. */
@@ -297,6 +299,7 @@ export class WindowState {
     block.run[index] = lease.run;
     block.due[index] = lease.dueMs;
     this.leased++;
+    this.orphans++;
     const key = block.keys?.[index] ?? 0;
     if (key !== 0 && this.keys?.isBusy(key) === false) this.keys.begin(key);
     this.timers.arm(this, block, lease.dueMs);

@@ -102,3 +102,49 @@ test('a poison message, a handler of a minute and dead groups take no time from 
   const most = clean.ms + disturbed.poison * STEP_MS * (1 / 50) + 3 * STEP_MS;
   assert(disturbed.ms <= most, `${disturbed.ms} ms, undisturbed ${clean.ms} ms`);
 });
+
+test('of a partition in order nothing passes what a lost connection has, whoever comes then', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  cluster.append('t', 0, ...valuesOf(6, 'm'));
+  const under = new EngineUnderTest(cluster);
+  const asked = { mode: 'partition-ordered', leaseMs: 60_000, creditMessages: 3 } as const;
+  const one = await under.subscribe(asked);
+  const got = one.take();
+  under.engine.connectionLost(one.id);
+  const other = await under.subscribe({ ...asked, creditMessages: 100 });
+  // Who has them may come back on another connection, and goes on.
+  under.extend(got.slice(1), 8_000);
+  await under.pass(4_000);
+  under.ack(got.slice(0, 2));
+  await under.pass(3_000);
+  assert.deepEqual(other.take(), []);
+  await under.pass(1_100);
+  assert.deepEqual(
+    other.take().map(({ offset, attempt }) => [offset, attempt]),
+    [
+      [2, 2],
+      [3, 1],
+      [4, 1],
+      [5, 1],
+    ],
+  );
+});
+
+test('a partition in order goes on as soon as all is settled that a lost connection had', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  cluster.append('t', 0, ...valuesOf(6, 'm'));
+  const under = new EngineUnderTest(cluster);
+  const one = await under.subscribe({ mode: 'partition-ordered', creditMessages: 3 });
+  const got = one.take();
+  under.engine.connectionLost(one.id);
+  const other = await under.subscribe();
+  assert.deepEqual(other.take(), []);
+  under.commit(got[2] as (typeof got)[0]);
+  await under.pass(20);
+  assert.deepEqual(
+    other.take().map(({ offset }) => offset),
+    [3, 4, 5],
+  );
+});
