@@ -129,7 +129,8 @@ export class ConsumeEngine {
 
   /**
    * Adds a consumer to a group, which is joined when it is the first.
-   * @throws ProtocolError GROUP_CONFLICT, TOO_MANY_GROUPS, DRAINING
+   * @throws ProtocolError GROUP_CONFLICT, TOO_MANY_GROUPS, DRAINING; RETRY_LATER while the group is
+   * being left, ROLE_REFUSED when this node was found to be none for it
    */
   subscribe(receiver: Receiver, asked: Subscribe): Subscribed {
     if (this.#closed) throw new ProtocolError(ErrorCode.DRAINING, 'this node is going away');
@@ -248,13 +249,12 @@ export class ConsumeEngine {
   #groupFor(asked: Subscribe): ConsumeGroup {
     const known = this.groups.get(asked.group);
     const mode = asked.mode ?? known?.mode ?? 'shared';
-    if (known !== undefined && (known.subs.length > 0 || known.mode === mode)) {
-      if (known.mode === mode) return known;
-      const words = `group ${asked.group} is ${known.mode} while it has subscriptions`;
-      throw new ProtocolError(ErrorCode.GROUP_CONFLICT, words);
-    }
     if (known !== undefined) {
-      const words = `group ${asked.group} is ${known.mode} until it has left: try again in 5 s`;
+      known.checkOpen();
+      if (known.mode === mode) return known;
+      const isUsed = known.subs.length > 0;
+      const until = isUsed ? 'while it has subscriptions' : 'until it has left: try again in 5 s';
+      const words = `group ${asked.group} is ${known.mode} ${until}`;
       throw new ProtocolError(ErrorCode.GROUP_CONFLICT, words);
     }
     if (this.groups.size >= limits.groupsPerNodeMax) {
@@ -271,7 +271,7 @@ export class ConsumeEngine {
       dispatch: this.#dispatch,
       onStock: (from) => this.#stock(from),
       onRefused: (from) => {
-        for (const sub of from.subs) this.#end(sub, from);
+        for (const sub of from.subs) this.unsubscribe(sub.receiver.id, sub.id);
       },
     });
     group.isPaused = this.#options.pauses.get(asked.group) !== undefined;

@@ -1,6 +1,7 @@
 import { encodeAssigned } from '../../protocol/src/assigned.ts';
 import { FrameWriter } from '../../protocol/src/frame-writer.ts';
 import { ErrorCode } from '../../protocol/src/generated.ts';
+import { ProtocolError } from '../../protocol/src/protocol-error.ts';
 import type { ConsumerBackend, Place } from '../backend/consumer-port.ts';
 import type { Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
@@ -21,6 +22,8 @@ const TOPICS_MS = 50;
 const PREFIX_MS = 5_000;
 /** Between two looks for the retry topics of named ones that another node may have made, in ms. */
 const RETRY_TOPICS_MS = 30_000;
+/** When to try again while a group is being left, in ms. */
+const LEFT_MS = 500;
 /** Bytes that a group delivers before it is another one's turn. */
 const SLICE_BYTES = 1024 * 1024;
 
@@ -62,6 +65,8 @@ export class ConsumeGroup {
   #topics: string[][];
   #timer: Timer | undefined;
   #closed = false;
+  /** Why this node may not serve the group. */
+  #refusal: string | undefined;
 
   constructor(options: GroupOptions) {
     const { name, mode, shared, clusters } = options;
@@ -91,6 +96,20 @@ export class ConsumeGroup {
           [],
         ),
     );
+  }
+
+  /**
+   * To be called before `add`: a group that is left takes seconds, and brings nothing any more.
+   * @throws ProtocolError RETRY_LATER, ROLE_REFUSED as those were told that had subscribed before
+   */
+  checkOpen(): void {
+    if (this.#closed) {
+      const words = `this node is leaving group ${this.name}`;
+      throw new ProtocolError(ErrorCode.RETRY_LATER, words, LEFT_MS);
+    }
+    if (this.#refusal !== undefined) {
+      throw new ProtocolError(ErrorCode.ROLE_REFUSED, this.#refusal);
+    }
   }
 
   add(sub: Subscription): void {
@@ -200,6 +219,7 @@ export class ConsumeGroup {
   }
 
   #refused(message: string): void {
+    this.#refusal = message;
     const ended = { code: ErrorCode.ROLE_REFUSED, message };
     for (const sub of this.subs) {
       this.#writer.reset();

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decodeAssigned } from '../../../protocol/src/assigned.ts';
+import { ErrorCode, Opcode } from '../../../protocol/src/generated.ts';
+import { MemoryCluster } from '../../support/memory-cluster.ts';
+import { EngineUnderTest, FakeReceiver } from './engine-doubles.ts';
+
+const LINGER_MS = 5_000;
+
+function clusterWith(messages: number): MemoryCluster {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  cluster.append('t', 0, ...Array.from({ length: messages }, (_, i) => ({ value: `m${i}` })));
+  return cluster;
+}
+
+test('who comes while a group is being left is told to come later, and is served then', async () => {
+  const cluster = clusterWith(2);
+  const under = new EngineUnderTest(cluster);
+  const one = await under.subscribe();
+  under.ack(one.take().slice(0, 1));
+  let go = (): void => {};
+  cluster.hold = new Promise((resolve) => {
+    go = resolve;
+  });
+  under.engine.unsubscribe(one.id, one.sub.subscription);
+  await under.pass(LINGER_MS + 100);
+  await assert.rejects(under.subscribe(), { code: ErrorCode.RETRY_LATER, retryAfterMs: 500 });
+  go();
+  await under.pass(100);
+  const other = await under.subscribe();
+  await under.pass(100);
+  assert.deepEqual(
+    other.take().map(({ offset }) => offset),
+    [1],
+  );
+});
+
+test('who comes after a group was refused is told as those were that were there', async () => {
+  const cluster = clusterWith(1);
+  await new EngineUnderTest(cluster).subscribe();
+  cluster.members.clear();
+  const under = new EngineUnderTest(cluster, { secret: 'another secret of a cluster' });
+  const one = await under.subscribe();
+  await under.pass(1_000);
+  const frames = one.frames.filter(({ opcode }) => opcode === Opcode.ASSIGNED).map(decodeAssigned);
+  const ended = frames.at(-1)?.ended;
+  assert.equal(ended?.code, ErrorCode.ROLE_REFUSED);
+  const said = { code: ErrorCode.ROLE_REFUSED, message: ended?.message };
+  await assert.rejects(under.subscribe(), said);
+  // Once it is left it may be asked for again: the operator may have set things right.
+  await under.pass(LINGER_MS + 100);
+  assert.equal(under.engine.groups.size, 0);
+  under.engine.subscribe(new FakeReceiver(99), { group: 'g', topics: ['t'] });
+});
