@@ -145,7 +145,7 @@ export class LeaseWindow extends WindowState {
     const block = this.find(offset);
     if (block === undefined || block.stateOf(this.index) !== away) return;
     this.blocked--;
-    this.finish(block, this.index);
+    this.finish(block, this.index, false);
   }
 
   /** The message could not be sent away: it waits until `dueMs` as one that failed. */
@@ -238,7 +238,7 @@ export class LeaseWindow extends WindowState {
     if (block.stateOf(index) !== ready) return;
     this.ready--;
     block.ready--;
-    this.finish(block, index);
+    this.finish(block, index, false);
   }
 
   #pickReady(grant: Grant): number {

@@ -252,10 +252,15 @@ export class WindowState {
     }
   }
 
-  /** Ends a message that is out of all counts but `unfinished`. */
-  finish(block: Block, index: number): void {
+  /**
+   * Ends a message that is out of all counts but `unfinished`. Unless it was acked, an ack under
+   * its last lease is too late from now on, as under any before.
+   */
+  finish(block: Block, index: number, isAcked = true): void {
     const offset = block.offsetOf(index);
-    if (block.isContested(index)) this.winners.note(offset, block.run[index] as number);
+    const run = block.run[index] as number;
+    if (block.isContested(index)) this.winners.note(offset, run, isAcked);
+    if (!isAcked) block.run[index] = 0;
     block.setState(index, settled);
     this.unfinished--;
     this.merger.confirm(offset, 1);

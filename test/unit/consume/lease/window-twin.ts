@@ -178,6 +178,14 @@ export class Pair {
     this.twin.failed(message);
   }
 
+  /** A message that is to be given out again is no longer in the log. */
+  forget(message: Message): void {
+    const block = this.window.blocks.find((b) => b.open > 0 && b.indexOf(message.offset) >= 0);
+    assert(block !== undefined);
+    this.window.forgetReady(block, block.indexOf(message.offset));
+    message.state = 'settled';
+  }
+
   advance(ms: number): void {
     this.nowMs += ms;
     for (let more = true; more; ) {

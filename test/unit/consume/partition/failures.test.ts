@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PROTOCOL_LIMIT } from '../../../../protocol/src/generated.ts';
+import { ErrorCode, PROTOCOL_LIMIT } from '../../../../protocol/src/generated.ts';
 import { retrySection } from '../../../../src/config/sections/retry.ts';
 import { IN_PLACE_MS_MAX } from '../../../../src/consume/lease/settle.ts';
 import { decodeMetadata } from '../../../../src/offsets/commit-metadata.ts';
@@ -180,4 +180,23 @@ test('the longest waits and leases are named and kept right, wherever the clock 
       assert(passedMs > 4_000 && passedMs < 6_000, `row ${i} of ${wrap}: ${leftMs} ms are left`);
     }
   }
+});
+
+test('an ack of what was put off or moved away comes too late, also a committed one', async () => {
+  const cluster = clusterWith(2);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ leaseMs: 1_000 });
+  const got = client.take();
+  under.policy.next = ({ offset }) =>
+    offset === 0 ? { kind: 'move' } : { kind: 'putOff', delayMs: 60_000 };
+  // Its handler is slow: its lease runs out, and it acks then.
+  await under.pass(1_100);
+  assert.deepEqual(under.policy.moved.length, 2);
+  const lost = got.map(({ index }, entry) => `${entry}/${index}/${ErrorCode.LEASE_LOST}`);
+  assert.deepEqual(under.ack(got).failed, lost);
+  const committed = under.ack(got, true);
+  await under.pass(150);
+  assert.deepEqual(committed.failed, lost);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 2);
+  assert.deepEqual(under.ack(got).failed, lost, 'nor later');
 });
