@@ -35,6 +35,8 @@ export const limits = {
   tailsPerConnectionMax: 256,
   /** Control requests (topics, status) of a connection that wait at once. */
   controlsPerConnectionMax: 64,
+  /** ACK, NACK, EXTEND and COMMIT of a connection that wait for their answer. */
+  settlesPerConnectionMax: 16_384,
   /** Connections of a node. */
   connectionsMax: 10_000,
   /** From accept to HELLO, in ms. */

@@ -20,7 +20,8 @@ import { HANDLERS, SETTLERS } from './handler-table.ts';
 import type { SettleHandler } from './handlers/consume.ts';
 import { hello } from './handlers/hello.ts';
 import { refuseProduced } from './refuse-produced.ts';
-import { Session, type SessionHooks, type SessionLimits } from './session.ts';
+import { Session, type SessionHooks } from './session.ts';
+import type { SessionLimits } from './session-limits.ts';
 import { shareReads } from './shared-read.ts';
 import type { TokenRates } from './token-rates.ts';
 

@@ -6,24 +6,11 @@ import type { Clock, Timer } from '../base/clock.ts';
 import type { Receiver } from '../consume/partition/subscription.ts';
 import type { LaneLink } from '../lanes/lane-link.ts';
 import { ReadSlots } from './read-slots.ts';
+import type { SessionLimits } from './session-limits.ts';
 import type { Access } from './tokens.ts';
 
 /** A run of produce frames is handed to the lane at this length at the latest, in bytes. */
 const RUN_BYTES_MAX = 256 * 1024;
-
-/** Bounds of one connection; see docs/configuration.md. */
-export interface SessionLimits {
-  readonly handshakeFrameBytesMax: number;
-  readonly frameBytesMax: number;
-  readonly inFlightMessagesMax: number;
-  readonly inFlightBytesMax: number;
-  readonly topicsPerConnectionMax: number;
-  readonly cloggedBytes: number;
-  readonly unreadAnswerBytesMax: number;
-  readonly unreadAnswerBytesHardMax: number;
-  readonly handshakeTimeoutMs: number;
-  readonly idleTimeoutMs: number;
-}
 
 /** What a session asks of the server it belongs to. */
 export interface SessionHooks {
@@ -48,7 +35,15 @@ export interface SessionHooks {
 }
 
 /** Why a session takes no more frames for the moment. */
-type Hold = 'handshake' | 'ring' | 'in-flight' | 'unread' | 'pressure' | 'rate' | 'control';
+type Hold =
+  | 'handshake'
+  | 'ring'
+  | 'in-flight'
+  | 'unread'
+  | 'pressure'
+  | 'rate'
+  | 'control'
+  | 'settle';
 
 /**
  * One connection: cuts the byte stream into frames, hands runs of produce frames to its lane, and
@@ -70,6 +65,8 @@ export class Session implements Receiver {
   inFlightBytes = 0;
   /** Requests of the control kind that have no answer yet. */
   controls = 0;
+  /** ACK, NACK, EXTEND and COMMIT that have no answer yet. */
+  settles = 0;
   /** Ends what this session waits for elsewhere (tails). */
   readonly abort = new AbortController();
   /** Turns of this connection's reads: TAIL answers that are being made. */
@@ -192,6 +189,10 @@ export class Session implements Receiver {
     this.topicNames[id] = name;
     this.topicIds[id] = nodeTopic;
     return id;
+  }
+
+  private get isOwing(): boolean {
+    return this.inFlight + this.controls + this.settles + this.holds.size > 0;
   }
 
   private get isFull(): boolean {
@@ -380,8 +381,7 @@ export class Session implements Receiver {
       const silentMs = this.hooks.clock.monotonic() - this.lastByteMs;
       const left = this.limits.idleTimeoutMs - silentMs;
       if (left > 0) this.watchIdle(left);
-      else if (this.inFlight > 0 || this.controls > 0 || this.holds.size > 0)
-        this.watchIdle(this.limits.idleTimeoutMs);
+      else if (this.isOwing) this.watchIdle(this.limits.idleTimeoutMs);
       else this.hooks.onViolation(this, ErrorCode.IDLE_TIMEOUT, 'nothing came for too long');
     }, afterMs);
   }

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
+import { limits } from '../../src/base/limits.ts';
 import { writeTopics } from '../support/data-dir.ts';
 import { framesOf, RawClient } from '../support/raw-client.ts';
 import { RawConsumer } from '../support/raw-consumer.ts';
@@ -241,4 +242,18 @@ test('the sdk sends more than the limits in flight without an error', async () =
   assert.equal((await Promise.all(all)).length, 2_000);
   await client.close();
   assert.equal(await metric(server, 'mqproxy_in_flight_messages'), 0);
+});
+
+test('more committed acks in one go than may wait for their answers are all answered', async () => {
+  const server = await start();
+  const topic = uniqueTopic();
+  const producer = await RawClient.connect(server.mqp);
+  const { topicId } = await producer.open(topic);
+  await producer.produce({ topic: topicId, first: 1, values: ['one'] });
+  const consumer = await RawConsumer.open(server.mqp, { group: 'g', topics: [topic] });
+  const got = await consumer.take(1);
+  const many = 2 * limits.settlesPerConnectionMax + 7;
+  const answers = await Promise.all(Array.from({ length: many }, () => consumer.ack(got, true)));
+  assert.equal(answers.flat().length, 0);
+  await consumer.client.ping();
 });

@@ -186,10 +186,9 @@ export class Committer {
     for (const partition of partitions) {
       if (!done.has(partition)) partition.isDirty = true;
       this.#judge(partition, done.has(partition) ? undefined : (unsaid.get(partition) ?? error));
-      for (const waiter of taken.get(partition) ?? []) {
-        if (done.has(partition)) settleWaiter(waiter, false);
-        else this.#putBack(partition, waiter);
-      }
+      const waiters = taken.get(partition) ?? [];
+      if (!done.has(partition)) this.#putBack(partition, waiters);
+      else for (const waiter of waiters) settleWaiter(waiter, false);
     }
     if (error === undefined) return;
     stats.commitFailures++;
@@ -246,12 +245,13 @@ export class Committer {
     return waiting;
   }
 
-  #putBack(partition: ConsumePartition, waiter: CommitWaiter): void {
-    if (partition.isClosed || this.#closed) settleWaiter(waiter, true);
-    else {
-      const waiting = this.#waiting.get(partition);
-      if (waiting === undefined) this.#waiting.set(partition, [waiter]);
-      else waiting.unshift(waiter);
+  /** They go on waiting, before those that came meanwhile. */
+  #putBack(partition: ConsumePartition, waiters: CommitWaiter[]): void {
+    if (partition.isClosed || this.#closed) {
+      for (const waiter of waiters) settleWaiter(waiter, true);
+    } else if (waiters.length > 0) {
+      const later = this.#take(partition);
+      this.#waiting.set(partition, later.length === 0 ? waiters : waiters.concat(later));
     }
   }
 }

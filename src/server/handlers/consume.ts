@@ -4,6 +4,7 @@ import { ErrorCode } from '../../../protocol/src/generated.ts';
 import { ProtocolError } from '../../../protocol/src/protocol-error.ts';
 import { decodeSubscribe, encodeSubscribed } from '../../../protocol/src/subscribe.ts';
 import { decodeUnsubscribe, encodeUnsubscribed } from '../../../protocol/src/unsubscribe.ts';
+import { limits } from '../../base/limits.ts';
 import type { Handler, NodeContext } from '../handler.ts';
 import type { Session } from '../session.ts';
 import { allows } from '../tokens.ts';
@@ -46,7 +47,19 @@ export const credit: SettleHandler = (context, session, frame) => {
   context.consume.credit(session.id, subscription, { messages, bytes });
 };
 
-// [P-12.9] to [P-12.13] ACK, NACK, EXTEND, COMMIT: a valid token counts from any connection.
+// [P-12.9] to [P-12.13] ACK, NACK, EXTEND, COMMIT: a valid token counts from any connection. Those
+// that wait for a commit, or for the name of an owner, are bounded, however long that takes.
 export const settled: SettleHandler = (context, session, frame) => {
-  context.consume.settle(frame, (bytes) => session.write(bytes));
+  session.settles++;
+  try {
+    context.consume.settle(frame, (bytes) => {
+      session.settles--;
+      session.write(bytes);
+      session.release('settle');
+    });
+  } catch (error) {
+    session.settles--;
+    throw error;
+  }
+  if (session.settles >= limits.settlesPerConnectionMax) session.hold('settle');
 };

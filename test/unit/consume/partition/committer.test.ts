@@ -331,3 +331,24 @@ test('a request is split by the characters of its metadata, whatever number of p
   );
   for (const part of many) assert(part.length * 3_201 <= 512 * 1024);
 });
+
+test('who waits over commits that fail is told in the order in which he came', async () => {
+  const under = new CommitterUnderTest();
+  const [partition] = under.partitions;
+  const told: string[] = [];
+  const wait = (name: string): void => {
+    const done = (failed: boolean) => void told.push(`${name} ${failed}`);
+    under.committer.wait(partition, { left: 0, failed: false, done });
+  };
+  under.refusal = coded('BACKEND_UNAVAILABLE', 'away');
+  under.ack(0, 3);
+  for (const name of ['a', 'b', 'c']) wait(name);
+  await under.pass(100);
+  wait('d');
+  await under.pass(500);
+  wait('e');
+  assert.deepEqual(told, []);
+  under.refusal = undefined;
+  await under.pass(500);
+  assert.deepEqual(told, ['a false', 'b false', 'c false', 'd false', 'e false']);
+});
