@@ -13,9 +13,9 @@ import { baseTopicOf, retryRecordOf, retryTopicOf } from '../retry/retry-record.
 import { TokenBudget } from '../retry/token-budget.ts';
 import { type DeadCluster, DeadLetterMover, type DeadTopicSettings } from './dead-letter-mover.ts';
 
-/** Between two looks of a message that waits for the budget, in ms. */
-const WAIT_MIN_MS = 1_000;
-const WAIT_MAX_MS = 60_000;
+/** Between two looks of a partition that waits for the budget, in ms: acks may fill it any time. */
+const WAIT_MIN_MS = 50;
+const WAIT_MAX_MS = 1_000;
 /** A group keeps its long waits in place for so long when a delay was refused for good, in ms. */
 const IN_PLACE_MS = 60_000;
 /** Codes of refusals that pass. */
@@ -152,7 +152,7 @@ class GroupPolicy implements SettlePolicy {
     }
     if (this.#budget.take(now)) return { kind: 'move' };
     const waitMs = Math.min(WAIT_MAX_MS, Math.max(WAIT_MIN_MS, this.#budget.waitMs(now)));
-    // Spread out, so that those that wait do not all ask at once.
+    // Spread out, so that each partition that waits gets its share.
     return { kind: 'wait', delayMs: Math.round(waitMs * (1 + this.#options.random.float())) };
   }
 

@@ -32,7 +32,8 @@ export interface Failure {
 /**
  * What happens to a failed message.
  * - `wait`: it stays unfinished without being given out, and `decide` is asked again, with the same
- *   attempt, `delayMs` from now: the budget of dead letters is used up.
+ *   attempt: the budget of dead letters is used up. Of the messages of a partition that wait the
+ *   first is asked for `delayMs` from then, and those behind it as long as they need not wait.
  * - `retry`: it stays in the lease table and is given out again `delayMs` from now (0: at once), at
  *   most {@link IN_PLACE_MS_MAX}. In an ordered mode its key, or its partition, waits with it.
  * - `putOff`: {@link SettlePolicy.putOff} is called, to come again `delayMs` from now; the message

@@ -9,6 +9,7 @@ import {
   moveRetryMs,
 } from '../lease/settle.ts';
 import { NO_WAIT } from '../lease/window-state.ts';
+import { Fifo } from './fifo.ts';
 import type { ConsumePartition } from './partition.ts';
 
 /** Messages of a partition whose first failure is remembered. */
@@ -43,11 +44,17 @@ export interface FailureHooks {
 
 type Leaving = Extract<Decision, { kind: 'move' | 'putOff' }>;
 
-interface Undecided {
+interface Decided {
+  readonly failure: Failure;
+  readonly to: Leaving;
+}
+
+/** A move that failed. */
+interface Failed {
   readonly failure: Failure;
   readonly atMs: number;
   /** It was decided: only its record has not come yet. */
-  readonly to?: Leaving;
+  readonly to: Leaving | undefined;
 }
 
 /** What failed in one partition, and what its policy has decided. */
@@ -57,10 +64,13 @@ export class Failures {
   readonly #first = new Map<number, number>();
   /** Leases of owners before that were refused before their messages were read again. */
   readonly #refused = new Map<number, Refusal>();
-  #undecided: Undecided[] = [];
-  /** Decided, and not begun: from `head` on. */
-  #queue: { readonly failure: Failure; readonly to: Leaving }[] = [];
-  #head = 0;
+  /** Messages that wait for the budget of dead letters; the first of them asks for it. */
+  readonly #waiting = new Fifo<Failure>();
+  #askAtMs = 0;
+  /** All wait as long, so the first is the next. */
+  readonly #failed = new Fifo<Failed>();
+  /** Decided, and not begun. */
+  readonly #queue = new Fifo<Decided>();
   #moving = 0;
   stuck = 0;
 
@@ -76,11 +86,7 @@ export class Failures {
 
   /** Whether any are on their way, or wait for their turn alone. */
   get isMoving(): boolean {
-    return this.#moving + this.#queued > 0;
-  }
-
-  get #queued(): number {
-    return this.#queue.length - this.#head;
+    return this.#moving + this.#queue.size > 0;
   }
 
   /** A leased message failed: it leaves its lease for what the policy says. */
@@ -166,16 +172,24 @@ export class Failures {
     return rows.sort((a, b) => a.offset - b.offset);
   }
 
-  /** Decides again what waited for it. */
+  /** Decides again what waited for it, as far as the budget goes: a queue of all costs nothing. */
   tick(): void {
-    if (this.#undecided.length === 0) return;
     const now = this.#hooks.clock.monotonic();
-    const due = this.#undecided.filter(({ atMs }) => atMs <= now);
-    if (due.length === 0) return;
-    this.#undecided = this.#undecided.filter(({ atMs }) => atMs > now);
-    for (const { failure, to } of due) {
-      if (to === undefined) this.#again({ ...failure, nowMs: this.#hooks.clock.now() });
-      else this.#move(failure, to);
+    for (let one = this.#failed.first; one !== undefined; one = this.#failed.first) {
+      if (one.atMs > now) break;
+      this.#failed.shift();
+      const { failure, to } = one;
+      this.#follow(failure, to ?? this.#decide(failure));
+    }
+    if (now < this.#askAtMs) return;
+    for (let one = this.#waiting.first; one !== undefined; one = this.#waiting.first) {
+      const decision = this.#decide(one);
+      if (decision.kind === 'wait') {
+        this.#askAtMs = now + decision.delayMs;
+        return;
+      }
+      this.#waiting.shift();
+      this.#follow(one, decision);
     }
   }
 
@@ -190,9 +204,13 @@ export class Failures {
     return this.#partition.window.unstick();
   }
 
-  #again(failure: Failure): void {
-    const { window, policy } = this.#partition;
-    const decision = policy.decide(failure);
+  #decide(failure: Failure): Decision {
+    return this.#partition.policy.decide({ ...failure, nowMs: this.#hooks.clock.now() });
+  }
+
+  /** Does with a message that is away what was decided. */
+  #follow(failure: Failure, decision: Decision): void {
+    const { window } = this.#partition;
     const now = this.#hooks.clock.monotonic();
     if (decision.kind === 'wait') this.#wait(failure, decision.delayMs);
     else if (decision.kind === 'retry') window.comeBack(failure.offset, inPlace(now, decision));
@@ -201,9 +219,9 @@ export class Failures {
     this.#hooks.onChanged(this.#partition);
   }
 
-  #wait(failure: Failure, delayMs: number, to?: Leaving): void {
-    const atMs = this.#hooks.clock.monotonic() + delayMs;
-    this.#undecided.push(to === undefined ? { failure, atMs } : { failure, atMs, to });
+  #wait(failure: Failure, delayMs: number): void {
+    if (this.#waiting.size === 0) this.#askAtMs = this.#hooks.clock.monotonic() + delayMs;
+    this.#waiting.push(failure);
   }
 
   #move(failure: Failure, to: Leaving): void {
@@ -213,8 +231,10 @@ export class Failures {
 
   /** Of a partition that goes what is under way is waited for; the rest is the next owner's. */
   #pump(): void {
-    while (this.#queued > 0 && this.#moving < MOVES_MAX && !this.#partition.isLeaving) {
-      const { failure, to } = this.#queue[this.#head++] as { failure: Failure; to: Leaving };
+    while (this.#moving < MOVES_MAX && !this.#partition.isLeaving) {
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      const { failure, to } = next;
       this.#moving++;
       void this.#moveOne(failure, to).finally(() => {
         this.#moving--;
@@ -222,9 +242,6 @@ export class Failures {
         this.#hooks.onChanged(this.#partition);
       });
     }
-    if (this.#head * 2 < this.#queue.length) return;
-    this.#queue = this.#queue.slice(this.#head);
-    this.#head = 0;
   }
 
   async #moveOne(failure: Failure, to: Leaving): Promise<void> {
@@ -243,7 +260,8 @@ export class Failures {
     } catch (error) {
       if (!isRead) this.#hooks.onUnread(error);
       // The policy gives back what it took for a move that failed; of a read it knows nothing.
-      if (!partition.isClosed) this.#wait(failure, moveRetryMs, isRead ? undefined : to);
+      const atMs = this.#hooks.clock.monotonic() + moveRetryMs;
+      this.#failed.push({ failure, atMs, to: isRead ? undefined : to });
       return;
     }
     if (partition.isClosed) return;

@@ -80,7 +80,7 @@ test('without a token an exhausted message waits, and goes when time has made on
   const exhausted = failureOf({ attempt: 4, cause: 'expiry' });
   assert.equal(policy.decide(exhausted).kind, 'move');
   assert.equal(policy.decide(exhausted).kind, 'move');
-  assert.deepEqual(policy.decide(exhausted), { kind: 'wait', delayMs: 10_000 });
+  assert.deepEqual(policy.decide(exhausted), { kind: 'wait', delayMs: 1_000 });
   assert.deepEqual(dead.budgets(), [
     { group: 'billing', topic: 'orders', tokens: 0, isHolding: true },
   ]);

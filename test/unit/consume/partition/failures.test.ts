@@ -200,3 +200,27 @@ test('an ack of what was put off or moved away comes too late, also a committed 
   assert.equal(cluster.commits.get('g/t/0')?.offset, 2);
   assert.deepEqual(under.ack(got).failed, lost, 'nor later');
 });
+
+test('of those that wait for the budget the first asks, and they go in order as far as it lasts', async () => {
+  const cluster = clusterWith(500);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ creditMessages: 1_000, leaseMs: 600_000 });
+  let left = 0;
+  under.policy.next = () => (left-- > 0 ? { kind: 'move' } : { kind: 'wait', delayMs: 1_000 });
+  under.nack(client.take());
+  assert.equal(under.policy.failures.length, 500);
+  await under.pass(10_000);
+  const looks = under.policy.failures.length - 500;
+  assert(looks >= 9 && looks <= 10, `${looks} looks in ten seconds`);
+  left = 3;
+  await under.pass(1_100);
+  const moved = () => under.policy.moved.map((one) => Number(one.split(':')[0]));
+  assert.deepEqual(moved(), [0, 1, 2]);
+  left = 1_000;
+  await under.pass(1_200);
+  assert.deepEqual(
+    moved(),
+    Array.from({ length: 500 }, (_, i) => i),
+  );
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 500);
+});
