@@ -5,8 +5,11 @@ import { lettersOf, produce, textOf } from '../support/dead-letters.ts';
 import { startServer } from '../support/start-server.ts';
 import { until } from '../support/wait.ts';
 
-const waits = ['--retry.in-place-max', '100', '--retry.backoff.table', '50,400'];
-const args = [...waits, '--retry.backoff.jitter-percent', '0', '--retry.attempts', '4'];
+const table = '--retry.backoff.table';
+const policy = ['--retry.in-place-max', '100', '--retry.backoff.jitter-percent', '0'];
+const args = [...policy, '--retry.attempts', '4', table, '50,400'];
+/** Longer than it takes to kill a node, on any machine. */
+const longArgs = [...args.slice(0, -1), '50,5000'];
 
 interface Seen {
   readonly topic: string;
@@ -59,12 +62,19 @@ test('a long wait leaves the topic, comes back with its attempts and its id, and
 });
 
 test('what was put off is counted on after a kill, and to a prefix too', async () => {
-  const server = await startServer({ args });
+  const server = await startServer({ args: longArgs });
   const client = await connect(server);
   await produce(client, 'orders', ['poison']);
   const consumer = await client.subscribe({ group: 'billing', topics: ['orders'] });
   const seen: Seen[] = [];
-  void consumer.run(({ topic, attempt, id }) => {
+  let isCommitted = false;
+  void consumer.run(async (message) => {
+    if (textOf(message) === 'good') {
+      await message.ack({ wait: 'committed' });
+      isCommitted = true;
+      return;
+    }
+    const { topic, attempt, id } = message;
     seen.push({ topic, attempt, id, atMs: performance.now() });
     throw new TypeError('no customer 7');
   });
@@ -74,6 +84,13 @@ test('what was put off is counted on after a kill, and to a prefix too', async (
     return found.length > 0 && found;
   });
   assert.equal(delay?.topic, 'orders.billing.retry');
+  // Until a commit says that it has left its place, a kill brings it again from there too.
+  await until(async () => {
+    const { partitions } = await client.groups.describe('billing');
+    return partitions.length > 0 && partitions.every(({ lag }) => lag === 0);
+  });
+  await produce(client, 'orders', ['good']);
+  await until(() => isCommitted);
   await client.close();
   await server.kill();
   await server.restart();
