@@ -6,7 +6,7 @@ import type { DelayCluster } from './delay-cluster.ts';
 import type { DelayPlace } from './delay-index.ts';
 import { type DelayRecord, readDelayRecord } from './delay-record.ts';
 import type { FarDelay } from './due-loop.ts';
-import type { NearDelay } from './due-window.ts';
+import { isTooLate, type NearDelay } from './due-window.ts';
 import { isSeriesId } from './series-record.ts';
 
 /** Longest wait for a cluster to say what is in the log, in ms. */
@@ -61,7 +61,7 @@ export class DelayChanges {
     if (!this.#isReady(id)) throw await this.#refusal(id);
     const near = loop.window.find(id);
     if (near === undefined) return found === undefined ? 'notFound' : loop.hold(this.#far(found));
-    if (near.state === 'firing' || near.state === 'ended') return 'tooLate';
+    if (isTooLate(near)) return 'tooLate';
     if (near.state === 'held') return 'busy';
     loop.window.hold(near);
     return near;
@@ -157,6 +157,7 @@ export class DelayChanges {
 
   /** It fired, and is still in the index. A series goes on. */
   #hasEnded(id: Buffer): boolean {
-    return !isSeriesId(id) && this.#cluster.loop.window.find(id)?.state === 'ended';
+    const near = this.#cluster.loop.window.find(id);
+    return !isSeriesId(id) && (near?.state === 'ended' || near?.state === 'over');
   }
 }

@@ -128,6 +128,7 @@ export class DelayCluster {
       stats,
       work: (task) => void work(task),
       isReady: (partition) => this.isReady(partition),
+      isGiven: (partition) => this.isGiven(partition),
       isStray: (id, dueMs) => this.#applier.isStray(id, dueMs),
       ...parts.loop,
     });

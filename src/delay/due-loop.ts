@@ -34,6 +34,8 @@ export interface DueLoopParts {
   work(task: () => Promise<void>): void;
   /** Everything up to the log's end was applied, and it is ours. */
   isReady(partition: number): boolean;
+  /** It is ours, if only since a moment. */
+  isGiven(partition: number): boolean;
   /** A line of the index is no longer where its message stands. */
   isStray(id: Buffer, dueMs: number): boolean | Promise<boolean>;
   /** What may be held in memory; default: the node's limits. */
@@ -104,12 +106,7 @@ export class DueLoop {
       log,
       turnMs: endsTurnMs,
       record: (entry) => this.#endOf(entry),
-      onEnded: (entries) => {
-        for (const entry of entries) {
-          entry.state = 'ended';
-          this.window.empty(entry);
-        }
-      },
+      onEnded: (entries) => this.window.over(entries, parts.isGiven),
       onRoom: () => this.reload(),
     });
   }

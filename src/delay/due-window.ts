@@ -3,8 +3,16 @@ import type { DelayPlace } from './delay-index.ts';
 import { nameOf } from './log-applier.ts';
 import type { Turn } from './series-rule.ts';
 
-/** `held`: a cancel or a move is on its way. `ended`: it fired. */
-export type DelayState = 'waiting' | 'held' | 'queued' | 'firing' | 'ended';
+/**
+ * `held`: a cancel or a move is on its way. `ended`: it fired. `over`: that is in the log too, and
+ * not applied yet.
+ */
+export type DelayState = 'waiting' | 'held' | 'queued' | 'firing' | 'ended' | 'over';
+
+/** It fires or fired: nothing changes it any more. */
+export function isTooLate({ state }: NearDelay): boolean {
+  return state === 'firing' || state === 'ended' || state === 'over';
+}
 
 /** A delayed message that is near. Its record is its own copy. */
 export interface NearDelay {
@@ -180,15 +188,26 @@ export class DueWindow {
     entry.bytes = NONE;
   }
 
+  /** They fired, and that is in the log now: known until it is applied, where it is. */
+  over(entries: readonly NearDelay[], isGiven: (partition: number) => boolean): void {
+    for (const entry of entries) {
+      entry.state = 'over';
+      this.empty(entry);
+      // Given back, a partition is read beyond what is in the log before anything of it fires.
+      if (!isGiven(entry.id[1] as number)) this.drop(entry);
+    }
+  }
+
   /** The index begins anew for what `which` names: where it stands there is not known. */
   doubt(which: (entry: NearDelay) => boolean): void {
     for (const entry of this.#byName.values()) if (which(entry)) entry.isIndexed = false;
   }
 
-  /** Forgets what waits or is queued and `which` names; what is on its way stays known. */
+  /** Forgets what `which` names, save what is on its way, or fired and is not in the log. */
   dropIdle(which: (entry: NearDelay) => boolean): void {
     for (const entry of this.#byName.values()) {
-      const isIdle = entry.state === 'waiting' || entry.state === 'queued';
+      const { state } = entry;
+      const isIdle = state === 'waiting' || state === 'queued' || state === 'over';
       if (isIdle && which(entry)) this.drop(entry);
     }
   }

@@ -200,3 +200,31 @@ test('a message that cannot be read here is left alone when due, and hides and h
   assert.equal(world.cluster.pending, 0);
   await world.stop();
 });
+
+test('what fired of partitions that went does not stay in memory, and fires once where they come back', async () => {
+  for (const isAway of [false, true]) {
+    const world = new DelayWorld();
+    await world.start();
+    const dueMs = world.clock.nowMs + 1_000;
+    for (let i = 0; i < 100; i++) world.schedule({ topic: 't', value: `${i}`, dueMs });
+    await world.settle();
+    // Of what is ended nothing is applied any more.
+    world.log.isHeld = true;
+    world.logIsAway = isAway;
+    await world.jump(1_000);
+    assert.equal(world.fired.length, 100);
+    world.log.lose();
+    await world.settle();
+    assert.equal(world.cluster.loop.window.size, isAway ? 100 : 0, 'what the log does not know');
+    world.logIsAway = false;
+    await world.jump(60_000);
+    assert.equal(world.cluster.loop.window.size, 0);
+    world.log.isHeld = false;
+    world.log.assign();
+    await world.settle();
+    await world.jump(60_000);
+    assert.equal(world.fired.length, 100);
+    assert.equal(world.cluster.pending, 0);
+    await world.stop();
+  }
+});
