@@ -68,6 +68,7 @@ export class DelayIndex {
   readonly #kv: KeyValueStore;
   #deleted = 0;
   #deletedUpTo = 0;
+  #endsForgottenMs = 0;
 
   private constructor(kv: KeyValueStore) {
     this.#kv = new MappedErrors(kv, (cause) => this.#failed(cause));
@@ -197,11 +198,19 @@ export class DelayIndex {
     await this.write(changes);
   }
 
-  /** Gives back the space of dues before `beforeMs`, when it is worth it. */
+  /**
+   * Gives back the space of dues before `beforeMs`, when it is worth it, and forgets what is
+   * remembered of ends and moves of a day before.
+   */
   async tidy(beforeMs: number): Promise<void> {
-    if (this.#deleted < COMPACT_EVERY || this.#deletedUpTo < beforeMs) return;
+    const isWorthIt = this.#deleted >= COMPACT_EVERY && this.#deletedUpTo >= beforeMs;
+    // Once a day and at a start too: a node may be started anew before so many were deleted.
+    if (isWorthIt || beforeMs >= this.#endsForgottenMs + CHANGED_KEPT_MS) {
+      this.#endsForgottenMs = beforeMs;
+      await this.#forgetEnds(beforeMs - CHANGED_KEPT_MS);
+    }
+    if (!isWorthIt) return;
     this.#deleted = 0;
-    await this.#forgetEnds(beforeMs - CHANGED_KEPT_MS);
     await this.#kv.compact({ from: dueKey(0, undefined), to: dueKey(beforeMs, undefined) });
   }
 

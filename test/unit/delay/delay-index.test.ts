@@ -52,6 +52,28 @@ test('where a series ended is remembered for a day, and forgotten with its parti
   await index.close();
 });
 
+test('ends are forgotten after a day by a node that few end on, and that is started often', async () => {
+  const store = new MemoryStore();
+  const opened = () => DelayIndex.open('', async () => store, silentLogger());
+  const nowMs = 1_700_000_000_000;
+  const id = (name: string) => delayIdOfSeries(name);
+  const index = await opened();
+  const changes = new IndexChanges();
+  changes.ended(id('a'), 7, nowMs);
+  changes.ended(id('b'), 8, nowMs + 3_600_000);
+  await index.write(changes);
+  const ends = (of: DelayIndex) => Promise.all([id('a'), id('b')].map((one) => of.endedAt(one)));
+  for (const hours of [0, 12, 23]) await index.tidy(nowMs + hours * 3_600_000);
+  assert.deepEqual(await ends(index), [7, 8]);
+  const again = await opened();
+  await again.tidy(nowMs + 86_400_001);
+  assert.deepEqual(await ends(again), [undefined, 8]);
+  await again.tidy(nowMs + 2 * 86_400_000);
+  assert.deepEqual(await ends(again), [undefined, 8], 'once a day, for it reads them all');
+  await again.tidy(nowMs + 2 * 86_400_001);
+  assert.deepEqual(await ends(again), [undefined, undefined]);
+});
+
 test('a partition is forgotten by its own lines, some at a time, and again where that was broken off', async () => {
   const store = new MemoryStore();
   const opened = () => DelayIndex.open('', async () => store, silentLogger());
