@@ -1,12 +1,7 @@
-import { Block, messageState } from './block.ts';
-import type { Grant } from './grant.ts';
-import type { KeyLines } from './key-lines.ts';
-import { hasPayload, type WindowOptions, WindowState } from './window-state.ts';
+import { type Block, messageState } from './block.ts';
+import { PickWindow } from './pick-window.ts';
 
-const { fresh, leased, waiting, ready, held, away, stuck, settled } = messageState;
-
-/** Widest run: an index under a token is a u16. */
-const SPAN_MAX = 65_535;
+const { leased, waiting, away, stuck, settled } = messageState;
 
 /** What became of a message that was named under a token. */
 export const settleResult = { done: 0, again: 1, lost: 2 } as const;
@@ -16,44 +11,11 @@ export const settleResult = { done: 0, again: 1, lost: 2 } as const;
  * comes as an argument. The span is not bounded, only what is unfinished, so one message that is
  * never finished holds back nothing.
  */
-export class LeaseWindow extends WindowState {
-  /** What the last {@link pick} took: messages of one block, in order. */
-  block = new Block(0, 0);
-  readonly picked = new Int32Array(1024);
-  /** The last {@link pick} took nothing since `firstBytesMax` was too little. */
-  isShort = false;
+export class LeaseWindow extends PickWindow {
   /** Subscription of what {@link settle} finished, or of what failed. */
   lastSub = 0;
   /** Deliveries of what {@link settle} finished. */
   lastAttempt = 0;
-  readonly #inOrder: boolean;
-
-  constructor(options: WindowOptions) {
-    super(options);
-    this.#inOrder = options.mode === 'partition-ordered';
-  }
-
-  /**
-   * Leases messages of one block, rising, to whoever `grant` names; their number, and themselves in
-   * `block` and `picked`. Those that failed before come first. In order nothing passes a message
-   * that failed, nor one that somebody has who may be gone: he may still handle it, or it comes
-   * again.
-   */
-  pick(grant: Grant): number {
-    this.isShort = false;
-    if (this.#inOrder && this.blocked + this.orphans > 0) return 0;
-    this.clear();
-    let count = 0;
-    if (this.ready > 0) count = this.#pickReady(grant);
-    if (count === 0 && this.fresh > 0 && !(this.#inOrder && this.ready > 0)) {
-      count = this.#pickFresh(grant);
-    }
-    if (count === 0) return 0;
-    this.timers.arm(this, this.block, grant.dueMs);
-    const given = this.block.offsetOf(this.picked[count - 1] as number) + 1;
-    if (given > this.given) this.given = given;
-    return count;
-  }
 
   /** Ends a message as handled. Sets `lastSub` when it is `done`. */
   settle(offset: number, run: number): number {
@@ -233,109 +195,6 @@ export class LeaseWindow extends WindowState {
     return expired;
   }
 
-  /** Settles a message that turned out to be no longer in the log. */
-  forgetReady(block: Block, index: number): void {
-    if (block.stateOf(index) !== ready) return;
-    this.ready--;
-    block.ready--;
-    this.finish(block, index, false);
-  }
-
-  #pickReady(grant: Grant): number {
-    for (const block of this.list) {
-      if (block.ready === 0) continue;
-      this.block = block;
-      let count = 0;
-      let room = grant.bytesMax;
-      let first = 0;
-      for (let i = 0; i < block.count && count < grant.messagesMax; i++) {
-        if (block.stateOf(i) !== ready) continue;
-        if (!hasPayload(block, i)) {
-          if (this.#inOrder) return count;
-          continue;
-        }
-        if (this.#isStale(block, i, grant)) {
-          this.forgetReady(block, i);
-          this.stale++;
-          continue;
-        }
-        const size = (block.ends[i] as number) - (block.starts[i] as number);
-        if (size > (count === 0 ? grant.firstBytesMax : room)) {
-          this.isShort = count === 0;
-          break;
-        }
-        if (count === 0) first = block.deltas[i] as number;
-        if ((block.deltas[i] as number) - first > SPAN_MAX) break;
-        room -= size;
-        this.ready--;
-        block.ready--;
-        this.#lease(block, i, grant);
-        this.picked[count++] = i;
-        if (count === this.picked.length) break;
-      }
-      if (count > 0 || this.#inOrder) return count;
-    }
-    return 0;
-  }
-
-  #pickFresh(grant: Grant): number {
-    for (; this.freshAt < this.list.length; this.freshAt++) {
-      const block = this.list[this.freshAt] as Block;
-      this.block = block;
-      let count = 0;
-      let room = grant.bytesMax;
-      let first = 0;
-      let i = block.fresh;
-      for (; i < block.count && count < grant.messagesMax && count < this.picked.length; i++) {
-        if (block.stateOf(i) !== fresh) continue;
-        if (this.#isStale(block, i, grant)) {
-          this.#passStale(block, i);
-          continue;
-        }
-        const size = (block.ends[i] as number) - (block.starts[i] as number);
-        if (size > (count === 0 ? grant.firstBytesMax : room)) {
-          this.isShort = count === 0;
-          break;
-        }
-        if (count === 0) first = block.deltas[i] as number;
-        if ((block.deltas[i] as number) - first > SPAN_MAX) break;
-        const line = this.keys === undefined ? 1 : this.#queue(block, i);
-        if (line < 0) break;
-        this.fresh--;
-        if (line === 0) continue;
-        room -= size;
-        this.#lease(block, i, grant);
-        this.picked[count++] = i;
-      }
-      block.fresh = i;
-      if (count > 0 || i < block.count) return count;
-    }
-    return 0;
-  }
-
-  /** 1: the message's key is free; 0: it waits for its key; -1: too many wait there. */
-  #queue(block: Block, index: number): number {
-    const key = block.keys?.[index] ?? 0;
-    const lines = this.keys as KeyLines;
-    if (key === 0) return 1;
-    if (!lines.isBusy(key)) {
-      lines.begin(key);
-      return 1;
-    }
-    if (!lines.hold(key, block.offsetOf(index))) return -1;
-    block.setState(index, held);
-    return 0;
-  }
-
-  #lease(block: Block, index: number, grant: Grant): void {
-    block.setState(index, leased);
-    block.setAttempt(index, block.attemptOf(index) + 1);
-    block.run[index] = grant.run;
-    block.sub[index] = grant.sub;
-    block.due[index] = grant.dueMs;
-    this.leased++;
-  }
-
   /** A message is no longer out; it was of `lastSub`. */
   #endLease(block: Block, index: number): void {
     this.leased--;
@@ -351,7 +210,7 @@ export class LeaseWindow extends WindowState {
 
   /** In order: what is out behind a message that failed comes again after it. */
   #rewind(offset: number): void {
-    if (!this.#inOrder) return;
+    if (!this.inOrder) return;
     const { lastSub } = this;
     this.each(leased, (block, i) => {
       if (block.offsetOf(i) <= offset) return false;
@@ -366,23 +225,6 @@ export class LeaseWindow extends WindowState {
 
   /** Leases taken back since a message before them failed; who reads it sets it to 0. */
   rewound = 0;
-
-  #isStale(block: Block, index: number, grant: Grant): boolean {
-    if (grant.staleBeforeMs === 0) return false;
-    const at = (block.starts[index] as number) + 12;
-    const records = block.records as Buffer;
-    return records.readUInt32BE(at) * 2 ** 32 + records.readUInt32BE(at + 4) < grant.staleBeforeMs;
-  }
-
-  #passStale(block: Block, index: number): void {
-    this.stale++;
-    this.fresh--;
-    const { keys } = block;
-    // It was never out, so nobody waits for it.
-    block.keys = undefined;
-    this.finish(block, index);
-    block.keys = keys;
-  }
 
   /** A message that is not in the window: it was settled before, or was not fetched again yet. */
   #settledElsewhere(offset: number, run: number): number {

@@ -44,15 +44,14 @@ export class Twin {
   }
 
   /** Whether the mode lets this one out now. */
-  mayGo(message: Message, isOrphan = false): boolean {
+  mayGo(message: Message): boolean {
     if (message.state !== 'fresh' && message.state !== 'ready') return false;
     const before = this.messages.filter((m) => m.offset < message.offset);
     if (this.mode === 'key-ordered' && message.key !== 0) {
       return before.every((m) => m.key !== message.key || m.state === 'settled');
     }
     if (this.mode !== 'partition-ordered') return true;
-    if (this.in('waiting', 'away').length > 0) return false;
-    if (!isOrphan && this.orphans.length > 0) return false;
+    if (this.orphans.length > 0) return false;
     return before.every((m) => m.state === 'settled' || m.state === 'leased');
   }
 
@@ -87,7 +86,7 @@ export class Pair {
     this.window = new LeaseWindow({ mode, floor, heldMax: 1_000, timers });
   }
 
-  /** `inherits`: each third message is leased by an owner before. */
+  /** `inherits`: of three messages an owner before has leased the first, and the next failed. */
   take(count: number, gap: number, keys: number, inherits = false): void {
     const records = [];
     let offset = this.end + gap;
@@ -97,19 +96,19 @@ export class Pair {
       const fresh = { state: 'fresh', attempt: 0, winner: 0, sub: 0, dueMs: 0 } as const;
       const message: Message = { offset, key, runs: [], ...fresh };
       this.twin.messages.push(message);
-      // In order only what is first is leased.
-      if (inherits && i % 3 === 0 && this.twin.mayGo(message, true)) this.#inherit(message);
+      if (inherits && i % 3 !== 2) this.#inherit(message, i % 3 === 0);
     }
     const batch = fetched(records);
     this.end = batch.nextOffset;
     this.window.take(batch);
   }
 
-  #inherit(message: Message): void {
-    const lease = { run: ++this.run, attempt: 1, dueMs: this.nowMs + LEASE_MS };
-    this.window.inherited.set(message.offset, lease);
-    message.runs.push(lease.run);
-    Object.assign(message, { state: 'leased', attempt: 1, dueMs: lease.dueMs });
+  #inherit(message: Message, isLeased: boolean): void {
+    const run = isLeased ? ++this.run : 0;
+    const dueMs = this.nowMs + LEASE_MS;
+    this.window.inherited.set(message.offset, { run, attempt: 1, dueMs });
+    if (isLeased) message.runs.push(run);
+    Object.assign(message, { state: isLeased ? 'leased' : 'waiting', attempt: 1, dueMs });
   }
 
   /** The connection of a subscription is lost. */

@@ -224,3 +224,30 @@ test('of those that wait for the budget the first asks, and they go in order as 
   );
   assert.equal(cluster.commits.get('g/t/0')?.offset, 500);
 });
+
+test('in order what was out at a kill comes again before what failed behind it', async () => {
+  const cluster = clusterWith(4);
+  const under = takeOver(cluster, 'node-1');
+  under.policy.next = () => ({ kind: 'retry', delayMs: 60_000 });
+  const mode = 'partition-ordered';
+  const client = await under.subscribe({ mode });
+  const got = client.take();
+  under.nack(got.slice(1, 2));
+  await under.pass(200);
+  const next = takeOver(cluster, 'node-2');
+  const other = await next.subscribe({ mode });
+  const first = other.take();
+  assert.deepEqual(
+    first.map(({ offset, attempt }) => [offset, attempt]),
+    [[0, 1]],
+  );
+  next.ack(first);
+  await next.pass(59_000);
+  assert.deepEqual(other.take(), []);
+  await next.pass(1_000);
+  assert.deepEqual(attempts(other), [
+    [1, 2],
+    [2, 1],
+    [3, 1],
+  ]);
+});
