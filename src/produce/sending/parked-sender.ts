@@ -47,11 +47,11 @@ export class ParkedSender {
     this.parts = parts;
   }
 
-  /** The first entries of a topic that are not delivered. */
+  /** The next entries of a topic that are not delivered. */
   async entriesOf(topic: ParkedTopic, countMax: number): Promise<AsideEntry[]> {
     const entries: AsideEntry[] = [];
     let bytes = 0;
-    const from = { topic: topic.name, sequence: 0 };
+    const from = { topic: topic.name, sequence: topic.from };
     for await (const entry of this.parts.store.aside.entries('parked', from)) {
       if (topic.delivered.has(entry.sequence)) continue;
       entries.push(entry);
@@ -61,43 +61,35 @@ export class ParkedSender {
     return entries;
   }
 
-  /** Hands the next entries over; false when none could be. */
-  async send(topic: ParkedTopic): Promise<boolean> {
+  /**
+   * Hands the next entries over. That not all of them are taken is ordinary: a partition has what
+   * it may have in flight, or the queue is full. The rest follows what was taken.
+   */
+  async send(topic: ParkedTopic): Promise<void> {
     const { sender } = this.open(topic.id);
-    if (!sender.isUsable) return false;
-    const entries = await this.entriesOf(topic, topic.isProven ? CHUNK_ENTRIES : 1);
-    if (entries.length === 0 || !sender.isUsable) return false;
-    const chunk: ParkedChunk = {
-      entries,
-      first: this.serial,
-      left: 0,
-      delivered: [],
-      isFailed: false,
-    };
-    this.serial += entries.length;
-    topic.chunk = chunk;
+    if (!sender.isUsable) return;
+    const entries = await this.entriesOf(topic, topic.chunkMax);
+    // What was put into the log before the place it is read from is found the next time.
+    if (entries.length === 0) topic.from = 0;
+    if (entries.length === 0 || !sender.isUsable) return;
     this.topics.set(topic.id, topic);
-    let at = 0;
-    while (at < entries.length && sender.isUsable) {
-      let end = at + 1;
-      const { acceptedMs } = entries[at] as AsideEntry;
-      while (entries[end]?.acceptedMs === acceptedMs) end++;
-      const run = entries.slice(at, end);
-      this.parts.onResend(headerOf(run));
-      const result = sender.send(this.requestOf(topic, run, chunk.first + at), run.length);
-      chunk.left += result.sent;
-      this.parts.stats.add(stat.sent, result.sent);
-      this.noteDeferred(topic, result.deferred);
-      if (result.sent < run.length) break;
-      at = end;
+    const first = this.serial;
+    const sent = this.handOver(topic, entries, sender);
+    if (sent === 0) {
+      // That the queue is full says nothing of the topic, and the queue says when it has room.
+      if (sender.isUsable) this.fail(topic);
+      return;
     }
-    if (chunk.left < entries.length) chunk.isFailed = true;
-    return chunk.left === 0;
+    this.serial += sent;
+    const taken = entries.slice(0, sent);
+    topic.chunk = { entries: taken, first, left: sent, delivered: [], isFailed: false };
+    topic.from = (taken.at(-1)?.sequence ?? 0) + 1;
+    topic.chunkMax = sent < entries.length ? Math.min(2 * sent, CHUNK_ENTRIES) : CHUNK_ENTRIES;
   }
 
   /** Writes down what became of the topic's messages. */
   async settle(topic: ParkedTopic): Promise<void> {
-    const { store, clock, stats, onRefused } = this.parts;
+    const { store, stats, onRefused } = this.parts;
     await this.removeDelivered(topic);
     const refused = this.refused.filter(({ entry }) => entry.topic === topic.name);
     this.refused = this.refused.filter(({ entry }) => entry.topic !== topic.name);
@@ -109,12 +101,37 @@ export class ParkedSender {
       stats.add(stat.unparked, chunk.delivered.length);
     }
     topic.chunk = undefined;
-    topic.isProven = !chunk.isFailed;
-    topic.retryAtMs = chunk.isFailed ? clock.monotonic() + RETRY_MS : 0;
+    if (!chunk.isFailed) return;
+    topic.from = Math.min(topic.from, chunk.entries[0]?.sequence ?? 0);
+    this.fail(topic);
   }
 
   close(): void {
     this.opened?.sender.close();
+  }
+
+  /** Produces entries in order until one is not taken. Answers how many were. */
+  private handOver(topic: ParkedTopic, entries: readonly AsideEntry[], sender: Sender): number {
+    let sent = 0;
+    while (sent < entries.length && sender.isUsable) {
+      let end = sent + 1;
+      const { acceptedMs } = entries[sent] as AsideEntry;
+      while (entries[end]?.acceptedMs === acceptedMs) end++;
+      const run = entries.slice(sent, end);
+      this.parts.onResend(headerOf(run));
+      const result = sender.send(this.requestOf(topic, run, this.serial + sent), run.length);
+      sent += result.sent;
+      this.noteDeferred(topic, result.deferred);
+      if (sent < end) break;
+    }
+    this.parts.stats.add(stat.sent, sent);
+    return sent;
+  }
+
+  /** The topic takes nothing for now: a single message finds out when it does. */
+  private fail(topic: ParkedTopic): void {
+    topic.chunkMax = 1;
+    topic.retryAtMs = this.parts.clock.monotonic() + RETRY_MS;
   }
 
   /** The ordinary producer has delivered these after they were parked. */
@@ -149,7 +166,10 @@ export class ParkedSender {
     const sender = this.opened?.sender;
     const settled = dealVerdicts(rows, count, {
       hasRoom: () => sender?.hasRoom(),
-      isReady: () => {},
+      isReady: (id) => {
+        const topic = this.topics.get(id);
+        if (topic !== undefined) topic.retryAtMs = 0;
+      },
       broken: (generation) => sender?.broken(generation),
       confirmed: (run, partition, offset) => {
         this.each(run, (entry, chunk, skipped) => {

@@ -2,7 +2,7 @@ import type { AsideEntry } from '../../store/lane-store.ts';
 import type { Backlog } from './backlog.ts';
 import type { Lag } from './lag.ts';
 
-/** Entries of a topic that were handed over together and wait for their verdicts. */
+/** Entries of a topic that were taken together and wait for their verdicts. */
 export interface ParkedChunk {
   readonly entries: readonly AsideEntry[];
   /** The sender's own number of the first. */
@@ -10,7 +10,7 @@ export interface ParkedChunk {
   /** Entries without a verdict. */
   left: number;
   readonly delivered: AsideEntry[];
-  /** Some came back, or were not taken. */
+  /** Some came back, or were refused. */
   isFailed: boolean;
 }
 
@@ -27,8 +27,10 @@ export class ParkedTopic {
   /** Confirmed by the ordinary producer all the same; to be taken out of the log. */
   readonly delivered = new Set<number>();
   chunk: ParkedChunk | undefined;
-  /** The last one that was tried alone was taken. */
-  isProven = false;
+  /** Where its log is read on: what is before was delivered, or is with the producer. */
+  from = 0;
+  /** Entries of the next chunk at most; one, until that shows whether the topic takes any. */
+  chunkMax = 1;
   retryAtMs = 0;
   /** A message that was refused once, where a refusal counts only when it comes again. */
   struck = 0;

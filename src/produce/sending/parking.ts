@@ -74,7 +74,10 @@ export class Parking {
   constructor(parts: ParkingParts) {
     this.parts = parts;
     this.stepper = new Stepper(
-      () => this.step(),
+      async () => {
+        await this.step();
+        return false;
+      },
       (error) => {
         if (!this.isClosed) parts.onFailure(error);
       },
@@ -103,7 +106,10 @@ export class Parking {
   /** Tries parked topics now: one by name, or all. */
   retryNow(name?: string): void {
     for (const topic of this.parked.values()) {
-      if (name === undefined || topic.name === name) topic.retryAtMs = 0;
+      if (name !== undefined && topic.name !== name) continue;
+      topic.retryAtMs = 0;
+      // What was put back into its log may stand before the rest of it.
+      topic.from = 0;
     }
     this.work();
   }
@@ -141,6 +147,7 @@ export class Parking {
     const { store } = this.parts;
     let given = 0;
     topic.isGivenUp = true;
+    topic.from = 0;
     try {
       await this.sweep(topic);
       for (;;) {
@@ -148,6 +155,7 @@ export class Parking {
         if (entries.length === 0 || this.isClosed) break;
         if (!(await this.parts.onRefused(entries, verdict))) break;
         given += entries.length;
+        topic.from = (entries.at(-1)?.sequence ?? 0) + 1;
         if (store.aside.topics('parked').get(topic.name) === undefined) break;
       }
     } finally {
@@ -242,24 +250,22 @@ export class Parking {
     this.work();
   }
 
-  private async step(): Promise<boolean> {
-    let isWorth = false;
+  private async step(): Promise<void> {
     for (const topic of [...this.parked.values()]) {
-      if (this.isClosed) return false;
+      if (this.isClosed) return;
       if (topic.isGivenUp) continue;
       await this.sweep(topic);
       await this.sender.settle(topic);
       if (this.isDone(topic)) this.release(topic);
-      else if (await this.retry(topic)) isWorth = true;
+      else await this.retry(topic);
     }
-    return isWorth;
   }
 
-  private async retry(topic: ParkedTopic): Promise<boolean> {
+  private async retry(topic: ParkedTopic): Promise<void> {
     const { clock, roads } = this.parts;
-    if (topic.onTheWay.size > 0 || topic.chunk !== undefined) return false;
-    if (roads.main.cluster !== 0 || clock.monotonic() < topic.retryAtMs) return false;
-    return this.sender.send(topic);
+    if (topic.onTheWay.size > 0 || topic.chunk !== undefined) return;
+    if (roads.main.cluster !== 0 || clock.monotonic() < topic.retryAtMs) return;
+    await this.sender.send(topic);
   }
 
   /** Moves what the outbox holds of a topic into its log, up to the newest. */
