@@ -69,7 +69,6 @@ export class LaneRoom {
     for await (const header of store.headersSinceCheckpoint()) this.producers.replay(header);
     if (before !== undefined) this.producers.adopt(before);
     const journal = options.kafka === undefined ? await this.openLog() : await this.openOutbox();
-    for (const topic of shell.topics.values()) this.setTopic(topic);
     const reader = new RingReader(memory.requests);
     const intake = new Intake({
       reader,
@@ -276,7 +275,6 @@ export class LaneRoom {
     });
     outbox.attach(this.forwarder);
     this.outbox = outbox;
-    if (shell.plan !== undefined) this.forwarder.setPlan(shell.plan);
     return outbox;
   }
 

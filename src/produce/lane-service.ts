@@ -25,14 +25,19 @@ import { LaneShell } from './lane-shell.ts';
 /** Between two tries to open a store whose disk is full. */
 const FULL_RETRY_MS = 1_000;
 
-/** Opens a lane's store, proves it, and serves. @throws STORE_CORRUPT, STORE_LOCKED */
+/**
+ * Opens a lane's store, proves it, and serves. @throws STORE_CORRUPT, STORE_LOCKED
+ *
+ * @param openStore another opener is for tests
+ */
 export async function createLaneService(
   options: LaneOptions,
   memory: LaneMemory,
   mainBell: number,
   onEvent: (event: LaneEvent) => void,
+  openStore = openLaneStore,
 ): Promise<LaneService> {
-  const host = new LaneHost(options, memory, mainBell, onEvent);
+  const host = new LaneHost(options, memory, mainBell, onEvent, openStore);
   await host.open();
   return host;
 }
@@ -46,6 +51,7 @@ export async function createLaneService(
 class LaneHost implements LaneService {
   private readonly shell: LaneShell;
   private readonly doorbell: Doorbell;
+  private readonly openStore: typeof openLaneStore;
   /** Topics of the embedded log, which the main thread tells once. */
   private readonly logTopics = new Map<number, EmbeddedTopic>();
   private room: LaneRoom | undefined;
@@ -63,7 +69,9 @@ class LaneHost implements LaneService {
     memory: LaneMemory,
     mainBell: number,
     onEvent: (event: LaneEvent) => void,
+    openStore: typeof openLaneStore,
   ) {
+    this.openStore = openStore;
     const fail = (error: unknown): void => this.failed(error);
     this.shell = new LaneShell({ options, memory, mainBell, onEvent, fail });
     this.doorbell = new Doorbell(() => this.wake());
@@ -167,7 +175,7 @@ class LaneHost implements LaneService {
     const { options, fail } = this.shell;
     this.doubt = undefined;
     const { folder, lane } = options;
-    const store = await openLaneStore({
+    const store = await this.openStore({
       folder,
       lane,
       clock: systemClock,
@@ -186,6 +194,9 @@ class LaneHost implements LaneService {
       throw error;
     }
     this.room = room;
+    // In the turn from which on the room hears it itself: what was told meanwhile is in it too.
+    for (const topic of this.shell.topics.values()) room.setTopic(topic);
+    if (this.shell.plan !== undefined) room.setPlan(this.shell.plan);
     this.state = 'serving';
     this.shell.stats.set(stat.laneState, laneState.serving);
     return room;

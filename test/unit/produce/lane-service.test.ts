@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type CodedError, coded } from '../../../src/base/errors.ts';
+import { inlineLane } from '../../../src/lanes/inline-lane.ts';
+import type { LaneTopic } from '../../../src/lanes/lane-calls.ts';
+import { LaneLink } from '../../../src/lanes/lane-link.ts';
+import { LaneStats } from '../../../src/produce/intake/lane-stats.ts';
+import type { LaneOptions } from '../../../src/produce/lane-options.ts';
+import { createLaneService } from '../../../src/produce/lane-service.ts';
+import type { AppendRequest, LaneStore } from '../../../src/store/lane-store.ts';
+import { openLaneStore } from '../../../src/store/open-lane-store.ts';
+import { framesOf } from '../../support/raw-client.ts';
+import { until } from '../../support/wait.ts';
+import { tempFolder } from '../store/support.ts';
+
+/** Nobody listens there: what is stored waits. */
+const config = { 'bootstrap.servers': '127.0.0.1:1' };
+
+/** A lane over a real store that fails when the test says so. */
+class Bench {
+  readonly dataDir: string;
+  readonly link: LaneLink;
+  /** Names of topics in the headers of what was stored, in order. */
+  readonly stored: string[] = [];
+  answered = 0;
+  /** Called when a store is asked for its free space, the last thing before it serves. */
+  onOpened: () => Promise<void> = async () => {};
+  private fail: (error: CodedError) => void = () => {};
+
+  constructor(dataDir: string) {
+    this.dataDir = dataDir;
+    this.link = new LaneLink(1 << 20, new LaneStats().memory, {
+      onAnswers: (_session, messages) => {
+        this.answered += messages;
+      },
+      onRoom: () => {},
+      onEvent: (event) => assert.notEqual(event.kind, 'out'),
+    });
+  }
+
+  async start(t: TestContext): Promise<void> {
+    const openStore: typeof openLaneStore = async (options) => {
+      this.fail = (error) => options.onFailure?.(error);
+      return this.watched(await openLaneStore(options));
+    };
+    const start = inlineLane<LaneOptions>(
+      (options, memory, bell, say) => createLaneService(options, memory, bell, say, openStore),
+      laneOptions(this.dataDir),
+    );
+    await this.link.start(start);
+    t.after(() => this.link.close());
+    await this.link.call('openSession', { session: 1, producerId: 9n, epoch: 0, ordered: true });
+  }
+
+  async setTopic(id: number): Promise<void> {
+    const limits = { partitions: 1, messageBytesMax: 1_000_000, idHeader: true };
+    const topic: LaneTopic = { id, name: `t${id}`, ...limits };
+    await this.link.call('setTopic', topic);
+  }
+
+  /** A message, from the first of its producer on. */
+  produce(topic: number, sequence: number): void {
+    const frames = framesOf({ topic, first: sequence, values: ['value'] });
+    assert.ok(this.link.offer(1, 1, frames, 0, frames.length));
+  }
+
+  /** The store fails, and is opened again. */
+  breakStore(): void {
+    this.fail(coded('STORE_FAILED', 'the disk failed'));
+  }
+
+  get resends(): { cause: string; cluster: number }[] {
+    const lines = readFileSync(join(this.dataDir, 'resends.jsonl'), 'utf8').trim().split('\n');
+    return lines.map((line) => {
+      const { cause, cluster } = JSON.parse(line) as { cause: string; cluster: number };
+      return { cause, cluster };
+    });
+  }
+
+  private watched(store: LaneStore): LaneStore {
+    const [append, volume] = [store.append.bind(store), store.volume.bind(store)];
+    store.append = async (request: AppendRequest) => {
+      await append(request);
+      const [batch] = (await store.readBatches(store.nextSequence - 1, 1)).batches;
+      for (const { name } of batch?.header.topics ?? []) this.stored.push(name);
+    };
+    store.volume = async () => {
+      await this.onOpened();
+      return volume();
+    };
+    return store;
+  }
+}
+
+function laneOptions(dataDir: string): LaneOptions {
+  return {
+    lane: 0,
+    folder: join(dataDir, 'lanes', '0'),
+    dataDir,
+    nodeId: Buffer.alloc(8, 7),
+    batchBytesMax: 1024 * 1024,
+    messageBytesMax: 1_000_000,
+    keyBytesMax: 32_768,
+    headersBytesMax: 32_768,
+    marks: {
+      softBytes: 1e12,
+      hardBytes: 1e12,
+      freeBytesMin: 0,
+      parkedBytes: 1e12,
+      undeliverableBytes: 1e12,
+      drainsGently: true,
+    },
+    logLevel: 'silent',
+    kafka: { key: `primary-${dataDir}`, config },
+    backup: { key: `backup-${dataDir}`, config },
+  };
+}
+
+test('what is told while a lane opens its store again holds for the new one', async (t) => {
+  const bench = new Bench(await tempFolder(t));
+  await bench.start(t);
+  await bench.setTopic(1);
+  await bench.link.call('startSending');
+  bench.produce(1, 1);
+  await until(() => bench.answered === 1, { what: 'the first answer' });
+  const meanwhile = new Promise<void>((resolve, reject) => {
+    bench.onOpened = async () => {
+      bench.onOpened = async () => {};
+      const plan = { main: 1, isOpen: [true, false], elsewhere: [] } as const;
+      await Promise.all([bench.setTopic(2), bench.link.call('setPlan', plan)]).then(
+        () => resolve(),
+        reject,
+      );
+    };
+  });
+  bench.breakStore();
+  await meanwhile;
+  // What needs the store waits until it is open again.
+  await bench.link.call('flush', 0);
+  bench.produce(2, 2);
+  await until(() => bench.answered === 2, { what: 'the second answer' });
+  assert.deepEqual(bench.stored, ['t1', 't2']);
+  assert.deepEqual(bench.resends, [{ cause: 'reopened', cluster: 1 }]);
+});
