@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { coded } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
 import type { KafkaProducer, KafkaProducerOptions } from '../../native/kafka.ts';
 import type { Cluster } from '../consumer-port.ts';
 import { PublishQuota } from '../publish-quota.ts';
@@ -15,6 +16,7 @@ export interface KafkaPublisherOptions {
   /** librdkafka's settings of a producer of this cluster. */
   readonly config: Record<string, string>;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly open: (options: KafkaProducerOptions) => KafkaProducer;
   /** Names the native producers, which are the process's; default `publish-<cluster>`. */
   readonly key?: string;
@@ -106,9 +108,9 @@ export class KafkaPublisher implements Publisher {
   }
 
   #open(suffix: string, config: Record<string, string>): PublishRoad {
-    const { cluster, clock, open, timeoutMs = 30_000 } = this.#options;
+    const { cluster, clock, logger: log, open, timeoutMs = 30_000 } = this.#options;
     const { key = `publish-${cluster}` } = this.#options;
-    return new PublishRoad({ key: `${key}${suffix}`, config, clock, timeoutMs, open });
+    return new PublishRoad({ key: `${key}${suffix}`, config, clock, log, timeoutMs, open });
   }
 }
 

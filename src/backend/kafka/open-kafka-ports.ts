@@ -61,6 +61,7 @@ export function openKafkaPorts(options: OpenKafkaPortsOptions): KafkaPorts {
         cluster,
         config: settings.producer,
         clock,
+        logger,
         open: options.openProducer,
         key: `publish-${cluster}-${role}`,
       }),

@@ -1,4 +1,6 @@
 import type { Clock, Timer } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
 import {
   type KafkaProducer,
   type KafkaProducerOptions,
@@ -16,6 +18,7 @@ export interface PublishRoadOptions {
   /** librdkafka's settings of a producer. */
   readonly config: Record<string, string>;
   readonly clock: Clock;
+  readonly log: Logger;
   /** Until a record has its verdict, in ms. */
   readonly timeoutMs: number;
   readonly open: (options: KafkaProducerOptions) => KafkaProducer;
@@ -37,6 +40,8 @@ export class PublishRoad {
   #blocked = new Uint8Array(64);
   #nextSequence = 1;
   #spread = 0;
+  /** The generation of an instance that sends nothing more and could not be renewed yet. */
+  #broken: number | undefined;
   #timer: Timer | undefined;
 
   constructor(options: PublishRoadOptions) {
@@ -48,7 +53,7 @@ export class PublishRoad {
       lane: 0,
       onVerdicts: (rows, count) => this.#verdicts(rows, count),
       onEvent: (kind) => {
-        if (kind === 'fatal') this.#renew();
+        if (kind === 'fatal') this.#renew(this.#producer.generation);
       },
     });
   }
@@ -108,7 +113,8 @@ export class PublishRoad {
   }
 
   #give(call: PublishCall, blocked: Uint8Array): void {
-    if (!call.send(this.#producer, blocked)) this.#renew();
+    if (this.#broken !== undefined) return;
+    if (!call.send(this.#producer, blocked)) this.#renew(this.#producer.generation);
   }
 
   /** Hands over what waits, oldest first, when there may be room or a topic became known. */
@@ -167,8 +173,19 @@ export class PublishRoad {
     if (done > 0) this.#calls = this.#calls.slice(done);
   }
 
-  #renew(): void {
-    this.#producer.renew(this.#producer.generation);
+  /** A new instance cannot always be made (a key file is being replaced): then at every look. */
+  #renew(generation: number): void {
+    try {
+      this.#producer.renew(generation);
+      this.#broken = undefined;
+    } catch (error) {
+      if (this.#broken === undefined) {
+        const { key, log } = this.#options;
+        const what = { key, reason: messageOf(error) };
+        log.error(what, 'the Kafka producer could not be renewed: it is tried again');
+      }
+      this.#broken = generation;
+    }
   }
 
   #arm(): void {
@@ -183,6 +200,7 @@ export class PublishRoad {
 
   /** Gives up what has waited too long, and tries the rest again. */
   #look(): void {
+    if (this.#broken !== undefined) this.#renew(this.#broken);
     const nowMs = this.#options.clock.monotonic();
     for (const call of this.#calls) {
       const ageMs = nowMs - call.startedMs;

@@ -23,7 +23,10 @@ export interface ClusterSide {
    * them; rejects when it does not answer.
    */
   probe(topics: readonly number[]): Promise<readonly number[]>;
-  /** Gives up the producer's instance for a new one. Only while no lane sends on it. */
+  /**
+   * Gives up the producer's instance for a new one. Only while no lane sends on it.
+   * @throws when no new one can be made; the old one stays
+   */
   renew(): void;
 }
 
@@ -208,9 +211,20 @@ export class Failover {
     const isLong = this.silentProbes[cluster] >= RENEW_PROBES;
     if (isLong && this.plan.isOpen[cluster]) {
       this.silentProbes[cluster] = 0;
-      sides[cluster].renew();
+      this.renew(cluster);
     }
     this.probeSoon(cluster, Math.max(0, PROBE_MS - (nowMs - from)));
+  }
+
+  /** A new instance cannot always be made: a key file is being replaced, no descriptor is left. */
+  private renew(cluster: ClusterNumber): void {
+    const side = this.parts.sides[cluster];
+    try {
+      side.renew();
+    } catch (error) {
+      const what = { cluster: side.name, reason: messageOf(error) };
+      this.parts.log.error(what, 'the Kafka producer could not be renewed');
+    }
   }
 
   private note(cluster: ClusterNumber, changes: readonly CircuitChange[]): void {

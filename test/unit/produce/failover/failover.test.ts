@@ -18,6 +18,8 @@ class FakeSide implements ClusterSide {
   /** By probe, since it was last asked for: whether the instance was renewed after it. */
   probed: string[] = [];
   renewed = 0;
+  /** No new instance can be made. */
+  isBarren = false;
 
   constructor(name: 'primary' | 'backup') {
     this.name = name;
@@ -36,6 +38,7 @@ class FakeSide implements ClusterSide {
 
   renew(): void {
     this.renewed++;
+    if (this.isBarren) throw new RangeError('the key file is being replaced');
     this.isBlind = false;
     this.probed.push('renewed');
   }
@@ -127,6 +130,20 @@ test('a primary that only a new instance can see is found, and used again in tim
   bench.primary.isAway = false;
   bench.primary.isBlind = true;
   // Five probes to a new instance, then as long as it takes to be trusted.
+  await bench.pass(5_000 + 10_000 + 1_000);
+  assert.deepEqual([bench.main, bench.primary.isBlind], [0, false]);
+  bench.failover.close();
+});
+
+test('a producer that cannot be renewed is tried again, and its cluster asked on', async () => {
+  const bench = new Bench();
+  await bench.failover.start();
+  await bench.pass(5_000);
+  bench.primary.isBlind = true;
+  bench.primary.isBarren = true;
+  await bench.pass(12_000);
+  assert.equal(bench.primary.renewed, 2);
+  bench.primary.isBarren = false;
   await bench.pass(5_000 + 10_000 + 1_000);
   assert.deepEqual([bench.main, bench.primary.isBlind], [0, false]);
   bench.failover.close();
