@@ -31,6 +31,8 @@ export const limits = {
   tailBytesMax: 1024 * 1024,
   /** Longest wait of a TAIL, in ms. */
   tailWaitMsMax: 30_000,
+  /** Partitions of which one question asks Kafka for start and end at a time. */
+  offsetsAtOnce: 16,
   /** TAIL requests of a connection that wait at once. */
   tailsPerConnectionMax: 256,
   /** Control requests (topics, status) of a connection that wait at once. */

@@ -1,5 +1,6 @@
 import { type Clock, sleep, type Timer } from '../../base/clock.ts';
 import { coded, codeOf, messageOf } from '../../base/errors.ts';
+import { inSteps } from '../../base/in-steps.ts';
 import { limits } from '../../base/limits.ts';
 import type { Logger } from '../../base/log.ts';
 import type {
@@ -46,7 +47,6 @@ const probeMs = 4_000;
 /** How long a client waits for a cluster that is slow or away to describe a topic, in ms. */
 const patienceMs = 500;
 const offsetsTimeoutMs = 5_000;
-const offsetsAtOnce = 16;
 
 /**
  * Apache Kafka behind the port. What was described is kept for a while and refreshed in the
@@ -122,14 +122,9 @@ export class KafkaBackend implements Backend {
     checkTopicName(name);
     const topic = await this.#ask(name);
     if (topic === undefined) throw coded('UNKNOWN_TOPIC', `there is no topic ${name}`);
-    const found: PartitionOffsets[] = [];
-    for (let from = 0; from < topic.partitions; from += offsetsAtOnce) {
-      const some = topic.leaders.slice(from, from + offsetsAtOnce);
-      found.push(
-        ...(await Promise.all(some.map((leader, i) => this.#offsetsOf(name, from + i, leader)))),
-      );
-    }
-    return found;
+    return inSteps(topic.leaders, limits.offsetsAtOnce, (leader, partition) =>
+      this.#offsetsOf(name, partition, leader),
+    );
   }
 
   async deleteRecords(topic: string, partition: number, beforeOffset: number): Promise<void> {

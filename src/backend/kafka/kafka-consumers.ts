@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { coded } from '../../base/errors.ts';
+import { inSteps } from '../../base/in-steps.ts';
 import { limits } from '../../base/limits.ts';
 import type { KafkaGroup, KafkaGroupOptions } from '../../native/kafka-group.ts';
 import type {
@@ -107,13 +108,11 @@ export class KafkaConsumers implements ConsumerBackend {
   async offsets(topic: string): Promise<PartitionOffsets[]> {
     const known = await this.#options.topics.describe(topic);
     if (known === undefined) throw coded('UNKNOWN_TOPIC', `there is no topic ${topic}`);
-    return Promise.all(
-      known.leaders.map(async (leader, partition) => ({
-        partition,
-        ...(await this.#offsetsOf({ topic, partition })),
-        ...(leader < 0 ? {} : { leader }),
-      })),
-    );
+    return inSteps(known.leaders, limits.offsetsAtOnce, async (leader, partition) => ({
+      partition,
+      ...(await this.#offsetsOf({ topic, partition })),
+      ...(leader < 0 ? {} : { leader }),
+    }));
   }
 
   async span({ topic, partition }: TopicPartition): Promise<PartitionOffsets> {
@@ -128,14 +127,12 @@ export class KafkaConsumers implements ConsumerBackend {
     return { partition, ...(await this.#offsetsOf({ topic, partition })), leader };
   }
 
-  positions(partitions: readonly TopicPartition[], at: Place): Promise<readonly number[]> {
-    return Promise.all(
-      partitions.map(async (place) => {
-        if (typeof at === 'object') return this.#offsetAt(place, at.timeMs);
-        const { startOffset, endOffset } = await this.#offsetsOf(place);
-        return at === 'beginning' ? startOffset : endOffset;
-      }),
-    );
+  async positions(partitions: readonly TopicPartition[], at: Place): Promise<readonly number[]> {
+    if (typeof at === 'object') return this.#positionsAt(partitions, at.timeMs);
+    return inSteps(partitions, limits.offsetsAtOnce, async (place) => {
+      const { startOffset, endOffset } = await this.#offsetsOf(place);
+      return at === 'beginning' ? startOffset : endOffset;
+    });
   }
 
   listTopics(prefix: string): Promise<TopicSummary[]> {
@@ -178,13 +175,21 @@ export class KafkaConsumers implements ConsumerBackend {
     }
   }
 
-  async #offsetAt({ topic, partition }: TopicPartition, timeMs: number): Promise<number> {
-    const found = await this.#options.client.run(`find a time in topic ${topic}`, (admin) =>
-      admin.fetchTopicOffsetsByTimestamp(topic, timeMs),
-    );
-    const one = found.find((entry) => entry.partition === partition);
-    if (one !== undefined) return Number(one.offset);
-    throw coded('UNKNOWN_PARTITION', `topic ${topic} has no partition ${partition}`);
+  /** Asks once for each topic: Kafka's answer is of all its partitions. */
+  async #positionsAt(partitions: readonly TopicPartition[], timeMs: number): Promise<number[]> {
+    const topics = [...new Set(partitions.map(({ topic }) => topic))];
+    const answers = await inSteps(topics, limits.offsetsAtOnce, async (topic) => {
+      const found = await this.#options.client.run(`find a time in topic ${topic}`, (admin) =>
+        admin.fetchTopicOffsetsByTimestamp(topic, timeMs),
+      );
+      return new Map(found.map(({ partition, offset }) => [partition, Number(offset)]));
+    });
+    const offsets = new Map(topics.map((topic, i) => [topic, answers[i]]));
+    return partitions.map(({ topic, partition }) => {
+      const offset = offsets.get(topic)?.get(partition);
+      if (offset !== undefined) return offset;
+      throw coded('UNKNOWN_PARTITION', `topic ${topic} has no partition ${partition}`);
+    });
   }
 }
 
