@@ -29,6 +29,8 @@ export interface BackupTopicsParts {
 export class BackupTopics {
   private readonly parts: BackupTopicsParts;
   private readonly done = new Set<string>();
+  /** Tried since the last time that all were: those that fail must not keep the others waiting. */
+  private readonly tried = new Set<string>();
   private readonly warned = new Set<string>();
   private isTending = false;
 
@@ -45,10 +47,8 @@ export class BackupTopics {
   }
 
   private async round(): Promise<void> {
-    let left = ROUND;
-    for (const { name, clusters } of this.parts.book.list('')) {
-      const isWanted = clusters[primaryCluster]?.confirmed === true && !this.done.has(name);
-      if (!isWanted || left-- <= 0) continue;
+    for (const name of this.next()) {
+      this.tried.add(name);
       try {
         await this.ensure(name);
       } catch (error) {
@@ -61,6 +61,19 @@ export class BackupTopics {
   /** The backup does not seem to know the topic: it is looked after again. */
   missing(name: string): void {
     this.done.delete(name);
+    this.tried.delete(name);
+  }
+
+  private next(): readonly string[] {
+    const wanted: string[] = [];
+    for (const { name, clusters } of this.parts.book.list('')) {
+      const isWanted = clusters[primaryCluster]?.confirmed === true && !this.done.has(name);
+      if (isWanted) wanted.push(name);
+    }
+    const untried = wanted.filter((name) => !this.tried.has(name));
+    if (untried.length > 0) return untried.slice(0, ROUND);
+    this.tried.clear();
+    return wanted.slice(0, ROUND);
   }
 
   private async ensure(name: string): Promise<void> {
