@@ -50,7 +50,9 @@ test('an outage parks nothing, a topic that waits is never parked, and a full lo
   broker.pause();
   // Twice as long as a topic that is stuck alone is given.
   await passing(4_000);
-  assert((await sumOf(server, 'outboxMessages')) > 300, 'everything waits');
+  await until(async () => (await sumOf(server, 'outboxMessages')) > 300, {
+    what: 'everything to wait',
+  });
   assert.equal(await metric(server, 'mqproxy_messages_parked_total'), 0);
   broker.resume();
   await until(() => metric(server, 'mqproxy_backend_reachable'), { timeoutMs: 60_000 });
