@@ -12,6 +12,11 @@ import {
   partitionOf,
   ringDoorbell,
 } from '../../src/native/addon.ts';
+import { Acker } from '../../src/produce/intake/acker.ts';
+import { ArraySlab } from '../../src/produce/intake/array-slab.ts';
+import { addSegment, emptyMicroBatch } from '../../src/produce/intake/micro-batch.ts';
+import { ProducerSession } from '../../src/produce/intake/producer-session.ts';
+import { Pending } from '../../src/produce/sending/pending.ts';
 import { BatchHeaderBuilder } from '../../src/store/batch-header.ts';
 import { openLaneStore } from '../../src/store/open-lane-store.ts';
 import type { Micro } from './micro.ts';
@@ -105,6 +110,45 @@ async function hop(): Promise<Micro> {
   };
 }
 
+/** Sixteen stored batches, with a segment for each connection, and their verdicts. */
+function verdicts(replicated: boolean): Micro {
+  const messages = connections * turnMessages;
+  const acker = new Acker({ bytes: Buffer.alloc(1 << 20), reserve: () => 0, publish }, () => {});
+  const store = { nextSequence: 1, floor: 1, isConfirmed: () => true };
+  const pending = new Pending({ acker, store, isParked: () => false, isOpen: () => true });
+  const batches = Array.from({ length: 16 }, () => {
+    const batch = emptyMicroBatch(0, connections, new ArraySlab());
+    for (let session = 0; session < connections; session++) {
+      const producer = new ProducerSession(BigInt(session), 0);
+      const ids = { session, correlationId: 1, count: turnMessages, sequence: 1 };
+      addSegment(batch, { ...ids, replicated, due: false, producer });
+    }
+    return batch;
+  });
+  let next = 1;
+  return {
+    name: `Pending add + confirm${replicated ? ', replicated' : ''}`,
+    perCall: batches.length,
+    unit: 'batches',
+    call() {
+      let at = next;
+      for (const batch of batches) {
+        batch.firstSequence = next;
+        pending.add(batch);
+        next += messages;
+      }
+      // Four runs a batch, as partitions report them.
+      const place = { cluster: 0, partition: 0, offset: at };
+      for (; at < next; at += messages / 4) pending.confirm(at, messages / 4, place);
+      acker.flush();
+    },
+  };
+}
+
+function publish(): boolean {
+  return false;
+}
+
 /** One synced batch, confirmed before the next. */
 async function append(messages: number, size: number): Promise<Micro> {
   const folder = mkdtempSync(join(tmpdir(), 'mqproxy-micro-'));
@@ -154,6 +198,8 @@ export async function laneMicros(): Promise<Micro[]> {
     checksum(64),
     checksum(65_536),
     partitioning(),
+    verdicts(false),
+    verdicts(true),
     await hop(),
     await append(1, 100),
     await append(1000, 100),

@@ -135,14 +135,6 @@ export function addSegment(batch: MicroBatch, segment: SegmentInput): void {
   batch.messages += segment.count;
 }
 
-/** Takes a batch's arrays out of the slab that it shares with others. */
-export function ownArrays(batch: MicroBatch): void {
-  batch.rows = batch.rows.slice();
-  batch.ids = batch.ids.slice();
-  batch.counts = batch.counts.slice();
-  batch.flags = batch.flags.slice();
-}
-
 function growBatch(batch: MicroBatch): void {
   const segments = Math.max(16, batch.counts.length * 2);
   const rows = new Float64Array(segments * ROW_COLUMNS);

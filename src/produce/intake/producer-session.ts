@@ -38,6 +38,11 @@ export class ProducerSession {
   lastUsedMs = 0;
   /** Changed since the last checkpoint. */
   dirty = false;
+  /**
+   * Of its sequences up to this one it is not remembered which wait for a verdict: a former run
+   * has taken them, or there was no room.
+   */
+  forgotten = 0;
   private firstOffered = 0;
   private readonly one: Stretch[] = [{ first: 0, count: 0, verdict: judgement.accept }];
 
@@ -54,6 +59,11 @@ export class ProducerSession {
   /** The sequence that an ordered session must send next; 0 when any will do. */
   get expected(): number {
     return this.window.highest > 0 ? this.window.highest + 1 : this.firstOffered;
+  }
+
+  /** Who waits for what was taken up to now is not remembered. */
+  forget(): void {
+    this.forgotten = this.window.highest;
   }
 
   /**

@@ -118,6 +118,7 @@ export class Producers {
     const window = DedupeWindow.decode(value.subarray(2));
     const producer = new ProducerSession(id, value.readUInt16BE(0), window);
     producer.lastUsedMs = this.clock.monotonic();
+    producer.forget();
     this.producers.set(id, producer);
   }
 
@@ -134,11 +135,13 @@ export class Producers {
       }
       if ((segment.flags & SEGMENT_PASSED) !== 0) {
         producer.pass(segment.firstSequence, 1);
+        producer.forget();
         continue;
       }
       const unordered = (segment.flags & SEGMENT_UNORDERED) !== 0;
       const known = segment.firstSequence + segment.count - 1 <= producer.window.highest;
       if (unordered || !known) producer.accept(segment.firstSequence, segment.count, !unordered);
+      producer.forget();
     }
   }
 

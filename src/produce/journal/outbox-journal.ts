@@ -62,7 +62,13 @@ export class OutboxJournal implements Journal {
   constructor(parts: OutboxJournalParts) {
     this.parts = parts;
     this.head = new JournalHead(parts);
-    this.pending = new Pending(parts.acker, parts.store, (topic) => this.isParked(topic));
+    const { acker, store, producers } = parts;
+    this.pending = new Pending({
+      acker,
+      store,
+      isParked: (topic) => this.isParked(topic),
+      isOpen: (session) => producers.session(session) !== undefined,
+    });
   }
 
   /** The sender; handed in after construction, since it reports back to this journal. */

@@ -132,3 +132,18 @@ test('a producer that left and came back is stored, not dropped, by the next che
   const puts = producers.checkpoint();
   assert.notEqual(puts.at(-1)?.value, undefined);
 });
+
+test('what a former run took is told from what this one takes', () => {
+  const before = new Producers(new ManualClock());
+  before.open(open);
+  before.session(1)?.producer.accept(1, 9, true);
+  const after = new Producers(new ManualClock());
+  for (const { key, value } of before.checkpoint()) if (value) after.restore(key, value);
+  const more = { producerId: 5n, epoch: 2, flags: 0, count: 2, firstSequence: 10 };
+  after.replay(headerOf([more]));
+  after.open(open);
+  after.session(1)?.producer.accept(12, 4, true);
+  assert.equal(after.session(1)?.producer.forgotten, 11);
+  after.open({ ...open, session: 2, epoch: 3 });
+  assert.equal(after.session(2)?.producer.forgotten, 0);
+});
