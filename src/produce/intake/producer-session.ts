@@ -38,6 +38,8 @@ export class ProducerSession {
   lastUsedMs = 0;
   /** Changed since the last checkpoint. */
   dirty = false;
+  /** A checkpoint holds a window of it, of this epoch or of one before. */
+  isStored = false;
   /**
    * Of its sequences up to this one it is not remembered which wait for a verdict: a former run
    * has taken them, or there was no room.

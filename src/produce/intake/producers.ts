@@ -45,6 +45,7 @@ export class Producers {
   private readonly producers = new Map<bigint, ProducerSession>();
   private readonly sessions = new Map<number, LaneSession>();
   private readonly speaker = new Map<bigint, number>();
+  /** Those that left since the last checkpoint, and whose window is stored. */
   private readonly dropped: bigint[] = [];
   private evictAtMs = 0;
 
@@ -66,7 +67,7 @@ export class Producers {
     for (const old of before.sessions.values()) {
       const { session, ordered, producer } = old;
       const { producerId, epoch } = producer;
-      const { accepted } = this.open({ session, producerId, epoch, ordered });
+      const { accepted } = this.bind({ session, producerId, epoch, ordered });
       const now = accepted ? this.sessions.get(session) : undefined;
       if (now === undefined) {
         this.sessions.set(session, { ...old, fenced: true });
@@ -77,17 +78,25 @@ export class Producers {
     }
   }
 
-  /** Binds a connection to its producer, or says that it is fenced. */
+  /**
+   * Binds a connection to its producer, or says that it is fenced. Others may leave for it: who
+   * connects need not send anything.
+   */
   open(request: OpenSession): OpenedSession {
+    const opened = this.bind(request);
+    this.evict();
+    return opened;
+  }
+
+  private bind(request: OpenSession): OpenedSession {
     const { producerId, epoch } = request;
     let producer = this.producers.get(producerId);
     if (producer !== undefined && epoch < producer.epoch) {
       return { accepted: false, lastSequence: 0, replaces: undefined };
     }
     if (producer === undefined || epoch > producer.epoch) {
-      producer = new ProducerSession(producerId, epoch);
+      producer = this.begin(producerId, epoch, producer);
       producer.dirty = true;
-      this.producers.set(producerId, producer);
     }
     producer.lastUsedMs = this.clock.monotonic();
     const before = this.speaker.get(producerId);
@@ -117,6 +126,7 @@ export class Producers {
     const id = key.readBigUInt64BE(0);
     const window = DedupeWindow.decode(value.subarray(2));
     const producer = new ProducerSession(id, value.readUInt16BE(0), window);
+    producer.isStored = true;
     producer.lastUsedMs = this.clock.monotonic();
     producer.forget();
     this.producers.set(id, producer);
@@ -129,9 +139,8 @@ export class Producers {
       let producer = this.producers.get(segment.producerId);
       if (producer !== undefined && producer.epoch > segment.epoch) continue;
       if (producer === undefined || producer.epoch < segment.epoch) {
-        producer = new ProducerSession(segment.producerId, segment.epoch);
+        producer = this.begin(segment.producerId, segment.epoch, producer);
         producer.lastUsedMs = this.clock.monotonic();
-        this.producers.set(segment.producerId, producer);
       }
       if ((segment.flags & SEGMENT_PASSED) !== 0) {
         producer.pass(segment.firstSequence, 1);
@@ -153,6 +162,7 @@ export class Producers {
     for (const producer of this.producers.values()) {
       if (!producer.dirty) continue;
       producer.dirty = false;
+      producer.isStored = true;
       const window = producer.window.encode();
       const value = Buffer.allocUnsafe(2 + window.length);
       value.writeUInt16BE(producer.epoch, 0);
@@ -178,12 +188,20 @@ export class Producers {
       const isSurplus = crowded && this.producers.size > limits.windowsMax * 0.9;
       if (!this.speaker.has(id) && (isIdle || isSurplus)) {
         this.producers.delete(id);
-        this.dropped.push(id);
+        if (producer.isStored) this.dropped.push(id);
         continue;
       }
       bitmapBytes += producer.window.bitmapBytes;
       if (bitmapBytes > limits.windowBytesMax) producer.window.forgetGaps();
     }
+  }
+
+  /** A producer, or a newer epoch of one, begins with an empty window. */
+  private begin(id: bigint, epoch: number, before: ProducerSession | undefined): ProducerSession {
+    const producer = new ProducerSession(id, epoch);
+    producer.isStored = before?.isStored ?? false;
+    this.producers.set(id, producer);
+    return producer;
   }
 }
 

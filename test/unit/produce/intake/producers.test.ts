@@ -147,3 +147,47 @@ test('what a former run took is told from what this one takes', () => {
   after.open({ ...open, session: 2, epoch: 3 });
   assert.equal(after.session(2)?.producer.forgotten, 0);
 });
+
+test('producers that connect and send nothing are let go of too, and leave nothing to store', () => {
+  const clock = new ManualClock();
+  const producers = new Producers(clock);
+  for (let session = 1; session <= limits.windowsMax * 1.5; session++) {
+    producers.open({ ...open, session, producerId: BigInt(session) });
+    producers.close(session);
+    if (session === 1) producers.checkpoint();
+  }
+  assert.ok(producers.count <= limits.windowsMax, `${producers.count} producers`);
+  clock.advance(limits.windowIdleMs * 2);
+  producers.open(open);
+  assert.equal(producers.count, 1);
+  assert.equal(producers.checkpoint().length, 2, 'the one that was stored goes, the new one comes');
+});
+
+test('a connection that a reopened lane has yet to take over keeps its window', () => {
+  const clock = new ManualClock();
+  const before = new Producers(clock);
+  const after = new Producers(clock);
+  const many = limits.windowsMax + 10;
+  for (let session = 1; session <= many; session++) {
+    const id = BigInt(session);
+    after.replay(headerOf([{ producerId: id, epoch: 2, flags: 0, count: 1, firstSequence: 1 }]));
+    if (session <= 3) before.open({ ...open, session, producerId: id });
+  }
+  after.adopt(before);
+  for (const session of [1, 2, 3]) {
+    assert.equal(after.session(session)?.producer.window.highest, 1);
+  }
+});
+
+test('a producer with a newer epoch takes the stored window of the older one with it', () => {
+  const clock = new ManualClock();
+  const producers = new Producers(clock);
+  producers.open(open);
+  producers.checkpoint();
+  producers.open({ ...open, session: 2, epoch: 3 });
+  producers.close(2);
+  clock.advance(limits.windowIdleMs * 2);
+  producers.evict();
+  const [put] = producers.checkpoint();
+  assert.deepEqual([put?.key.readBigUInt64BE(), put?.value], [open.producerId, undefined]);
+});
