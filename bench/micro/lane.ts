@@ -113,7 +113,12 @@ async function hop(): Promise<Micro> {
 /** Sixteen stored batches, with a segment for each connection, and their verdicts. */
 function verdicts(replicated: boolean): Micro {
   const messages = connections * turnMessages;
-  const acker = new Acker({ bytes: Buffer.alloc(1 << 20), reserve: () => 0, publish }, () => {});
+  const sink = { bytes: Buffer.alloc(1 << 20), reserve: () => 0, publish: () => false };
+  const acker = new Acker(
+    sink,
+    () => {},
+    () => true,
+  );
   const store = { nextSequence: 1, floor: 1, isConfirmed: () => true };
   const pending = new Pending({ acker, store, isParked: () => false, isOpen: () => true });
   const batches = Array.from({ length: 16 }, () => {
@@ -143,10 +148,6 @@ function verdicts(replicated: boolean): Micro {
       acker.flush();
     },
   };
-}
-
-function publish(): boolean {
-  return false;
 }
 
 /** One synced batch, confirmed before the next. */

@@ -73,7 +73,10 @@ class LaneHost implements LaneService {
   ) {
     this.openStore = openStore;
     const fail = (error: unknown): void => this.failed(error);
-    this.shell = new LaneShell({ options, memory, mainBell, onEvent, fail });
+    // A connection that ends while there is no room is forgotten when there is one again.
+    const isOpen = (session: number): boolean =>
+      this.room === undefined || this.room.producers.session(session) !== undefined;
+    this.shell = new LaneShell({ options, memory, mainBell, onEvent, fail, isOpen });
     this.doorbell = new Doorbell(() => this.wake());
     this.doorbell.ref();
   }

@@ -20,6 +20,8 @@ export interface LaneShellParts {
   onEvent(event: LaneEvent): void;
   /** The store, or what depends on it, failed. */
   fail(error: unknown): void;
+  /** Whether the session is connected, as far as it can be known now. */
+  isOpen(session: number): boolean;
 }
 
 /** What of a lane lives on when its store is closed and opened again. */
@@ -40,7 +42,7 @@ export class LaneShell {
   readonly wakeMain: () => void;
   private pressure: Pressure = 'none';
 
-  constructor({ options, memory, mainBell, onEvent, fail }: LaneShellParts) {
+  constructor({ options, memory, mainBell, onEvent, fail, isOpen }: LaneShellParts) {
     this.options = options;
     this.memory = memory;
     this.onEvent = onEvent;
@@ -49,7 +51,7 @@ export class LaneShell {
     this.log = createLogger(options.logLevel).child({ lane: options.lane });
     this.stats = new LaneStats(memory.stats);
     this.marks = { ...options.marks };
-    this.acker = new Acker(new RingWriter(memory.answers), this.wakeMain);
+    this.acker = new Acker(new RingWriter(memory.answers), this.wakeMain, isOpen);
     this.builder = new BatchBuilder({
       messageBytesMax: options.messageBytesMax,
       keyBytesMax: options.keyBytesMax,

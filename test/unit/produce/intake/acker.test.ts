@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { FrameDecoder } from '../../../../protocol/src/frame-decoder.ts';
 import { Answer, ErrorCode } from '../../../../protocol/src/generated.ts';
 import { ProducedEntries } from '../../../../protocol/src/produced.ts';
+import { createRingMemory, RingReader, RingWriter } from '../../../../src/lanes/ring.ts';
 import { Acker, type AnswerSink } from '../../../../src/produce/intake/acker.ts';
 import { check } from '../support.ts';
 
@@ -86,7 +87,11 @@ test('what is answered is what a client reads, in order for each session and for
     fc.property(fc.array(round, { maxLength: 6 }), (rounds) => {
       const sink = new FakeSink();
       let woken = 0;
-      const acker = new Acker(sink, () => woken++);
+      const acker = new Acker(
+        sink,
+        () => woken++,
+        () => true,
+      );
       const expected: (Said & { form: number })[] = [];
       for (const { answers, room } of rounds) {
         for (const { session, form, first, count, offset } of answers) {
@@ -129,7 +134,11 @@ test('what is answered is what a client reads, in order for each session and for
 
 test('a frame is closed at 32 KiB, so that a client reads early', () => {
   const sink = new FakeSink();
-  const acker = new Acker(sink, () => {});
+  const acker = new Acker(
+    sink,
+    () => {},
+    () => true,
+  );
   for (let i = 0; i < 10_000; i++) {
     acker.refused(1, i, 1, { code: ErrorCode.RETRY_LATER, detail: 1 });
   }
@@ -147,7 +156,11 @@ test('a frame is closed at 32 KiB, so that a client reads early', () => {
 
 test('a session that is forgotten is told nothing more', () => {
   const sink = new FakeSink();
-  const acker = new Acker(sink, () => {});
+  const acker = new Acker(
+    sink,
+    () => {},
+    () => true,
+  );
   acker.plain(1, 1, 1);
   acker.plain(2, 1, 1);
   acker.forget(1);
@@ -156,4 +169,60 @@ test('a session that is forgotten is told nothing more', () => {
     sink.given.map(({ session }) => session),
     [2],
   );
+});
+
+test('a session that has ended leaves nothing behind, however late its verdicts come', () => {
+  const sink = new FakeSink();
+  const open = new Set([1, 2]);
+  const acker = new Acker(
+    sink,
+    () => {},
+    (session) => open.has(session),
+  );
+  for (const session of [1, 2]) acker.plain(session, 1, 1);
+  acker.flush();
+  open.delete(1);
+  acker.forget(1);
+  for (const session of [1, 2]) acker.plain(session, 2, 1);
+  acker.flush();
+  assert.equal(acker.sessionCount, 1);
+  assert.deepEqual(
+    sink.given.map(({ session }) => session),
+    [1, 2, 2],
+  );
+});
+
+test('a million answers of one session leave in pieces that the ring always takes', () => {
+  const ring = createRingMemory(4 * 1024 * 1024);
+  const writer = new RingWriter(ring);
+  const reader = new RingReader(ring);
+  // In the middle of the ring, where it takes half of its size at most.
+  writer.reserve(writer.payloadBytesMax);
+  writer.publish(9, 1, writer.payloadBytesMax);
+  assert.ok(reader.next());
+  reader.release();
+  const acker = new Acker(
+    writer,
+    () => {},
+    () => true,
+  );
+  for (let i = 0; i < 1_000_000; i++) {
+    acker.placed(1, i, 1, { cluster: 0, partition: i % 12, offset: i });
+  }
+  const sink = new FakeSink();
+  for (let round = 0; round < 1_000 && !acker.flush(); round++) readAll();
+  readAll();
+  assert.equal(acker.flush(), true, 'everything was handed over');
+  const said = read(sink);
+  assert.equal(said.length, 1_000_000);
+  assert.ok(said.every(({ text }, i) => text === `${i} at 0/${i % 12}/${i}`));
+
+  function readAll(): void {
+    while (reader.next()) {
+      const { session, messages, payloadStart: from, payloadBytes } = reader;
+      const frames = Buffer.from(reader.bytes.subarray(from, from + payloadBytes));
+      sink.given.push({ session, messages, frames });
+    }
+    reader.release();
+  }
 });
