@@ -104,7 +104,7 @@ class Node implements RunningNode {
     this.lanes = new NodeLanes(config, manifest, log, {
       onAnswers: (session, messages, bytes, start, end) =>
         this.server?.answer(session, messages, bytes, start, end),
-      onRoom: () => this.server?.roomAgain(),
+      onRoom: (lane) => this.server?.roomAgain(lane),
       onFatal: (session, code) => this.server?.closeFor(session, code),
       onPressure: (pressure) => this.server?.setPressure(pressure),
       onTopicMissing: (...missing) => this.backend?.topicMissing(...missing),

@@ -22,7 +22,9 @@ import { createLaneService } from './produce/lane-service.ts';
 type Pressure = Extract<LaneEvent, { kind: 'pressure' }>['pressure'];
 
 /** What {@link NodeLanes} tell the node. */
-export interface NodeLanesHooks extends Pick<LaneLinkHooks, 'onAnswers' | 'onRoom'> {
+export interface NodeLanesHooks extends Pick<LaneLinkHooks, 'onAnswers'> {
+  /** The lane's ring has room again. */
+  onRoom(lane: LaneLink): void;
   /** The connection broke the protocol. */
   onFatal(session: number, code: number): void;
   /** The hardest pressure of all lanes. */
@@ -68,9 +70,9 @@ export class NodeLanes {
       const stats = new LaneStats();
       this.stats.push(stats);
       this.pressures.push('none');
-      const link = new LaneLink(config.lane.ringBytes, stats.memory, {
+      const link: LaneLink = new LaneLink(config.lane.ringBytes, stats.memory, {
         onAnswers: hooks.onAnswers,
-        onRoom: hooks.onRoom,
+        onRoom: () => hooks.onRoom(link),
         onEvent: (event) => this.onEvent(lane, event),
       });
       this.links.push(link);

@@ -24,6 +24,7 @@ import { Session, type SessionHooks } from './session.ts';
 import type { SessionLimits } from './session-limits.ts';
 import { shareReads } from './shared-read.ts';
 import type { TokenRates } from './token-rates.ts';
+import { WaitingSessions } from './waiting-sessions.ts';
 
 /** Of an HTTP request no more than four bytes may have come. */
 const HTTP_METHOD = /^(GET |POST|PUT |HEAD|DELE|OPTI|PATC|CONN|TRAC)/;
@@ -55,8 +56,9 @@ export class MqpServer {
   private readonly sessions = new Map<number, Session>();
   private readonly writer = new FrameWriter();
   private readonly hooks: SessionHooks;
-  /** Sessions that wait for room in a ring. */
-  private readonly waiting = new Set<Session>();
+  private readonly waiting = new WaitingSessions<LaneLink>();
+  /** Made once: it is asked with every answer. */
+  private readonly lacksRoom = (): boolean => this.isFull;
   private nextId = 1;
   private inFlightBytes = 0;
   private hard = false;
@@ -84,7 +86,7 @@ export class MqpServer {
       onViolation: (session, code, message) => this.violate(session, code, message),
       onForeign: (session, head) => this.foreign(session, head),
       mayTake: () => !this.isFull,
-      onNoRoom: (session) => void this.waiting.add(session),
+      onNoRoom: (session) => this.waiting.add(session, this.isFull),
       refuse: (frames) => refuseProduced(this.writer, frames, ErrorCode.DRAINING),
       onTaken: (session, messages, bytes) => {
         this.inFlightBytes += bytes;
@@ -135,15 +137,12 @@ export class MqpServer {
     const copy = Buffer.allocUnsafe(end - start);
     bytes.copy(copy, 0, start, end);
     target.answered(messages, copy);
-    if (this.waiting.size > 0 && !this.isFull) this.roomAgain();
+    this.waiting.wakeNode(this.lacksRoom);
   }
 
-  /** A ring has room again. */
-  roomAgain(): void {
-    if (this.hard) return;
-    const waiting = [...this.waiting];
-    this.waiting.clear();
-    for (const session of waiting) session.release('ring');
+  /** The ring of this lane has room again. */
+  roomAgain(lane: LaneLink): void {
+    this.waiting.wakeLane(lane);
   }
 
   /** The lane found that this connection broke the protocol. */
@@ -163,7 +162,7 @@ export class MqpServer {
   /** At the hard mark nothing is read any more; TCP holds the senders back. */
   setPressure(pressure: 'none' | 'soft' | 'hard'): void {
     this.hard = pressure === 'hard';
-    if (!this.hard) this.roomAgain();
+    this.waiting.wakeNode(this.lacksRoom);
   }
 
   /**
@@ -231,7 +230,7 @@ export class MqpServer {
     this.waiting.delete(session);
     session.lane?.call('closeSession', session.id).catch(() => {});
     this.context.consume.connectionLost(session.id);
-    if (this.waiting.size > 0 && !this.isFull) this.roomAgain();
+    this.waiting.wakeNode(this.lacksRoom);
   }
 
   private onFrame(session: Session, frame: Frame): void {
