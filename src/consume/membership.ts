@@ -173,26 +173,25 @@ export class Membership {
     for (const { topic, partition } of list) this.#opening.set(keyOf(topic, partition), mark);
     for (;;) {
       const ours = list.filter((p) => this.#opening.get(keyOf(p.topic, p.partition)) === mark);
-      if (ours.length === 0 || this.#closed) break;
+      if (ours.length === 0 || this.#closed) return onPartitions();
       try {
-        const started = await this.#start.begin(ours);
+        const { started, failure } = await this.#start.begin(ours);
         for (const one of started) {
           const key = keyOf(one.topic, one.partition);
           if (this.#opening.get(key) !== mark) continue;
           this.#opening.delete(key);
           this.#open(one);
         }
-        break;
+        if (failure === undefined) return;
+        throw failure;
       } catch (error) {
         this.#say(error, 'partitions could not be taken over');
-        if (codeOf(error) === 'ROLE_REFUSED') {
-          this.#options.onRefused(messageOf(error));
-          break;
-        }
-        await sleep(shared.clock, RETRY_MS);
+        if (codeOf(error) === 'ROLE_REFUSED') return this.#options.onRefused(messageOf(error));
+      } finally {
+        onPartitions();
       }
+      await sleep(shared.clock, RETRY_MS);
     }
-    onPartitions();
   }
 
   #open(started: Started): void {

@@ -7,6 +7,8 @@ import type {
   TopicPartition,
 } from '../../backend/consumer-port.ts';
 import { coded, codeOf } from '../../base/errors.ts';
+import { inSteps } from '../../base/in-steps.ts';
+import { limits } from '../../base/limits.ts';
 import { decodeInline, encodeInline } from '../../offsets/ack-map.ts';
 import {
   type CommitMetadata,
@@ -73,41 +75,73 @@ export class PartitionStart {
   }
 
   /**
-   * Reads the commits of partitions and commits this node as their owner.
+   * Reads the commits of partitions and commits this node as their owner. One without a commit
+   * whose place cannot be told, since nobody leads it, is left out: it hinders no other.
+   * @returns what begins, and why something was left out
    * @throws as the backend does; ROLE_REFUSED for a secret that is not this node's
    */
-  async begin(list: readonly TopicPartition[]): Promise<Started[]> {
+  async begin(list: readonly TopicPartition[]): Promise<{ started: Started[]; failure?: unknown }> {
     const { member, shared } = this.#options;
-    const commits = await member.committed(list);
-    const floors = await this.#floors(commits);
-    const started: Started[] = [];
-    for (const commit of commits) started.push(await this.#one(commit, floors.get(commit) ?? 0));
-    const claims = started.map((one, i) => [one, this.#claim(one, commits[i])] as const);
-    for (const part of inParts(claims)) {
+    const { floors, failure } = await this.#floors(await member.committed(list));
+    const begun: (readonly [Started, OffsetCommit])[] = [];
+    for (const [commit, floor] of floors) {
+      const one = await this.#one(commit, floor);
+      begun.push([one, this.#claim(one, commit)]);
+    }
+    for (const part of inParts(begun)) {
       await member.commit(part.map(([, claim]) => claim));
       shared.stats.commits++;
     }
-    return started;
+    const started = begun.map(([one]) => one);
+    return failure === undefined ? { started } : { started, failure };
   }
 
   /** What is committed, and where the group begins where nothing is. */
-  async #floors(commits: readonly CommittedOffset[]): Promise<Map<CommittedOffset, number>> {
-    const { backend, group } = this.#options;
-    const floors = new Map(commits.map((commit) => [commit, commit.offset ?? 0]));
+  async #floors(commits: readonly CommittedOffset[]) {
+    const floors = new Map<CommittedOffset, number>();
+    let failure: unknown;
+    for (const commit of commits) {
+      if (commit.offset !== undefined) floors.set(commit, commit.offset);
+    }
     const begin = async (places: readonly CommittedOffset[], at: Place): Promise<void> => {
       if (places.length === 0) return;
-      const positions = await backend.positions(places, at);
-      for (const [i, place] of places.entries()) floors.set(place, positions[i] ?? 0);
+      const positions = await this.#positions(places, at);
+      for (const [i, position] of positions.entries()) {
+        if (typeof position === 'number') floors.set(places[i] as CommittedOffset, position);
+        else failure ??= position.failure;
+      }
     };
     const unknown = commits.filter(({ offset }) => offset === undefined);
-    const isRetry = ({ topic }: TopicPartition): boolean => isRetryTopic(topic, group);
+    const isRetry = ({ topic }: TopicPartition): boolean =>
+      isRetryTopic(topic, this.#options.group);
     await begin(
       unknown.filter((place) => !isRetry(place)),
       this.#options.start(),
     );
     // All that the group put off is its own, also what came before this node found the topic.
     await begin(unknown.filter(isRetry), 'beginning');
-    return floors;
+    return { floors, failure };
+  }
+
+  /** All at once; where that fails each by itself, so that one tells of its own failure alone. */
+  async #positions(
+    places: readonly CommittedOffset[],
+    at: Place,
+  ): Promise<readonly (number | { readonly failure: unknown })[]> {
+    const { backend } = this.#options;
+    try {
+      return await backend.positions(places, at);
+    } catch (error) {
+      if (typeof at === 'object' || codeOf(error) !== 'BACKEND_UNAVAILABLE') throw error;
+    }
+    return inSteps(places, limits.offsetsAtOnce, async (place) => {
+      try {
+        const { startOffset, endOffset } = await backend.span(place);
+        return at === 'beginning' ? startOffset : endOffset;
+      } catch (failure) {
+        return { failure };
+      }
+    });
   }
 
   /** A partition with nothing acked above `floor`. */
@@ -240,9 +274,9 @@ export class PartitionStart {
   }
 
   /** The first commit of an owner: floor and map as they were, its own epoch. */
-  #claim(one: Started, commit: CommittedOffset | undefined): OffsetCommit {
+  #claim(one: Started, commit: CommittedOffset): OffsetCommit {
     const { shared } = this.#options;
-    const found = one.before === undefined ? undefined : decodeMetadata(commit?.metadata ?? '');
+    const found = one.before === undefined ? undefined : decodeMetadata(commit.metadata);
     const claimed = encodeMetadata({
       epoch: one.epoch,
       fingerprint: shared.fingerprint,
