@@ -77,9 +77,12 @@ test('a consumer that is frozen past its leases loses them to another, and its l
   const frozen = new ConsumerProcess([...words, '--credit', '5', '--json']);
   const isThere = () => frozen.printed.length === 1;
   await until(isThere, { timeoutMs: WAIT_MS, what: 'the process to consume' });
+  const inFlight = () => metric(node, 'mqproxy_consume_in_flight_messages');
+  const isAcked = async () => (await inFlight()) === 0;
+  await until(isAcked, { timeoutMs: WAIT_MS, what: 'it to ack its first message' });
   frozen.signal('SIGSTOP');
   await produceNumbers(node.mqp, topic, 1, 21, 0);
-  const isOut = async () => (await metric(node, 'mqproxy_consume_in_flight_messages')) === 5;
+  const isOut = async () => (await inFlight()) === 5;
   await until(isOut, { timeoutMs: WAIT_MS, what: 'some to be leased by the frozen one' });
   const other = await RawConsumer.open(node.mqp, { group, topics: [topic] });
   const taken = await other.take(20, WAIT_MS);
