@@ -85,7 +85,7 @@ export class PendingCount {
     clock.setTimer(() => {
       if (count.doubtedMs === undefined) return;
       const restMs = count.doubtedMs + COUNT_AFTER_MS - clock.monotonic();
-      if (restMs > 0) this.#recountLater(partition, count, Math.min(restMs, COUNT_AFTER_MS));
+      if (restMs > 0) this.#recountLater(partition, count, restMs);
       else this.#counting = this.#counting.then(() => this.#recount(partition, count));
     }, inMs);
   }

@@ -1,28 +1,37 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
+import type { Subscribe } from '../../protocol/src/subscribe.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { MqpError } from '../../sdk/ts/src/errors.ts';
 import { produceNumbers, startConsumeNode, WAIT_MS } from '../support/consume-ledger.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { RawConsumer } from '../support/raw-consumer.ts';
+import type { TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { passing, until } from '../support/wait.ts';
 
 const brokers = await sharedKafka();
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 
-test('an ack at the wrong node names the node that reads the partition, which takes it', async () => {
-  const [one, two] = await Promise.all([startConsumeNode(brokers), startConsumeNode(brokers)]);
-  const topic = uniqueTopic('consume');
-  const asked = { group: uniqueTopic('group'), topics: [topic], leaseMs: 600_000 };
+/** Two nodes, each with a consumer and partitions of a topic that has messages in all four. */
+async function sharedBetween(one: TestServer, two: TestServer, asked: Subscribe) {
+  const [topic = ''] = asked.topics ?? [];
   await produceNumbers(one.mqp, topic, 0, 1);
   const first = await RawConsumer.open(one.mqp, asked);
   const second = await RawConsumer.open(two.mqp, asked);
   const isShared = () => first.assigned > 0 && second.assigned > 0;
   await until(isShared, { timeoutMs: WAIT_MS, what: 'both nodes to read' });
   for (const p of [0, 1, 2, 3]) await produceNumbers(one.mqp, topic, 10 * p, 10 * p + 5, p);
+  return { first, second };
+}
+
+test('an ack at the wrong node names the node that reads the partition, which takes it', async () => {
+  const [one, two] = await Promise.all([startConsumeNode(brokers), startConsumeNode(brokers)]);
+  const topic = uniqueTopic('consume');
+  const asked = { group: uniqueTopic('group'), topics: [topic], leaseMs: 600_000 };
+  const { first, second } = await sharedBetween(one, two, asked);
   const came = () => first.got.length > 0 && second.got.length > 0;
   await until(came, { timeoutMs: WAIT_MS, what: 'both to be delivered to' });
   const theirs = second.got.slice(0, 1);
@@ -36,13 +45,8 @@ test('a consumer that has lost its node acks there by another address what that 
   const topic = uniqueTopic('consume');
   const group = uniqueTopic('group');
   const asked = { group, topics: [topic], leaseMs: 600_000, creditMessages: 1 };
-  await produceNumbers(one.mqp, topic, 0, 1);
-  // These keep the partitions where they are, also when the consumer changes its node.
-  const first = await RawConsumer.open(one.mqp, asked);
-  const second = await RawConsumer.open(two.mqp, asked);
-  const isShared = () => first.assigned > 0 && second.assigned > 0;
-  await until(isShared, { timeoutMs: WAIT_MS, what: 'both nodes to read' });
-  for (const p of [0, 1, 2, 3]) await produceNumbers(one.mqp, topic, 10 * p, 10 * p + 5, p);
+  // They keep the partitions where they are, also when the consumer changes its node.
+  await sharedBetween(one, two, asked);
   const round = async (): Promise<boolean> => {
     const proxy = await FaultProxy.start(one.mqp);
     const servers = [proxy, two.mqp, one.mqp].map(({ host, port }) => `${host}:${port}`);

@@ -13,6 +13,7 @@ import { LaneStats } from '../../src/produce/intake/lane-stats.ts';
 import type { LaneOptions } from '../../src/produce/lane-options.ts';
 import { createLaneService } from '../../src/produce/lane-service.ts';
 import { cleanUp } from './clean-up.ts';
+import { roomyLane } from './lane-options.ts';
 import { tempDir } from './temp-dir.ts';
 
 /** The ports of an embedded log, over a real lane on the calling thread. */
@@ -73,22 +74,7 @@ export async function embeddedCluster(folder: string = tempDir()): Promise<Embed
 
 function laneOptions(folder: string): LaneOptions {
   return {
-    lane: 0,
-    folder: join(folder, 'lanes', '0'),
-    dataDir: folder,
-    nodeId: Buffer.alloc(8, 7),
-    batchBytesMax: 1024 * 1024,
-    messageBytesMax: 1_000_000,
-    keyBytesMax: 32_768,
-    headersBytesMax: 32_768,
-    marks: {
-      softBytes: 1e12,
-      hardBytes: 1e12,
-      freeBytesMin: 0,
-      parkedBytes: 1e12,
-      undeliverableBytes: 1e12,
-      drainsGently: true,
-    },
+    ...roomyLane(folder),
     logLevel: 'error',
     embedded: { retentionMs: undefined, retentionBytes: undefined, allowDegradedAck: true },
   };

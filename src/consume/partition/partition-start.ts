@@ -77,10 +77,10 @@ export class PartitionStart {
   /**
    * Reads the commits of partitions and commits this node as their owner. One without a commit
    * whose place cannot be told, since nobody leads it, is left out: it hinders no other.
-   * @returns what begins, and why something was left out
+   * @returns what begins, and why something was left out; undefined: nothing was
    * @throws as the backend does; ROLE_REFUSED for a secret that is not this node's
    */
-  async begin(list: readonly TopicPartition[]): Promise<{ started: Started[]; failure?: unknown }> {
+  async begin(list: readonly TopicPartition[]): Promise<{ started: Started[]; failure: unknown }> {
     const { member, shared } = this.#options;
     const { floors, failure } = await this.#floors(await member.committed(list));
     const begun: (readonly [Started, OffsetCommit])[] = [];
@@ -92,8 +92,7 @@ export class PartitionStart {
       await member.commit(part.map(([, claim]) => claim));
       shared.stats.commits++;
     }
-    const started = begun.map(([one]) => one);
-    return failure === undefined ? { started } : { started, failure };
+    return { started: begun.map(([one]) => one), failure };
   }
 
   /** What is committed, and where the group begins where nothing is. */

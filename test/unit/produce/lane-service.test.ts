@@ -11,6 +11,7 @@ import type { LaneOptions } from '../../../src/produce/lane-options.ts';
 import { createLaneService } from '../../../src/produce/lane-service.ts';
 import type { AppendRequest, LaneStore } from '../../../src/store/lane-store.ts';
 import { openLaneStore } from '../../../src/store/open-lane-store.ts';
+import { roomyLane } from '../../support/lane-options.ts';
 import { framesOf } from '../../support/raw-client.ts';
 import { until } from '../../support/wait.ts';
 import { tempFolder } from '../store/support.ts';
@@ -96,22 +97,7 @@ class Bench {
 
 function laneOptions(dataDir: string): LaneOptions {
   return {
-    lane: 0,
-    folder: join(dataDir, 'lanes', '0'),
-    dataDir,
-    nodeId: Buffer.alloc(8, 7),
-    batchBytesMax: 1024 * 1024,
-    messageBytesMax: 1_000_000,
-    keyBytesMax: 32_768,
-    headersBytesMax: 32_768,
-    marks: {
-      softBytes: 1e12,
-      hardBytes: 1e12,
-      freeBytesMin: 0,
-      parkedBytes: 1e12,
-      undeliverableBytes: 1e12,
-      drainsGently: true,
-    },
+    ...roomyLane(dataDir),
     logLevel: 'silent',
     kafka: { key: `primary-${dataDir}`, config },
     backup: { key: `backup-${dataDir}`, config },
