@@ -2,6 +2,7 @@ import type { Assigned } from '../../../protocol/src/assigned.ts';
 import { encodeCredit } from '../../../protocol/src/credit.ts';
 import type { DeliveredRuns } from '../../../protocol/src/delivered-runs.ts';
 import type { Frame } from '../../../protocol/src/frame.ts';
+import type { FrameWriter } from '../../../protocol/src/frame-writer.ts';
 import { Opcode } from '../../../protocol/src/generated.ts';
 import {
   decodeSubscribed,
@@ -30,8 +31,6 @@ export interface SubscriptionHost {
   /** It will not be tried again. */
   failed(error: MqpError): void;
 }
-
-const TIMEOUT_MS = 60_000;
 
 /** Keeps one subscription: makes it on every connection, and takes what comes for it. */
 export class Subscription implements Subscriber {
@@ -112,19 +111,16 @@ export class Subscription implements Subscriber {
     this.sendCredit(0, 0);
   }
 
-  /** Ends it at the node, which takes its leases back. Errors do not matter any more. */
+  /**
+   * Ends it at the node, which takes its leases back; the answer is waited for as long as
+   * `timeoutMs`, which may be 0. Errors do not matter any more.
+   */
   async close(timeoutMs: number): Promise<void> {
     this.isClosing = true;
     const { exchange, granted } = this;
-    if (exchange !== undefined && granted !== undefined && timeoutMs > 0) {
-      await exchange
-        .request(
-          Opcode.UNSUBSCRIBE,
-          (writer, id) => encodeUnsubscribe(writer, id, granted.subscription),
-          decodeUnsubscribed,
-          timeoutMs,
-        )
-        .catch(() => {});
+    if (exchange !== undefined && granted !== undefined) {
+      const answer = unsubscribe(exchange, granted.subscription, timeoutMs);
+      if (timeoutMs > 0) await answer;
     }
     this.forget();
     this.engine.subscriptions.delete(this);
@@ -137,7 +133,10 @@ export class Subscription implements Subscriber {
     this.granted = undefined;
   }
 
-  /** Goes on until it is answered, refused for good, or the connection has ended. */
+  /**
+   * Goes on until it is answered, refused for good, or the connection has ended. An answer has no
+   * deadline: what the node grants after it would be a subscription that nobody ends.
+   */
   private async subscribe(exchange: Exchange): Promise<void> {
     const backoff = new Backoff(this.engine.random, { minMs: 100, maxMs: 5000 });
     while (exchange === this.exchange && !this.isClosing) {
@@ -145,8 +144,8 @@ export class Subscription implements Subscriber {
         await exchange.request(
           Opcode.SUBSCRIBE,
           (writer, id) => encodeSubscribe(writer, id, this.reduced()),
-          (frame) => this.answered(frame),
-          TIMEOUT_MS,
+          (frame) => this.answered(frame, exchange),
+          Number.POSITIVE_INFINITY,
         );
         return;
       } catch (cause) {
@@ -169,13 +168,17 @@ export class Subscription implements Subscriber {
   }
 
   /** In the same turn as the frame was read: a DELIVER may follow it at once. */
-  private answered(frame: Frame): void {
+  private answered(frame: Frame, exchange: Exchange): void {
     const granted = decodeSubscribed(frame);
+    if (this.isClosing) {
+      // Nobody reads it: it would keep messages from the others while the connection lasts.
+      void unsubscribe(exchange, granted.subscription);
+      return;
+    }
     this.granted = granted;
     this.engine.subscriptions.learn(granted.subscription, this);
     const { assigned, mode, creditMessages, creditBytes, leaseMs } = granted;
     this.host.subscribed({ assigned, mode, creditMessages, creditBytes, leaseMs });
-    if (this.isClosing) this.sendCredit(0, 0);
   }
 
   private sendCredit(messages: number, bytes: number): void {
@@ -184,4 +187,13 @@ export class Subscription implements Subscriber {
     const credit = { subscription: granted.subscription, messages, bytes };
     exchange.send((writer, id) => encodeCredit(writer, id, credit));
   }
+}
+
+/** Resolves when it is answered, or will not be. */
+function unsubscribe(exchange: Exchange, id: number, timeoutMs = 0): Promise<void> {
+  const encode = (writer: FrameWriter, correlationId: number) =>
+    encodeUnsubscribe(writer, correlationId, id);
+  return exchange
+    .request(Opcode.UNSUBSCRIBE, encode, decodeUnsubscribed, timeoutMs)
+    .catch(() => {});
 }

@@ -9,6 +9,8 @@ import { FakeClock, fixedRandom } from './fake-clock.ts';
 import { FakeGroup } from './fake-group.ts';
 import { FakeNode } from './fake-node.ts';
 
+const TIMEOUT_MS = 30_000;
+
 interface Parts {
   readonly node: FakeNode;
   readonly group: FakeGroup;
@@ -22,7 +24,7 @@ async function start(t: TestContext): Promise<Parts> {
   t.after(() => node.close());
   const clock = new FakeClock();
   const client = await MqpClient.connect(
-    { servers: [node.address] },
+    { servers: [node.address], timeoutMs: TIMEOUT_MS },
     { clock, random: fixedRandom(0) },
   );
   t.after(() => client.close({ timeoutMs: 0 }));
@@ -297,6 +299,28 @@ describe('a consumer', () => {
     assert.deepEqual(group.indexesOf(Opcode.ACK), [0], 'the ack is answered before it ends');
     assert.deepEqual(group.unsubscribes, [1]);
     assert.deepEqual(group.credits, [{ subscription: 1, messages: 0, bytes: 0 }]);
+  });
+
+  it('ends its subscription at the node also when it does not wait for the answer', async (t) => {
+    const { node, group, client } = await start(t);
+    const consumer = await client.subscribe(ORDERS);
+    await consumer.close({ timeoutMs: 0 });
+    await node.until(() => group.unsubscribes.length > 0);
+    assert.deepEqual(group.unsubscribes, [1]);
+  });
+
+  it('ends a subscription that is granted after it was given up', async (t) => {
+    const { node, group, client, clock } = await start(t);
+    group.subscribe = () => 'hold';
+    const subscribing = codeOf(client.subscribe(ORDERS));
+    await node.until(() => group.subscribes.length === 1);
+    clock.advance(TIMEOUT_MS);
+    assert.equal(await subscribing, 'TIMED_OUT');
+    clock.advance(10 * TIMEOUT_MS);
+    group.granted();
+    await node.until(() => group.unsubscribes.length > 0);
+    assert.deepEqual(group.unsubscribes, [1]);
+    assert.equal(group.subscribes.length, 1, 'it was not asked for again');
   });
 
   it('loses, in order, what came behind a message that was given back, and nothing else', async (t) => {

@@ -55,10 +55,13 @@ export class FakeGroup {
   readonly credits: Credit[] = [];
   readonly unsubscribes: number[] = [];
   grant: Partial<Subscribed> = {};
-  /** Overrides for the n-th SUBSCRIBE, from 1. */
-  subscribe: ((nth: number) => { code: number; retryAfterMs?: number } | undefined) | undefined;
+  /** Overrides for the n-th SUBSCRIBE, from 1; `hold`: it is answered by {@link granted}. */
+  subscribe:
+    | ((nth: number) => { code: number; retryAfterMs?: number } | 'hold' | undefined)
+    | undefined;
   settle: ((settle: Settle) => SettleVerdict) | undefined;
   private readonly node: () => FakeNode;
+  private readonly unanswered: (() => void)[] = [];
   private ids = 0;
 
   /** `node` is asked for later: the script is made first. */
@@ -127,6 +130,11 @@ export class FakeGroup {
     settle.session.flush();
   }
 
+  /** Answers the SUBSCRIBE frames that were held. */
+  granted(): void {
+    for (const answer of this.unanswered.splice(0)) answer();
+  }
+
   /** Indexes that frames of this opcode named, in their order. */
   indexesOf(opcode: number): number[] {
     return this.settles
@@ -173,13 +181,20 @@ export class FakeGroup {
   private subscribed(frame: Frame, session: FakeSession): void {
     const request = decodeSubscribe(frame);
     this.subscribes.push(request);
-    const refusal = this.subscribe?.(this.subscribes.length);
-    if (refusal !== undefined) {
-      encodeFailure(session.writer, frame, { message: 'scripted', ...refusal });
-      return;
-    }
+    const { correlationId } = frame;
+    const verdict = this.subscribe?.(this.subscribes.length);
+    if (verdict === undefined) this.grantTo(request, session, correlationId);
+    else if (verdict === 'hold') {
+      this.unanswered.push(() => {
+        this.grantTo(request, session, correlationId);
+        session.flush();
+      });
+    } else encodeFailure(session.writer, frame, { message: 'scripted', ...verdict });
+  }
+
+  private grantTo(request: Subscribe, session: FakeSession, correlationId: number): void {
     this.ids++;
-    encodeSubscribed(session.writer, frame.correlationId, {
+    encodeSubscribed(session.writer, correlationId, {
       subscription: this.ids,
       assigned: 4,
       mode: request.mode ?? 'shared',
