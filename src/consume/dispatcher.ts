@@ -110,36 +110,50 @@ export class Dispatcher {
     let left = messages;
     let bytes = 0;
     let idle = 0;
-    while (left > 0 && idle < this.#rows.length) {
-      this.#nextRow = (this.#nextRow + 1) % this.#rows.length;
-      const row = this.#rows[this.#nextRow] as TopicRow;
-      const got = sub.covers(row.topic) ? this.#fromRow(row, sub, Math.min(left, sub.room)) : 0;
-      if (got === 0) idle++;
-      else {
+    const savedFor = this.#saving.get(sub);
+    let first = savedFor;
+    this.#short = undefined;
+    while (left > 0 && idle < this.#rows.length && this.#short === undefined) {
+      const most = Math.min(left, sub.room);
+      const got = first === undefined ? this.#next(sub, most) : this.#from(first, sub, most);
+      if (got > 0) {
         idle = 0;
         left -= got;
         bytes += this.#bytes;
         if (sub.room === 0) break;
-      }
+      } else if (first === undefined) idle++;
+      first = undefined;
     }
+    if (this.#short !== undefined) this.#saving.set(sub, this.#short);
+    else if (savedFor !== undefined) this.#saving.delete(sub);
     this.#shared.delivery.send(sub);
     return bytes;
   }
 
+  /** The partition whose next message a subscription's credit was too little for. */
+  readonly #saving = new WeakMap<Subscription, ConsumePartition>();
+  /** That of this turn. */
+  #short: ConsumePartition | undefined;
   #bytes = 0;
   readonly #grantedAt = { run: 0, nowMs: 0 };
 
-  /** One run of the topic; the number of its messages. */
-  #fromRow(row: TopicRow, sub: Subscription, messages: number): number {
+  /** One run of the next topic; the number of its messages. */
+  #next(sub: Subscription, messages: number): number {
+    this.#nextRow = (this.#nextRow + 1) % this.#rows.length;
+    const row = this.#rows[this.#nextRow] as TopicRow;
+    if (!sub.covers(row.topic)) return 0;
     for (let i = 0; i < row.partitions.length; i++) {
       row.next = (row.next + 1) % row.partitions.length;
-      const partition = row.partitions[row.next] as ConsumePartition;
-      if (partition.stock === 0 || partition.dryRound === this.#round) continue;
-      if (partition.bound !== undefined && partition.bound !== sub) continue;
-      const count = this.#run(partition, sub, messages);
-      if (count > 0) return count;
+      const count = this.#from(row.partitions[row.next] as ConsumePartition, sub, messages);
+      if (count > 0 || this.#short !== undefined) return count;
     }
     return 0;
+  }
+
+  #from(partition: ConsumePartition, sub: Subscription, messages: number): number {
+    if (partition.stock === 0 || partition.dryRound === this.#round) return 0;
+    if (partition.bound !== undefined && partition.bound !== sub) return 0;
+    return this.#run(partition, sub, messages);
   }
 
   #run(partition: ConsumePartition, sub: Subscription, messages: number): number {
@@ -162,8 +176,10 @@ export class Dispatcher {
       partition.isDirty = true;
     }
     if (count === 0) {
-      // Where only this one's credit is too little, another may take it.
-      if (!window.isShort) partition.dryRound = this.#round;
+      // Another may take what is too long for this one, whose credit shorter ones would use up
+      // for ever: it gets nothing else until it can have that.
+      if (window.isShort) this.#short = partition;
+      else partition.dryRound = this.#round;
       return 0;
     }
     this.#countAgain(partition, count);

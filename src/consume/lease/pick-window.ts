@@ -49,7 +49,8 @@ export class PickWindow extends WindowState {
 
   #pickAny(grant: Grant): number {
     const count = this.ready > 0 ? this.#pickReady(grant) : 0;
-    return count > 0 || this.fresh === 0 ? count : this.#pickFresh(grant);
+    if (count > 0 || this.isShort || this.fresh === 0) return count;
+    return this.#pickFresh(grant);
   }
 
   #pickInOrder(grant: Grant): number {
@@ -110,7 +111,7 @@ export class PickWindow extends WindowState {
         this.picked[count++] = i;
         if (count === this.picked.length) break;
       }
-      if (count > 0 || this.inOrder) return count;
+      if (count > 0 || this.isShort || this.inOrder) return count;
     }
     return 0;
   }

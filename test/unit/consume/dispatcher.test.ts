@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
-import { EngineUnderTest, type FakeReceiver } from './engine-doubles.ts';
+import { type Delivered, EngineUnderTest, type FakeReceiver } from './engine-doubles.ts';
 
 const STEP_MS = 10;
 const STEPS_MAX = 2_000;
@@ -147,4 +147,65 @@ test('a partition in order goes on as soon as all is settled that a lost connect
     other.take().map(({ offset }) => offset),
     [3, 4, 5],
   );
+});
+
+const LONG = 'x'.repeat(900);
+
+/** A consumer that always has something in work: of what it has it acks the older half a turn. */
+class Steady {
+  readonly held: Delivered[] = [];
+  readonly #under: EngineUnderTest;
+  readonly #client: FakeReceiver;
+
+  constructor(under: EngineUnderTest, client: FakeReceiver) {
+    this.#under = under;
+    this.#client = client;
+  }
+
+  /** Whether the long message has come. */
+  turn(): boolean {
+    this.held.push(...this.#client.take());
+    if (this.held.some(({ value }) => value === LONG)) return true;
+    const done = this.held.splice(0, Math.ceil(this.held.length / 2));
+    if (done.length > 0) this.#under.ack(done);
+    return false;
+  }
+}
+
+test('a long message comes when what was out before it is settled, though shorter ones are there', async () => {
+  const cluster = new MemoryCluster();
+  for (const topic of ['hot', 'quiet', 'warm']) cluster.addTopic(topic, 1);
+  cluster.append('hot', 0, ...valuesOf(5_000, 'h'));
+  cluster.append('warm', 0, ...valuesOf(5_000, 'w'));
+  const under = new EngineUnderTest(cluster);
+  const asked = { topics: ['hot', 'quiet', 'warm'], creditBytes: 1_000 };
+  const one = new Steady(under, await under.subscribe(asked));
+  // Who reads the other topics alone must not make it lose its place.
+  const other = new Steady(under, await under.subscribe({ ...asked, topics: ['hot', 'warm'] }));
+  cluster.append('quiet', 0, { value: LONG });
+  let turns = 0;
+  for (; turns < STEPS_MAX && !one.turn(); turns++) {
+    other.turn();
+    await under.pass(STEP_MS);
+  }
+  assert(turns < 10, `${turns} turns`);
+  assert(other.held.length > 0, 'the other one is not held up');
+});
+
+test('a long message that failed comes again before shorter ones that were never out', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  cluster.append('t', 0, { value: LONG }, ...valuesOf(5_000, 'm'));
+  const under = new EngineUnderTest(cluster);
+  under.policy.next = () => ({ kind: 'retry', delayMs: 0 });
+  const client = await under.subscribe({ creditBytes: 2_000, creditMessages: 40 });
+  const [long, ...shorter] = client.take();
+  assert.deepEqual([long?.value, shorter.length], [LONG, 39]);
+  const one = new Steady(under, client);
+  one.held.push(...shorter);
+  under.engine.credit(client.id, client.sub.subscription, { messages: 1_000, bytes: 1_000 });
+  under.nack([long as Delivered]);
+  let turns = 0;
+  for (; turns < STEPS_MAX && !one.turn(); turns++) await under.pass(STEP_MS);
+  assert(turns < 10, `${turns} turns`);
 });
