@@ -47,26 +47,43 @@ export async function readBatches(
   return { batches, nextSequence: range.to };
 }
 
-/** Messages, read from their batches, as they are put aside; each batch is read once. */
+/** How messages are read as they are put aside. */
+export interface PutAside {
+  /** When that is. */
+  readonly now: number;
+  /** Asked before and after each read: a batch of which nothing is wanted may go meanwhile. */
+  wants(refusal: Refusal): boolean;
+}
+
+/**
+ * Messages, read from their batches, as they are put aside; each batch is read once. Throws
+ * `STORE_CORRUPT` when one that is wanted is not there.
+ */
 export async function entriesOf(
   source: Pick<BatchSource, 'kv' | 'crc32c'>,
   refusals: readonly Refusal[],
-  failedMs: number,
+  { now, wants }: PutAside,
 ): Promise<AsideEntry[]> {
   const entries: AsideEntry[] = [];
   let batch: BatchCursor | undefined;
   for (const refusal of refusals.toSorted((a, b) => a.sequence - b.sequence)) {
-    if (batch?.holds(refusal.sequence) !== true) batch = await findBatch(source, refusal.sequence);
-    entries.push(batch.entryOf(refusal, failedMs));
+    const { sequence } = refusal;
+    if (!wants(refusal)) continue;
+    if (batch?.holds(sequence) !== true) batch = await findBatch(source, sequence);
+    if (!wants(refusal)) continue;
+    if (batch === undefined) {
+      throw coded('STORE_CORRUPT', `expected the batch of sequence ${sequence}, found none`);
+    }
+    entries.push(batch.entryOf(refusal, now));
   }
   return entries;
 }
 
-/** The batch that holds a sequence. Throws `STORE_CORRUPT` when there is none. */
+/** The batch that holds a sequence, if it is there whole. */
 async function findBatch(
   { kv, crc32c }: Pick<BatchSource, 'kv' | 'crc32c'>,
   sequence: number,
-): Promise<BatchCursor> {
+): Promise<BatchCursor | undefined> {
   for await (const { value } of kv.iterate(
     { from: headerKey(0), to: headerKey(sequence + 1) },
     { reverse: true, limit: 1 },
@@ -74,10 +91,11 @@ async function findBatch(
     const header = decodeBatchHeader(value, crc32c);
     const { firstSequence, messages } = header;
     if (sequence >= firstSequence + messages) break;
-    const payload = checkedPayload(header, await kv.get(payloadKey(firstSequence)), crc32c);
-    return new BatchCursor(header, payload);
+    const payload = await kv.get(payloadKey(firstSequence));
+    if (payload === undefined) break;
+    return new BatchCursor(header, checkedPayload(header, payload, crc32c));
   }
-  throw coded('STORE_CORRUPT', `expected the batch of sequence ${sequence}, found none`);
+  return undefined;
 }
 
 /**

@@ -88,14 +88,17 @@ export class KeyValueAsideLog implements AsideLog {
   }
 
   /** Moves messages out of the outbox into a log, and confirms them; known ones are left alone. */
-  put(log: AsideName, refusals: readonly Refusal[]): Promise<void> {
+  put(log: AsideName, refusals: readonly Refusal[]): Promise<readonly AsideEntry[]> {
     return this.#next(async () => {
-      const { source, isConfirmed } = this.#hooks;
-      const fresh = distinct(refusals.filter(({ sequence }) => !isConfirmed(sequence)));
-      if (fresh.length === 0) return;
-      const entries = await entriesOf(source(), fresh, this.#clock.now());
+      const { source, isConfirmed, confirm } = this.#hooks;
+      const wants = ({ sequence }: Refusal): boolean => !isConfirmed(sequence);
+      const read = await entriesOf(source(), distinct(refusals), { now: this.#clock.now(), wants });
+      // Of what was read first, some may have been confirmed while the rest was.
+      const entries = read.filter(wants);
+      if (entries.length === 0) return entries;
       await this.#add(log, entries, []);
-      for (const { sequence } of fresh) this.#hooks.confirm(sequence);
+      for (const { sequence } of entries) confirm(sequence);
+      return entries;
     });
   }
 
@@ -145,9 +148,12 @@ export class KeyValueAsideLog implements AsideLog {
     });
   }
 
-  #next(work: () => Promise<void>): Promise<void> {
+  #next<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => {});
+    this.#turn = turn.then(
+      () => {},
+      () => {},
+    );
     return turn;
   }
 

@@ -131,8 +131,12 @@ export interface AsideLog {
   messages(log: AsideName): number;
   /** What counts against the log's quota. */
   bytes(log: AsideName): number;
-  /** Moves messages out of the outbox into a log, and confirms them; known ones are left alone. */
-  put(log: AsideName, refusals: readonly Refusal[]): Promise<void>;
+  /**
+   * Moves messages out of the outbox into a log, and confirms them; what is confirmed already is
+   * left alone. Answers the entries that it wrote, their bodies *borrowed* from what was read.
+   * @throws STORE_FAILED, STORE_CORRUPT
+   */
+  put(log: AsideName, refusals: readonly Refusal[]): Promise<readonly AsideEntry[]>;
   /** Entries of a log; of a topic from a sequence on, in order. */
   entries(log: AsideName, from?: AsidePlace): AsyncGenerator<AsideEntry>;
   /** Forgets entries: they were delivered, or are given up. */

@@ -3,7 +3,6 @@ import type { Verdict } from '../../backend/kafka/verdict-codes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { ClusterNumber } from '../../lanes/lane-calls.ts';
 import type { BatchBuilder } from '../../native/batch-builder.ts';
-import type { BatchHeader } from '../../store/batch-header.ts';
 import type { AsideEntry, LaneStore, Refusal } from '../../store/lane-store.ts';
 import type { Acker } from '../intake/acker.ts';
 import { type LaneStats, stat } from '../intake/lane-stats.ts';
@@ -185,18 +184,16 @@ export class OutboxJournal implements Journal {
   async refused(refusals: readonly Refusal[]): Promise<void> {
     const { store, acker, stats } = this.parts;
     try {
-      const ids = await idsOf(store, refusals);
-      await store.aside.put('undeliverable', refusals);
-      for (const { producerId, epoch, sequence, code } of ids) {
-        this.refusedIds.add(producerId, epoch, sequence, code);
+      const moved = await store.aside.put('undeliverable', refusals);
+      stats.add(stat.undeliverable, moved.length);
+      for (const { producerId, epoch, producerSequence, sequence, code } of moved) {
+        const number = refusalCode(code);
+        this.refusedIds.add(producerId, epoch, producerSequence, number);
+        this.pending.refuse(sequence, 1, number);
       }
     } catch (error) {
       this.parts.onFailure(error);
       return;
-    }
-    stats.add(stat.undeliverable, refusals.length);
-    for (const { sequence, code } of refusals) {
-      this.pending.refuse(sequence, 1, refusalCode(code));
     }
     acker.flush();
   }
@@ -271,41 +268,4 @@ export class OutboxJournal implements Journal {
     if (run.replicated) this.pending.attach(run);
     else acker.plain(run.session, run.correlationId, run.count);
   }
-}
-
-/** A refused message as its producer knows it. */
-interface RefusedMessage {
-  readonly producerId: bigint;
-  readonly epoch: number;
-  /** The producer's own. */
-  readonly sequence: number;
-  readonly code: number;
-}
-
-/** Whose messages these are, by the headers of their batches. To be asked before they are gone. */
-async function idsOf(
-  store: LaneStore,
-  refusals: readonly Refusal[],
-): Promise<readonly RefusedMessage[]> {
-  const found: RefusedMessage[] = [];
-  let header: BatchHeader | undefined;
-  for (const { sequence, code } of refusals) {
-    const isInside =
-      header !== undefined &&
-      sequence >= header.firstSequence &&
-      sequence < header.firstSequence + header.messages;
-    if (!isInside) header = (await store.readBatches(sequence, 1)).batches[0]?.header;
-    if (header === undefined) continue;
-    let first = header.firstSequence;
-    for (const segment of header.segments) {
-      const skipped = sequence - first;
-      first += segment.count;
-      if (sequence >= first) continue;
-      const { producerId, epoch, firstSequence } = segment;
-      const own = { producerId, epoch, sequence: firstSequence + skipped };
-      found.push({ ...own, code: refusalCode(code) });
-      break;
-    }
-  }
-  return found;
 }

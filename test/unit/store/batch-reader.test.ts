@@ -75,7 +75,8 @@ class Outbox implements Pick<KeyValueStore, 'get' | 'iterate'> {
   }
 
   entries(refusals: readonly Refusal[]): Promise<AsideEntry[]> {
-    return entriesOf({ kv: this as unknown as KeyValueStore, crc32c }, refusals, FAILED_MS);
+    const how = { now: FAILED_MS, wants: () => true };
+    return entriesOf({ kv: this as unknown as KeyValueStore, crc32c }, refusals, how);
   }
 }
 

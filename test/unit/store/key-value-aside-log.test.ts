@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { cp, rm } from 'node:fs/promises';
 import { test } from 'node:test';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { DriverName } from '../../../src/store/key-value-store.ts';
 import type { LaneStore } from '../../../src/store/lane-store.ts';
 import { openLaneStore } from '../../../src/store/open-lane-store.ts';
-import { batchOf, crc32c, drivers, tempFolder, unconfirmedOf } from './support.ts';
+import { batchOf, crc32c, drivers, openOver, tempFolder, unconfirmedOf } from './support.ts';
 
 function open(folder: string, driver: DriverName): Promise<LaneStore> {
   return openLaneStore({ folder, lane: 0, clock: systemClock, crc32c, driver });
@@ -22,12 +23,45 @@ async function listOf<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 for (const driver of drivers) {
+  test(`${driver}: what is confirmed while it is put aside is left where it is`, async (t) => {
+    const gate = new EventEmitter();
+    const opened = once(gate, 'open');
+    const reached = once(gate, 'reached');
+    const folder = await tempFolder(t);
+    const store = await openOver({ folder, lane: 0, clock: systemClock, crc32c, driver }, (kv) => {
+      const get = kv.get.bind(kv);
+      kv.get = async (key) => {
+        gate.emit('reached');
+        await opened;
+        return get(key);
+      };
+    });
+    await append(store, 1, 4);
+    await append(store, 5, 4);
+    const why = { code: 'PARKED', reason: 'it does not take messages' };
+    const put = store.aside.put(
+      'parked',
+      [2, 6].map((sequence) => ({ ...why, sequence })),
+    );
+    await reached;
+    store.confirm(5, 4);
+    // Takes the deletion of the second batch along.
+    await append(store, 9, 1);
+    gate.emit('open');
+    assert.deepEqual(
+      (await put).map(({ sequence }) => sequence),
+      [2],
+    );
+    assert.equal(store.aside.messages('parked'), 1);
+    await store.close();
+  });
+
   test(`${driver}: what is put aside, moved or removed twice at once counts once`, async (t) => {
     const store = await open(await tempFolder(t), driver);
     await append(store, 1, 8);
     const why = { code: 'PARKED', reason: 'it does not take messages' };
     const refusals = [3, 4, 3].map((sequence) => ({ ...why, sequence }));
-    const twice = (step: () => Promise<void>) => Promise.all([step(), step()]);
+    const twice = (step: () => Promise<unknown>) => Promise.all([step(), step()]);
     const counts = () => [store.aside.messages('parked'), store.aside.messages('undeliverable')];
     await twice(() => store.aside.put('parked', refusals));
     assert.deepEqual(counts(), [2, 0]);

@@ -7,21 +7,18 @@ import fc from 'fast-check';
 import { systemClock } from '../../../src/base/clock.ts';
 import { codeOf } from '../../../src/base/errors.ts';
 import type { BatchHeader } from '../../../src/store/batch-header.ts';
-import { KeyValueChunkLog } from '../../../src/store/chunk-log.ts';
-import { HighWaterMark } from '../../../src/store/high-water-mark.ts';
-import { KeyValueLaneStore } from '../../../src/store/key-value-lane-store.ts';
 import type { DriverName } from '../../../src/store/key-value-store.ts';
 import { headerKey, kindRange, payloadKey } from '../../../src/store/keys.ts';
 import type { LaneStore, WindowPut } from '../../../src/store/lane-store.ts';
 import { openKeyValueStore } from '../../../src/store/open-key-value-store.ts';
-import { openLaneStore, openProvable } from '../../../src/store/open-lane-store.ts';
-import { recover } from '../../../src/store/recovery.ts';
+import { openLaneStore } from '../../../src/store/open-lane-store.ts';
 import {
   batchOf,
   crc32c,
   drivers,
   ManualClock,
   named,
+  openOver,
   tempFolder,
   unconfirmedOf,
 } from './support.ts';
@@ -341,17 +338,12 @@ async function onFailingDisk(t: TestContext, onFailure: (error: unknown) => void
   const folder = await tempFolder(t);
   const clock = new ManualClock();
   const options = { folder, lane: 0, clock, crc32c, onFailure, driver: drivers[0] };
-  const { kv, storeFolder } = await openProvable(options);
-  const chunks = new KeyValueChunkLog(kv, 0, crc32c);
-  const nothing = { nextSequence: 1, lastCrc: 0 };
-  const recovered = await recover({ kv, chunks, lane: 0, crc32c, mark: nothing });
-  const path = join(folder, 'mark');
-  const mark = await HighWaterMark.start({ ...options, path, onFailure: () => {} }, nothing);
   const disk = { full: false };
-  const write = kv.write.bind(kv);
-  kv.write = (ops, how) =>
-    disk.full ? Promise.reject(new RangeError('No space left')) : write(ops, how);
-  const store = new KeyValueLaneStore(options, { kv, mark, chunks, recovered, storeFolder });
+  const store = await openOver(options, (kv) => {
+    const write = kv.write.bind(kv);
+    kv.write = (ops, how) =>
+      disk.full ? Promise.reject(new RangeError('No space left')) : write(ops, how);
+  });
   return { store, clock, disk, folder };
 }
 

@@ -5,8 +5,17 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Clock, Timer } from '../../../src/base/clock.ts';
 import { BatchHeaderBuilder, type Crc32c } from '../../../src/store/batch-header.ts';
-import { type DriverName, driverForNode } from '../../../src/store/key-value-store.ts';
-import type { AppendRequest, LaneStore } from '../../../src/store/lane-store.ts';
+import { KeyValueChunkLog } from '../../../src/store/chunk-log.ts';
+import { HighWaterMark } from '../../../src/store/high-water-mark.ts';
+import { KeyValueLaneStore } from '../../../src/store/key-value-lane-store.ts';
+import {
+  type DriverName,
+  driverForNode,
+  type KeyValueStore,
+} from '../../../src/store/key-value-store.ts';
+import type { AppendRequest, LaneStore, LaneStoreOptions } from '../../../src/store/lane-store.ts';
+import { openProvable } from '../../../src/store/open-lane-store.ts';
+import { FIRST_SEQUENCE, recover } from '../../../src/store/recovery.ts';
 import { payloadRecords } from '../../../src/store/undeliverable.ts';
 
 /**
@@ -39,6 +48,25 @@ export const crc32c: Crc32c = (bytes, seed = 0) => {
   for (const byte of bytes) crc = ((table[(crc ^ byte) & 0xff] ?? 0) ^ (crc >>> 8)) >>> 0;
   return ~crc >>> 0;
 };
+
+/** A new lane's store over its key-value store as `change` leaves it. */
+export async function openOver(
+  options: LaneStoreOptions,
+  change: (kv: KeyValueStore) => void,
+): Promise<KeyValueLaneStore> {
+  const { folder, lane, clock } = options;
+  const { kv, storeFolder } = await openProvable(options);
+  const chunks = new KeyValueChunkLog(kv, lane, crc32c);
+  const nothing = { nextSequence: FIRST_SEQUENCE, lastCrc: 0 };
+  const recovered = await recover({ kv, chunks, lane, crc32c, mark: nothing });
+  const onFailure = (): void => {};
+  const mark = await HighWaterMark.start(
+    { path: join(folder, 'mark'), lane, clock, crc32c, onFailure },
+    nothing,
+  );
+  change(kv);
+  return new KeyValueLaneStore(options, { kv, mark, chunks, recovered, storeFolder });
+}
 
 /** A clock that stands still until it is told; its timers fire when it is moved over them. */
 export class ManualClock implements Clock {

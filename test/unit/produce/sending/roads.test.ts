@@ -320,7 +320,7 @@ test('however the roads change, every message is in one cluster, in order in eac
       }
       assert.equal(seen.size + bench.store.refused.size, bench.store.nextSequence - 1);
       assert.equal(bench.stats.get(stat.cluster), last);
-      // A producer that broke twice is renewed a second later; a topic is level only on one that works.
+      // A producer that broke twice is renewed a second later; only then is a topic level.
       bench.clock.advance(1_000);
       await settle();
       assert.equal(bench.stats.get(stat.deferredTopics), 0);
