@@ -25,7 +25,14 @@ import {
   readManifest,
   writeManifest,
 } from './node-manifest.ts';
-import { packageVersion, rateLimits, readTls, readTokens, sessionLimits } from './node-settings.ts';
+import {
+  packageVersion,
+  rateLimits,
+  readTls,
+  readTokens,
+  sessionLimits,
+  tailBytesMax,
+} from './node-settings.ts';
 import type { NodeContext } from './server/handler.ts';
 import { MqpServer } from './server/mqp-server.ts';
 import { NodeStatus } from './server/node-status.ts';
@@ -259,7 +266,7 @@ class Node implements RunningNode {
         messageBytesMax: config.limits.messageBytesMax,
         keyBytesMax: config.limits.keyBytesMax,
         headersBytesMax: config.limits.headersBytesMax,
-        tailBytesMax: bounds.tailBytesMax,
+        tailBytesMax: tailBytesMax(config.limits.frameBytesMax),
       },
       ackLevels: hasReplicated ? ['stored', 'replicated'] : ['stored'],
       authenticate: (mechanism, proof) => this.authenticate(mechanism, proof),

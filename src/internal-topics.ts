@@ -1,4 +1,5 @@
 import type { InternalTopicSpec } from './backend/publisher-port.ts';
+import { limits as bounds } from './base/limits.ts';
 import type { Config } from './config/schema.ts';
 import { marksTopicSpec } from './consume/dead-letters/letter-marks.ts';
 import { acksTopicSpec } from './consume/partition/ack-map-store.ts';
@@ -14,6 +15,15 @@ export function internalTopics(config: Config): InternalTopicSpec[] {
     marksTopicSpec(config.deadLetters.replicationFactor),
     delayTopicSpec(config.limits.messageBytesMax),
   ];
+}
+
+/**
+ * What such a topic is made with beside: other programs may write longer messages to the topics
+ * that groups read than this node takes of its clients.
+ */
+export function sideTopicMadeWith({ limits }: Config): Readonly<Record<string, string>> {
+  const longest = Math.max(limits.messageBytesMax, bounds.messageBytesMax);
+  return { 'max.message.bytes': String(longest + EXTRA_BYTES) };
 }
 
 /** The least that topics of dead letters, and of messages that were put off, must have. */

@@ -67,6 +67,7 @@ export function openNodeConsume(parts: NodeConsumeParts): NodeConsume {
     commitMs: config.consume.ackCommit,
     pauses,
     commitAcks: config.consume.ackCommitCount,
+    frameBytesMax: config.limits.frameBytesMax,
     defer: (fn) => void setImmediate(fn),
   });
   const close = async (): Promise<void> => {

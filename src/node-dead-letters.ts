@@ -8,7 +8,7 @@ import type { ClusterPorts } from './cluster-ports.ts';
 import type { Config } from './config/schema.ts';
 import { DeadLetterDesk } from './consume/dead-letters/dead-letter-desk.ts';
 import { DeadLetters } from './consume/dead-letters/dead-letters.ts';
-import { sideTopicConfig } from './internal-topics.ts';
+import { sideTopicConfig, sideTopicMadeWith } from './internal-topics.ts';
 
 /** What {@link openNodeDeadLetters} needs. */
 export interface NodeDeadLettersParts {
@@ -39,6 +39,7 @@ export function openNodeDeadLetters(parts: NodeDeadLettersParts): NodeDeadLetter
     settings: config.retry,
     topic: {
       config: sideTopicConfig(config),
+      madeWith: sideTopicMadeWith(config),
       partitions,
       replicationFactor,
     },
@@ -66,6 +67,7 @@ export function openNodeDeadLetters(parts: NodeDeadLettersParts): NodeDeadLetter
       },
     })),
     nodeId,
+    frameBytesMax: config.limits.frameBytesMax,
     clock: systemClock,
     log,
   });

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { TAIL_ANSWER_BYTES } from '../protocol/src/tail.ts';
 import type { KafkaSettings } from './backend/kafka/kafka-settings.ts';
 import { coded, messageOf } from './base/errors.ts';
+import { limits as bounds } from './base/limits.ts';
 import { packageRoot } from './base/package-root.ts';
 import type { Config } from './config/schema.ts';
 import type { RateLimits } from './server/token-rates.ts';
@@ -26,6 +28,11 @@ export function sessionLimits(config: Config): {
     handshakeTimeoutMs: limits.handshakeTimeout,
     idleTimeoutMs: limits.idleTimeout,
   };
+}
+
+/** Bytes of records in one answer to TAIL, which fits a frame. */
+export function tailBytesMax(frameBytesMax: number): number {
+  return Math.min(bounds.tailBytesMax, frameBytesMax - TAIL_ANSWER_BYTES);
 }
 
 /** The native producer of the primary cluster: one for the process. */

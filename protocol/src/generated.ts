@@ -516,8 +516,8 @@ export const ERROR_TABLE: readonly ErrorRow[] = [
     code: 30,
     retriable: false,
     fatal: false,
-    meaning: 'Key, headers or message are above their limit, or a record to read does not fit a frame.',
-    action: "Send less, or raise the topic's limit; when reading go on at the next offset.",
+    meaning: 'Key, headers or message are above their limit, or what was asked for does not fit a frame.',
+    action: "Send less, or raise the topic's limit; when reading go on at the next offset, of a list ask for less.",
   },
   {
     name: 'OUT_OF_SEQUENCE',

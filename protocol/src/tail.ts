@@ -84,6 +84,9 @@ export function decodeTail(frame: Frame): TailRequest {
 //                   [producerId:u64 epoch:u16 sequence:u48] [keyLength:u32 key]
 //                   [headersLength:u32 headers] value; length counts what follows it
 
+/** What an answer's length counts beside its records, in bytes. */
+export const TAIL_ANSWER_BYTES = 8 + 4 + 8 + 8 + 8 + 4;
+
 /** Begins an answer; then its records, encoded here or already, then `writer.end()`. */
 export function beginTailAnswer(writer: FrameWriter, correlationId: number, head: TailHead): void {
   writer.begin(Opcode.TAIL | ANSWER, 0, 0, correlationId);

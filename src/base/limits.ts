@@ -7,6 +7,8 @@ export const limits = {
   handshakeFrameBytesMax: 8 * 1024,
   /** Longest frame of a ready connection, in bytes after the length field. */
   frameBytesMax: (1024 + 64) * 1024,
+  /** The least that may be set for it: answers to produced messages keep to this, in bytes. */
+  frameBytesMin: 16 * 1024,
   /** Largest message: key, headers and value together, in bytes. */
   messageBytesMax: 1024 * 1024,
   /** Longest key, in bytes. */
@@ -103,7 +105,7 @@ export const limits = {
   deadSeenMax: 65_536,
   /** Listings of dead letters that can be gone on with; the oldest begins again. */
   deadListsMax: 8,
-  /** Bytes of keys and values in one page of dead letters; a single larger one comes alone. */
+  /** Bytes of one page of dead letters; a single larger one comes alone. */
   deadPageBytesMax: 512 * 1024,
   /** Reads of one page of dead letters, however few match. */
   deadPageReadsMax: 64,

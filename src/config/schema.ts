@@ -137,9 +137,9 @@ const limits = Type.Object(
       minimum: 1,
       maximum: 1_000_000,
     }),
-    frameBytesMax: bytes('Longest frame after HELLO.', {
+    frameBytesMax: bytes('Longest frame after HELLO, both ways.', {
       default: bounds.frameBytesMax,
-      minimum: 16 * KiB,
+      minimum: bounds.frameBytesMin,
       maximum: 256 * MiB,
     }),
     messageBytesMax: bytes('Largest message: key, headers and value together.', {

@@ -7,8 +7,12 @@ import type { Subscription } from './partition/subscription.ts';
 
 const SLAB_BYTES = 256 * 1024;
 const SUBSCRIPTION_BYTES = 4;
+/** A frame's length does not count itself. */
+const FRAME_LENGTH_BYTES = 4;
 /** Of a run, without its topic, attempts and records [P-12.7]. */
 const RUN_BYTES = 2 + 1 + 4 + TOKEN_BYTES + 8 + 2 + 4;
+/** Messages of one run at most. */
+export const RUN_MESSAGES = 128;
 const TWO_32 = 0x1_0000_0000;
 
 /**
@@ -18,6 +22,7 @@ const TWO_32 = 0x1_0000_0000;
 export class Delivery {
   readonly #tokens: Tokens;
   readonly #book: RunBook;
+  readonly #frameBytesMax: number;
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   #at = 0;
   #from = 0;
@@ -31,9 +36,16 @@ export class Delivery {
     leaseRun: 0,
   };
 
-  constructor(tokens: Tokens, book: RunBook) {
+  constructor(tokens: Tokens, book: RunBook, frameBytesMax: number) {
     this.#tokens = tokens;
     this.#book = book;
+    this.#frameBytesMax = frameBytesMax;
+  }
+
+  /** Bytes of records that one DELIVER of a partition can carry, whatever their number. */
+  roomFor({ topicBytes }: ConsumePartition): number {
+    const head = FRAME_HEADER_BYTES - FRAME_LENGTH_BYTES + SUBSCRIPTION_BYTES + RUN_BYTES;
+    return this.#frameBytesMax - head - topicBytes.length - 2 * RUN_MESSAGES;
   }
 
   /**
@@ -50,8 +62,7 @@ export class Delivery {
     const first = picked[0] as number;
     let recordBytes = 0;
     for (let i = 0; i < count; i++) {
-      const index = picked[i] as number;
-      recordBytes += (block.ends[index] as number) - (block.starts[index] as number);
+      recordBytes += block.sizeOf(picked[i] as number);
     }
     const { topicBytes } = partition;
     const body = SUBSCRIPTION_BYTES + RUN_BYTES + topicBytes.length + 2 * count + recordBytes;

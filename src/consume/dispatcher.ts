@@ -1,11 +1,11 @@
-import type { Delivery } from './delivery.ts';
+import { type Delivery, RUN_MESSAGES } from './delivery.ts';
 import type { Grant } from './lease/grant.ts';
+import type { FailureCause } from './lease/settle.ts';
 import type { ConsumeStats } from './partition/consume-stats.ts';
+import type { Said } from './partition/failures.ts';
 import type { ConsumePartition } from './partition/partition.ts';
 import type { Subscription } from './partition/subscription.ts';
 
-/** Messages of one run at most. */
-const RUN_MESSAGES = 128;
 /** Bytes of one run at most, unless its first message alone is longer. */
 const RUN_BYTES = 128 * 1024;
 /** Messages that one turn of a subscription brings at most. */
@@ -27,6 +27,8 @@ export interface DispatchShared {
   /** Ms of the engine's clock, and ms since 1970. */
   monotonic(): number;
   now(): number;
+  /** The leased message at `block` and `index` of the partition's window failed. */
+  onFailed(partition: ConsumePartition, cause: FailureCause, said: Said): void;
 }
 
 /**
@@ -163,7 +165,8 @@ export class Dispatcher {
     const run = this.#shared.nextRun();
     grant.messagesMax = Math.min(messages, RUN_MESSAGES);
     const room = Math.max(0, sub.creditBytes - sub.outBytes);
-    grant.bytesMax = Math.min(RUN_BYTES, room);
+    const frameRoom = this.#shared.delivery.roomFor(partition);
+    grant.bytesMax = Math.min(RUN_BYTES, frameRoom, room);
     grant.firstBytesMax = sub.out === 0 ? Number.POSITIVE_INFINITY : room;
     grant.run = run >>> 0;
     grant.sub = sub.slot;
@@ -182,6 +185,11 @@ export class Dispatcher {
       else partition.dryRound = this.#round;
       return 0;
     }
+    const bytes = window.block.sizeOf(window.picked[0] as number);
+    if (bytes > frameRoom) {
+      this.#refuse(partition, sub, bytes);
+      return this.#run(partition, sub, messages);
+    }
     this.#countAgain(partition, count);
     this.#grantedAt.run = run;
     this.#grantedAt.nowMs = nowMs;
@@ -191,6 +199,15 @@ export class Dispatcher {
     this.#shared.stats.deliveredBytes += this.#bytes;
     sub.activeMs = nowMs;
     return count;
+  }
+
+  /** What fits no frame was picked alone: no attempt does better, so the dead letters have it. */
+  #refuse(partition: ConsumePartition, sub: Subscription, bytes: number): void {
+    const { window } = partition;
+    sub.took(1, 0);
+    window.index = window.picked[0] as number;
+    const reason = `a record of ${bytes} bytes fits no frame of limits.frameBytesMax`;
+    this.#shared.onFailed(partition, 'dead', { delayMs: undefined, reason });
   }
 
   /** Counts what had been given out before, by this owner or by one before. */

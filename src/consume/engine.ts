@@ -48,6 +48,8 @@ export interface EngineOptions {
   readonly settler: Settler;
   readonly commitMs: number;
   readonly commitAcks: number;
+  /** Longest frame that is sent, by its length field. */
+  readonly frameBytesMax: number;
   readonly pauses: Pick<PauseBook, 'get'>;
   /** Runs something after what is being read now. */
   defer(fn: () => void): void;
@@ -89,11 +91,12 @@ export class ConsumeEngine {
     this.#timers = new BlockTimers(clock.monotonic());
     this.#book = new LeaseBook(tokens);
     this.#dispatch = {
-      delivery: new Delivery(tokens, this.#book.runs),
+      delivery: new Delivery(tokens, this.#book.runs, options.frameBytesMax),
       stats: this.stats,
       nextRun: () => ++this.#run,
       monotonic: () => clock.monotonic(),
       now: () => clock.now(),
+      onFailed: this.#failed,
     };
     const backends = options.clusters.map(({ backend }) => backend);
     this.#ends = new EndOffsets(clock, backends);
@@ -111,13 +114,7 @@ export class ConsumeEngine {
       book: this.#book,
       onSettled: (slot, count, nowMs) => this.#subs.settled(slot, count, nowMs),
       onAcks: (partition, count) => this.#acked(partition, count),
-      onFailed: (partition, cause, said) => {
-        const { block, index } = partition.window;
-        const home = this.#homes.get(partition);
-        if (home === undefined) return;
-        home.failures.fail(block, index, cause, said);
-        this.#stock(home.group);
-      },
+      onFailed: this.#failed,
       onRefused: (partition, offset, refusal) =>
         this.#homes.get(partition)?.failures.refuse(offset, refusal),
       onWait: (partition, waiter) => this.#memberOf(partition)?.committer.wait(partition, waiter),
@@ -164,9 +161,7 @@ export class ConsumeEngine {
   unsubscribe(receiverId: number, id: number): void {
     const sub = this.#subs.get(receiverId, id);
     const group = this.#subs.groupOf(sub);
-    for (const partition of group.partitions()) {
-      this.stats.returned += partition.window.giveBack(sub.slot);
-    }
+    for (const { window } of group.partitions()) this.stats.returned += window.giveBack(sub.slot);
     this.#end(sub, group);
   }
 
@@ -194,9 +189,7 @@ export class ConsumeEngine {
 
   /** A connection can be written to again. */
   drained(receiverId: number): void {
-    for (const sub of this.#subs.of(receiverId)) {
-      this.#stock(this.#subs.groupOf(sub));
-    }
+    for (const sub of this.#subs.of(receiverId)) this.#stock(this.#subs.groupOf(sub));
   }
 
   /** A connection is gone: its leases last a little longer, in case that its client comes back. */
@@ -331,8 +324,7 @@ export class ConsumeEngine {
 
   #forget(partition: ConsumePartition): void {
     // What is out of it cannot be settled any more: it no longer uses up credit.
-    for (const lease of partition.window.leasesBySlot())
-      this.#subs.settled(lease.slot, lease.count);
+    for (const { slot, count } of partition.window.leasesBySlot()) this.#subs.settled(slot, count);
     this.#partitions.delete(partition.window);
     this.#homes.delete(partition);
     this.#book.closed(partition);
@@ -349,6 +341,14 @@ export class ConsumeEngine {
   #memberOf(partition: ConsumePartition): ConsumeGroup['members'][number] | undefined {
     return this.#homes.get(partition)?.group.members.find((m) => m.failures.has(partition));
   }
+
+  readonly #failed: DispatchShared['onFailed'] = (partition, cause, said) => {
+    const { block, index } = partition.window;
+    const home = this.#homes.get(partition);
+    if (home === undefined) return;
+    home.failures.fail(block, index, cause, said);
+    this.#stock(home.group);
+  };
 
   /** Looks at a group once what is being read now has been taken. */
   #stock(group: ConsumeGroup): void {

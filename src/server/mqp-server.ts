@@ -264,8 +264,9 @@ export class MqpServer {
     void (async () => {
       try {
         const write = await handler(this.context, session, request);
+        const bytes = this.answerBytes(write);
         gather(session.socket);
-        session.write(Buffer.from(this.frame(write)));
+        session.write(bytes);
         if (isHello) this.welcome(session);
       } catch (error) {
         this.fail(session, request, error);
@@ -291,6 +292,15 @@ export class MqpServer {
     if (this.sessions.has(session.id)) session.becomeReady();
     // It left while its lane was being asked.
     else session.lane?.call('closeSession', session.id).catch(() => {});
+  }
+
+  /** An answer as one frame, *owned*. @throws ProtocolError MESSAGE_TOO_LARGE: no frame holds it */
+  private answerBytes(write: WriteAnswer): Buffer {
+    const bytes = this.frame(write);
+    const { frameBytesMax } = this.context.limits;
+    if (bytes.length - 4 <= frameBytesMax) return Buffer.from(bytes);
+    const words = `an answer of ${bytes.length} bytes fits no frame of ${frameBytesMax}: ask for less`;
+    throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, words);
   }
 
   /** One frame, *borrowed* until the next. */

@@ -10,6 +10,9 @@ import type { PublishVerdict } from './publish-call.ts';
 import { payloadBytes } from './publish-payload.ts';
 import { PublishRoad } from './publish-road.ts';
 
+/** The most that librdkafka may be told, in bytes. */
+const LONGEST_MESSAGE = '1000000000';
+
 /** What a {@link KafkaPublisher} is made of. */
 export interface KafkaPublisherOptions {
   readonly cluster: Cluster;
@@ -110,7 +113,16 @@ export class KafkaPublisher implements Publisher {
   #open(suffix: string, config: Record<string, string>): PublishRoad {
     const { cluster, clock, logger: log, open, timeoutMs = 30_000 } = this.#options;
     const { key = `publish-${cluster}` } = this.#options;
-    return new PublishRoad({ key: `${key}${suffix}`, config, clock, log, timeoutMs, open });
+    // What other programs wrote is moved too, with headers of ours: its length is the broker's say.
+    const anyLength = { ...config, 'message.max.bytes': LONGEST_MESSAGE };
+    return new PublishRoad({
+      key: `${key}${suffix}`,
+      config: anyLength,
+      clock,
+      log,
+      timeoutMs,
+      open,
+    });
   }
 }
 

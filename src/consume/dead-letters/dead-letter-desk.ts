@@ -32,6 +32,8 @@ export interface DeadLetterDeskOptions {
   /** In the order in which their letters are listed. */
   readonly clusters: readonly DeskCluster[];
   readonly nodeId: bigint;
+  /** What a page of letters must fit into. */
+  readonly frameBytesMax: number;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -175,6 +177,7 @@ export class DeadLetterDesk {
       sides.map(({ walk }) => walk),
       filter,
       cursor,
+      this.#options.frameBytesMax,
     );
   }
 

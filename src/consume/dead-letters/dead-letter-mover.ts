@@ -8,6 +8,8 @@ import { type DeadRecordOptions, deadRecordOf } from '../retry/dead-record.ts';
 export interface DeadTopicSettings {
   /** Names of Kafka, values as text. */
   readonly config: Readonly<Record<string, string>>;
+  /** Of a topic that is made, in place of `config`'s; one that is there needs `config` alone. */
+  readonly madeWith: Readonly<Record<string, string>>;
   /** Of a topic that is made; one that is there keeps its own number. */
   readonly partitions: number;
   readonly replicationFactor: 'auto' | number;
@@ -141,8 +143,9 @@ export class DeadLetterMover {
   }
 
   async #ensure(): Promise<number> {
-    const { config, replicationFactor } = this.#settings;
+    const { replicationFactor, madeWith } = this.#settings;
     const found = await this.#cluster.partitionsOf(this.#dlq);
+    const config = { ...this.#settings.config, ...(found === undefined ? madeWith : {}) };
     const like = this.#like;
     const asLike = found === undefined && like !== undefined;
     const made = asLike ? await this.#cluster.partitionsOf(like) : undefined;

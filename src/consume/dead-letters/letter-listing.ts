@@ -10,6 +10,10 @@ interface Place {
   readonly offset: number;
 }
 
+/** Of a page, without its letters; of a letter, without its texts, key and value. */
+const PAGE_BYTES = 256;
+const LETTER_BYTES = 512;
+
 const CURSOR = /^\d+\.(\d+)\.(\d+)\.(\d+)$/;
 
 /**
@@ -20,14 +24,24 @@ const CURSOR = /^\d+\.(\d+)\.(\d+)\.(\d+)$/;
 export class LetterListing {
   readonly #walks: readonly LetterWalk[];
   readonly #filter: DeadFilter;
+  readonly #roomBytes: number;
   #index = 0;
   #rest: Letter[] = [];
   #after: Place;
 
-  /** @param cursor that of the page before, when the listing itself is not there any more */
-  constructor(walks: readonly LetterWalk[], filter: DeadFilter, cursor: string | undefined) {
+  /**
+   * @param cursor that of the page before, when the listing itself is not there any more
+   * @param frameBytesMax what a page must fit into
+   */
+  constructor(
+    walks: readonly LetterWalk[],
+    filter: DeadFilter,
+    cursor: string | undefined,
+    frameBytesMax: number,
+  ) {
     this.#walks = walks;
     this.#filter = filter;
+    this.#roomBytes = frameBytesMax - PAGE_BYTES;
     const [, index = 0, partition = 0, next = 0] = CURSOR.exec(cursor ?? '') ?? [];
     this.#after = { index: Number(index), partition: Number(partition), offset: Number(next) - 1 };
   }
@@ -38,9 +52,13 @@ export class LetterListing {
     return `${serial}.${index}.${partition}.${offset + 1}`;
   }
 
-  /** The next letters; `isDone` when there are no more. @throws BACKEND_UNAVAILABLE */
+  /**
+   * The next letters; `isDone` when there are no more. With `values` a letter has key and value,
+   * unless they fit no frame. @throws BACKEND_UNAVAILABLE
+   */
   async page(limit: number, values: boolean): Promise<{ messages: DeadLetter[]; isDone: boolean }> {
     const messages: DeadLetter[] = [];
+    const pageBytesMax = Math.min(limits.deadPageBytesMax, this.#roomBytes);
     let bytes = 0;
     for (let reads = 0; ; ) {
       const letter = this.#rest[0];
@@ -50,12 +68,13 @@ export class LetterListing {
         if (!(await this.#read())) return { messages, isDone: true };
         continue;
       }
-      bytes += values ? (letter.key?.length ?? 0) + (letter.value?.length ?? 0) : 0;
-      const isFull = messages.length === limit || bytes > limits.deadPageBytesMax;
+      const whole = values && bytesOf(letter, true) <= this.#roomBytes;
+      bytes += bytesOf(letter, whole);
+      const isFull = messages.length === limit || bytes > pageBytesMax;
       if (isFull && messages.length > 0) return { messages, isDone: false };
       this.#rest.shift();
       this.#after = { index: this.#index, partition: letter.partition, offset: letter.offset };
-      messages.push(shownLetter(letter, values));
+      messages.push(shownLetter(letter, whole));
     }
   }
 
@@ -79,6 +98,12 @@ export class LetterListing {
     if (partition !== lastPartition) return partition > lastPartition;
     return offset > lastOffset;
   }
+}
+
+/** Most that a letter takes in a page. */
+function bytesOf({ dead, key, value }: Letter, values: boolean): number {
+  const texts = Buffer.byteLength(dead.reason) + Buffer.byteLength(dead.topic);
+  return LETTER_BYTES + texts + (values ? (key?.length ?? 0) + (value?.length ?? 0) : 0);
 }
 
 function shownLetter(letter: Letter, values: boolean): DeadLetter {

@@ -113,6 +113,11 @@ export class Block {
     return this.base + (this.deltas[index] as number);
   }
 
+  /** Bytes of a message's record, whose payload is here. */
+  sizeOf(index: number): number {
+    return (this.ends[index] as number) - (this.starts[index] as number);
+  }
+
   /** The message with this offset; -1 when the block has none. */
   indexOf(offset: number): number {
     const delta = offset - this.base;

@@ -97,7 +97,7 @@ export class PickWindow extends WindowState {
           this.stale++;
           continue;
         }
-        const size = (block.ends[i] as number) - (block.starts[i] as number);
+        const size = block.sizeOf(i);
         if (size > (count === 0 ? grant.firstBytesMax : room)) {
           this.isShort = count === 0;
           break;
@@ -134,7 +134,7 @@ export class PickWindow extends WindowState {
           this.#passStale(block, i);
           continue;
         }
-        const size = (block.ends[i] as number) - (block.starts[i] as number);
+        const size = block.sizeOf(i);
         if (size > (count === 0 ? grant.firstBytesMax : room)) {
           this.isShort = count === 0;
           break;

@@ -1,4 +1,5 @@
 import { Answer, ProducedForm } from '../../../protocol/src/generated.ts';
+import { limits } from '../../base/limits.ts';
 
 /** Where finished answers go: the ring back to the main thread. */
 export interface AnswerSink {
@@ -13,8 +14,8 @@ const { PLAIN, PLACED, REFUSED, SCHEDULED } = ProducedForm;
 /** By form. */
 const ENTRY_BYTES = [8, 24, 16, 16] as const;
 const FRAME_HEADER_BYTES = 12;
-/** A frame is closed at this length, so that a client's reader sees answers early. */
-const FRAME_BYTES_MAX = 32 * 1024;
+/** A frame is closed at this length: every client takes it, and its reader sees answers early. */
+const FRAME_BYTES_MAX = limits.frameBytesMin;
 /**
  * Answers are handed over in pieces of this length at most: a part of what the ring takes at
  * once, so that a piece does not wait until the ring is empty.

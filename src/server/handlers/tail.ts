@@ -4,6 +4,7 @@ import {
   type TailRequest as AskedTail,
   beginTailAnswer,
   decodeTail,
+  TAIL_ANSWER_BYTES,
 } from '../../../protocol/src/tail.ts';
 import { type TailFrom, type TailRequest, type TailResult, tailFrom } from '../../backend/port.ts';
 import { limits } from '../../base/limits.ts';
@@ -26,28 +27,45 @@ export const tail: Handler = async (context, session, frame) => {
   if (!allows(session.access, 'consume', topic)) {
     throw new ProtocolError(ErrorCode.NOT_AUTHORIZED, `no right to read topic ${topic}`);
   }
+  const bytesMax = Math.min(request.bytesMax, context.limits.tailBytesMax);
+  const asked = { ...request, bytesMax };
   const read = (more: Partial<TailRequest>): Promise<TailResult> =>
     context.backend.tail({
       topic,
       partition: request.partition,
       from: request.from as TailFrom,
       position: request.position,
-      bytesMax: Math.min(request.bytesMax, context.limits.tailBytesMax),
+      bytesMax,
       waitMs: Math.min(request.waitMs, limits.tailWaitMsMax),
       signal: session.abort.signal,
       ...more,
     });
   const found =
     context.backend.kind === 'embedded'
-      ? await readLog(session, request, read)
+      ? await readLog(session, asked, read)
       : // A fetch from Kafka takes its time even when there is something; its pool is bounded.
         await inTurn(session, async () => {}).then(() => read({}));
+  checkSize(found, { topic, frameBytesMax: context.limits.frameBytesMax });
   return (writer) => {
     beginTailAnswer(writer, correlationId, found);
     writer.bytes(found.records);
     writer.end();
   };
 };
+
+/** One record comes however long it is: others write to Kafka too, and limits may be lowered. */
+function checkSize(
+  { partition, records }: TailResult,
+  { topic, frameBytesMax }: { readonly topic: string; readonly frameBytesMax: number },
+): void {
+  if (records.length <= frameBytesMax - TAIL_ANSWER_BYTES) return;
+  const { buffer, byteOffset, byteLength } = records;
+  const offset = new DataView(buffer, byteOffset, byteLength).getBigUint64(4);
+  const words =
+    `topic ${topic}, partition ${partition}: the record at offset ${offset} has ` +
+    `${records.length} bytes, more than a frame of ${frameBytesMax} carries; read on from ${offset + 1n}`;
+  throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, words);
+}
 
 /** Reads at once in turn; where there is nothing yet, waits, which takes no turn. */
 async function readLog(

@@ -15,8 +15,9 @@ import type { Handler, NodeContext, WriteAnswer } from '../handler.ts';
 import type { Session } from '../session.ts';
 import { allows } from '../tokens.ts';
 
-/** Topics in one answer to LIST_TOPICS. */
+/** Topics in one answer to LIST_TOPICS, and what one takes there at most, in bytes. */
 const LIST_MAX = 1_000;
+const LISTED_BYTES = 300;
 
 // [P-5.1] OPEN_TOPIC: the topic gets an id on this connection.
 export const openTopic: Handler = async (context, session, frame) => {
@@ -81,7 +82,8 @@ export const listTopics: Handler = async (context, session, frame) => {
       name > after &&
       (allows(session.access, 'consume', name) || allows(session.access, 'produce', name)),
   );
-  const topics = seen.slice(0, LIST_MAX);
+  const room = Math.floor(context.limits.frameBytesMax / LISTED_BYTES) - 1;
+  const topics = seen.slice(0, Math.min(LIST_MAX, room));
   const more = seen.length > topics.length;
   return (writer) => encodeTopicList(writer, correlationId, { topics, more });
 };

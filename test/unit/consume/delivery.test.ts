@@ -44,7 +44,7 @@ test('memory that the socket still has is not written over, the rest is used aga
     creditBytes: 1e6,
     leaseMs: 9,
   });
-  const delivery = new Delivery(new Tokens(Buffer.alloc(32)), new RunBook());
+  const delivery = new Delivery(new Tokens(Buffer.alloc(32)), new RunBook(), 1e6);
   const size = { messagesMax: 1, bytesMax: 1e6, firstBytesMax: 1e6 };
   for (let run = 1; run <= 3; run++) {
     assert.equal(window.pick({ ...size, run, sub: 1, dueMs: 9, staleBeforeMs: 0 }), 1);

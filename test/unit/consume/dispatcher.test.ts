@@ -209,3 +209,48 @@ test('a long message that failed comes again before shorter ones that were never
   for (; turns < STEPS_MAX && !one.turn(); turns++) await under.pass(STEP_MS);
   assert(turns < 10, `${turns} turns`);
 });
+
+const frameBytesMax = 16 * 1024;
+
+for (const mode of ['shared', 'key-ordered', 'partition-ordered'] as const) {
+  test(`what fits no frame goes to the dead letters, and the rest is delivered, ${mode}`, async () => {
+    const cluster = new MemoryCluster();
+    cluster.addTopic('t', 1);
+    const long = { value: 'x'.repeat(frameBytesMax), key: 7 };
+    cluster.append('t', 0, { value: 'a', key: 7 }, long, { value: 'b', key: 7 }, long, long);
+    cluster.append('t', 0, ...valuesOf(40, 'y'.repeat(1_000)));
+    const under = new EngineUnderTest(cluster, { frameBytesMax });
+    under.policy.next = ({ cause }) =>
+      cause === 'dead' ? { kind: 'move' } : { kind: 'retry', delayMs: 0 };
+    const client = await under.subscribe({ mode, creditMessages: 2 });
+    const done: number[] = [];
+    for (let step = 0; step < STEPS_MAX && done.length < 42; step++) {
+      const got = client.take();
+      done.push(...got.map(({ offset }) => offset));
+      under.ack(got);
+      await under.pass(STEP_MS);
+    }
+    // What waits for its key comes behind what waits for nothing.
+    if (mode === 'key-ordered') done.sort((a, b) => a - b);
+    assert.deepEqual(done, [0, 2, ...Array.from({ length: 40 }, (_, i) => i + 5)]);
+    assert.deepEqual(
+      under.policy.moved.map((one) => one.split(':')[0]),
+      ['1', '3', '4'],
+    );
+    const words = 'a record of 16405 bytes fits no frame of limits.frameBytesMax';
+    assert(under.policy.failures.every(({ reason, attempt }) => reason === words && attempt === 1));
+    for (const { body } of client.frames) assert(8 + body.length <= frameBytesMax);
+    await under.pass(200);
+    assert.equal(cluster.commits.get('g/t/0')?.offset, 45);
+  });
+}
+
+test('runs keep to the frame, however much a consumer would take', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  cluster.append('t', 0, ...valuesOf(200, 'x'.repeat(1_000)));
+  const under = new EngineUnderTest(cluster, { frameBytesMax });
+  const client = await under.subscribe({ creditMessages: 200 });
+  assert.equal(client.take().length, 200);
+  for (const { body } of client.frames) assert(8 + body.length <= frameBytesMax);
+});

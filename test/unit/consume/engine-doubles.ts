@@ -12,6 +12,7 @@ import { writeSettleEntry } from '../../../protocol/src/settle-entries.ts';
 import { SettleFailures } from '../../../protocol/src/settled.ts';
 import type { Subscribe, Subscribed } from '../../../protocol/src/subscribe.ts';
 import type { Clock } from '../../../src/base/clock.ts';
+import { limits } from '../../../src/base/limits.ts';
 import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { ConsumeEngine } from '../../../src/consume/engine.ts';
 import type {
@@ -133,6 +134,7 @@ export interface UnderTestOptions {
   readonly nodeId?: string;
   readonly maps?: MapStore;
   readonly commitAcks?: number;
+  readonly frameBytesMax?: number;
   readonly log?: Logger;
   /** Real policies on the test's clock, in place of the scripted one. */
   readonly settler?: (clock: Clock) => Settler;
@@ -164,6 +166,7 @@ export class EngineUnderTest {
       settler: options.settler?.(this.clock) ?? { policyOf: () => this.policy },
       commitMs: 100,
       commitAcks: options.commitAcks ?? 10_000,
+      frameBytesMax: options.frameBytesMax ?? limits.frameBytesMax,
       pauses: this.pauses,
       defer: (fn) => queueMicrotask(fn),
     });

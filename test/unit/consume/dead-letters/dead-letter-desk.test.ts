@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { DeadFilter } from '../../../../protocol/src/dead-letters.ts';
+import {
+  type DeadFilter,
+  type DeadLetter,
+  LIST_DEAD,
+} from '../../../../protocol/src/dead-letters.ts';
+import { FrameWriter } from '../../../../protocol/src/frame-writer.ts';
 import { readTailHeaders } from '../../../../protocol/src/message-headers.ts';
 import { decodeMqHeader } from '../../../../protocol/src/mq-header.ts';
 import type { Clock } from '../../../../src/base/clock.ts';
@@ -22,6 +27,7 @@ const dlq = 'orders.billing.dlq';
 class Setting {
   readonly cluster = new MemoryCluster();
   nowMs = 0;
+  frameBytesMax = limits.frameBytesMax;
   /** Every sleep, and time goes on by it. */
   readonly sleeps: number[] = [];
   desk = this.open();
@@ -38,7 +44,8 @@ class Setting {
       },
     };
     const log = createLogger('silent');
-    return new DeadLetterDesk({ clusters: [this.cluster], nodeId: 1n, clock, log });
+    const { frameBytesMax } = this;
+    return new DeadLetterDesk({ clusters: [this.cluster], nodeId: 1n, frameBytesMax, clock, log });
   }
 
   die(part: Partial<Failure> & { key?: Buffer } = {}, partitions = 1): void {
@@ -129,6 +136,33 @@ test('a page of large values is cut, and a single larger one comes alone', async
     ({ cursor } = page);
   }
   assert.deepEqual(sizes, [1, 1, 1]);
+});
+
+test('a page fits a frame: long reasons are cut into pages, and too long a letter has no value', async () => {
+  const setting = new Setting();
+  setting.frameBytesMax = 16 * 1024;
+  setting.desk = setting.open();
+  const reason = 'r'.repeat(1_024);
+  for (let offset = 0; offset < 30; offset++) setting.die({ offset, reason });
+  const value = Buffer.alloc(16 * 1024);
+  const made = { dlq, partitions: 1, nodeId: 1n };
+  const long = wireRecord({ offset: 30, value });
+  setting.cluster.append(deadRecordOf(failureOf({ offset: 30 }), long, made));
+  const found: DeadLetter[] = [];
+  const writer = new FrameWriter();
+  for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
+    const page = await setting.desk.list({ ...of, limit: 1_000, cursor, values: true });
+    LIST_DEAD.encodeAnswer(writer, 1, page);
+    assert(writer.detach().readUInt32BE(0) <= setting.frameBytesMax);
+    found.push(...page.messages);
+    ({ cursor } = page);
+  }
+  assert.deepEqual(
+    found.map(({ origin }) => origin.offset),
+    Array.from({ length: 31 }, (_, offset) => offset),
+  );
+  assert.equal(String(found[29]?.value), 'v29');
+  assert.deepEqual([found[30]?.value, found[30]?.valueBytes], [undefined, value.length]);
 });
 
 test('other groups, other topics and foreign records are passed over', async () => {

@@ -6,7 +6,8 @@ import { DeadClusterDouble, failureOf, wireRecord } from '../dead-doubles.ts';
 
 function moverOf(cluster: DeadClusterDouble): DeadLetterMover {
   const settings = {
-    config: { 'retention.ms': '1000' },
+    config: { 'retention.ms': '1000', 'max.message.bytes': '50' },
+    madeWith: { 'max.message.bytes': '90' },
     partitions: 1,
     replicationFactor: 'auto' as const,
   };
@@ -22,7 +23,7 @@ test('the topic is made before the first move, and not asked for again', async (
     {
       name: 'orders.billing.dlq',
       partitions: 1,
-      config: { 'retention.ms': '1000' },
+      config: { 'retention.ms': '1000', 'max.message.bytes': '90' },
       replicationFactor: 'auto',
       isPublic: true,
     },
@@ -30,11 +31,12 @@ test('the topic is made before the first move, and not asked for again', async (
   assert.equal(cluster.records.length, 2);
 });
 
-test('a topic that is there keeps its partitions', async () => {
+test('a topic that is there keeps its partitions, and its size', async () => {
   const cluster = new DeadClusterDouble();
   cluster.existing = 8;
   await moverOf(cluster).move(failureOf({ partition: 13 }), wireRecord());
   assert.equal(cluster.ensured[0]?.partitions, 8);
+  assert.equal(cluster.ensured[0]?.config['max.message.bytes'], '50');
   assert.equal(cluster.records[0]?.partition, 5);
 });
 

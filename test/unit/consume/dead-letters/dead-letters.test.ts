@@ -28,7 +28,7 @@ class Setting {
   constructor(policies: Record<string, PolicyOverride> = {}) {
     this.dead = new DeadLetters({
       settings: { ...general, policies },
-      topic: { config: {}, partitions: 1, replicationFactor: 'auto' },
+      topic: { config: {}, madeWith: {}, partitions: 1, replicationFactor: 'auto' },
       cluster: (number) => (number === 0 ? this.cluster : undefined),
       delayLog: () => this.delayLog,
       clock: {
@@ -177,7 +177,7 @@ function settlerOn(double: DeadClusterDouble, log = createLogger('silent')) {
   return (clock: Clock) =>
     new DeadLetters({
       settings: { ...general, attempts: 3 },
-      topic: { config: {}, partitions: 1, replicationFactor: 'auto' },
+      topic: { config: {}, madeWith: {}, partitions: 1, replicationFactor: 'auto' },
       cluster: () => double,
       delayLog: () => undefined,
       clock,
