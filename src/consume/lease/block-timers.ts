@@ -41,6 +41,7 @@ export class BlockTimers<W> {
   forget(block: Block): void {
     if (block.timer !== 0) this.#wheel.cancel(block.timer);
     block.timer = 0;
+    block.timerDueMs = 0;
     if (block.id < 0) return;
     this.#blocks[block.id] = undefined;
     this.#windows[block.id] = undefined;

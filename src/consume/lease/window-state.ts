@@ -240,7 +240,7 @@ export class WindowState {
 
   /** Puts blocks of which little is left together. To be called now and then. */
   sweep(): void {
-    this.clear();
+    if (this.#dead > 0) this.#dropFinished();
     const kept = compacted(this.list, this.timers, (old, made) => {
       this.bytes += made.bytes - old;
     });
@@ -366,7 +366,10 @@ export class WindowState {
 
   /** Forgets blocks that are finished, when they are many. */
   protected clear(): void {
-    if (this.#dead <= 16 || this.#dead * 2 <= this.list.length) return;
+    if (this.#dead > 16 && this.#dead * 2 > this.list.length) this.#dropFinished();
+  }
+
+  #dropFinished(): void {
     this.list = this.list.filter((block) => block.open > 0);
     this.#dead = 0;
     this.#findFresh();

@@ -72,3 +72,24 @@ test('payload of blocks that are put together is given back', () => {
   assert.equal(window.bytes, bytes);
   assert(bytes > 0, 'the two that are left have their payload');
 });
+
+test('of a block that is finished no timer is left, and nothing that holds it', () => {
+  const timers = new BlockTimers<WindowState>(0);
+  const window = new LeaseWindow({ mode: 'shared', floor: 0, heldMax: 10, timers });
+  // Leases of an owner before: the block is finished though nothing of it was given out here.
+  for (const offset of [0, 1]) window.inherited.set(offset, { run: 7, attempt: 1, dueMs: 9 });
+  window.take(fetched([{ offset: 0 }, { offset: 1 }]));
+  window.take(fetched(Array.from({ length: 10 }, (_, i) => ({ offset: 2 + i }))));
+  while (window.pick(grant) > 0);
+  for (const offset of [0, 1]) window.settle(offset, 7);
+  for (let offset = 2; offset < 11; offset++) window.settle(offset, 1);
+  window.sweep();
+  assert.deepEqual(
+    window.blocks.map(({ last, open }) => [last, open]),
+    [[11, 1]],
+  );
+  window.settle(11, 1);
+  assert(timers.isEmpty);
+  window.sweep();
+  assert.equal(window.blocks.length, 0);
+});
