@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlockTimers } from '../../../../src/consume/lease/block-timers.ts';
-import { LeaseWindow } from '../../../../src/consume/lease/lease-window.ts';
+import { LeaseWindow, settleResult } from '../../../../src/consume/lease/lease-window.ts';
 import type { WindowState } from '../../../../src/consume/lease/window-state.ts';
 import { fetched } from '../../../support/fetched.ts';
 
@@ -92,4 +92,50 @@ test('of a block that is finished no timer is left, and nothing that holds it', 
   assert(timers.isEmpty);
   window.sweep();
   assert.equal(window.blocks.length, 0);
+});
+
+/** Fetches of one message each, as they come one by one. */
+function singles(count: number, value = ''): LeaseWindow {
+  const timers = new BlockTimers<WindowState>(0);
+  const window = new LeaseWindow({ mode: 'shared', floor: 0, heldMax: 10, timers });
+  for (let offset = 0; offset < count; offset++) window.take(fetched([{ offset, value }]));
+  return window;
+}
+
+test('messages that come one by one are put together, out or not, and acks find them', () => {
+  const window = singles(10_000);
+  for (let i = 0; i < 5_000; i++) window.pick(grant);
+  window.sweep();
+  assert(window.blocks.length < 20, `${window.blocks.length} blocks`);
+  assert.deepEqual([window.leased, window.fresh], [5_000, 5_000]);
+  for (let offset = 0; offset < 5_000; offset++) {
+    assert.equal(window.settle(offset, 1), settleResult.done);
+  }
+  let next = 5_000;
+  for (let count = window.pick({ ...grant, run: 2 }); count > 0; count = window.pick(grant)) {
+    for (let i = 0; i < count; i++) {
+      assert.equal(window.block.offsetOf(window.picked[i] as number), next++);
+    }
+  }
+  assert.equal(next, 10_000);
+});
+
+test('few small blocks, full ones, and those with much payload are left as they are', () => {
+  const few = singles(5);
+  few.sweep();
+  assert.equal(few.blocks.length, 5);
+  const long = singles(50, 'x'.repeat(20_000));
+  long.sweep();
+  assert.equal(long.blocks.length, 50);
+  const many = singles(1_024);
+  many.sweep();
+  const [made] = many.blocks;
+  while (many.pick(grant) > 0);
+  for (let offset = 0; offset < 500; offset++) many.settle(offset, 1);
+  many.sweep();
+  assert.equal(many.blocks[0], made);
+  many.settle(500, 1);
+  for (let offset = 501; offset < 600; offset++) many.settle(offset, 1);
+  many.sweep();
+  assert.deepEqual([many.blocks.length, many.blocks[0]?.count], [1, 424]);
 });
