@@ -72,23 +72,25 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
     if (on_event.IsFunction()) on_event_ = Napi::Persistent(on_event.As<Napi::Function>());
     rows_ = Napi::Persistent(Napi::Float64Array::New(env, kRowsPerCall * kColumns));
     rows_data_ = rows_.Value().Data();
-    lane_ = static_cast<uint8_t>(lane);
-    Start(env, key, config);
+    Start(env, key, config, static_cast<uint8_t>(lane));
   }
 
  private:
-  void Start(Napi::Env env, const std::string& key, const kafka::Config& config) {
+  void Start(Napi::Env env, const std::string& key, const kafka::Config& config, uint8_t holder) {
     link_ = KafkaLink::Open(env, "mq.kafka", [this](napi_env at) { OnRing(at); });
     if (link_ == nullptr) return;
     sink_ = std::make_shared<Sink>();
     sink_->link = link_;
-    std::string error;
-    core_ = kafka::ProducerCore::Acquire(key, config, lane_, sink_.get(), &error);
-    if (core_ == nullptr) {
+    kafka::ProducerCore::Hold hold =
+        kafka::ProducerCore::Acquire(key, config, holder, sink_.get());
+    if (hold.core == nullptr) {
       link_->Close();
-      Napi::Error::New(env, error).ThrowAsJavaScriptException();
+      const char* code = hold.is_busy ? "BACKEND_UNAVAILABLE" : nullptr;
+      napi_throw_error(env, code, hold.error.c_str());
       return;
     }
+    core_ = std::move(hold.core);
+    lane_ = hold.lane;
     produce_ = std::make_unique<kafka::Produce>(core_, lane_);
     napi_add_env_cleanup_hook(env, AtEnd, this);
     // It lives until close() or the end of its thread, held or not.
@@ -99,7 +101,7 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
     auto* producer = static_cast<KafkaProducer*>(self);
     if (!producer->closing_) producer->core_->Release(producer->lane_, {});
     producer->closing_ = true;
-    producer->core_->LaneOf(producer->lane_).Detach();
+    producer->lane_->Detach();
     producer->link_->Close();
   }
 
@@ -111,8 +113,7 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
 
   void OnRing(napi_env env) {
     if (core_ == nullptr) return;
-    kafka::Lane& lane = core_->LaneOf(lane_);
-    const bool idle = lane.Take(&mail_);
+    const bool idle = lane_->Take(&mail_);
     HandVerdicts(env);
     for (const kafka::LaneEvent& event : mail_.events) HandEvent(env, event);
     mail_.events.clear();
@@ -296,9 +297,8 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
     int64_t messages = 0;
     int64_t bytes = 0;
     if (core_ != nullptr) {
-      kafka::Lane& lane = core_->LaneOf(lane_);
-      messages = std::max<int64_t>(0, lane.messages.load());
-      bytes = std::max<int64_t>(0, lane.bytes.load());
+      messages = std::max<int64_t>(0, lane_->messages.load());
+      bytes = std::max<int64_t>(0, lane_->bytes.load());
     }
     counters.Set("messages", static_cast<double>(messages));
     counters.Set("bytes", static_cast<double>(bytes));
@@ -318,7 +318,7 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
   }
 
   napi_value Closed(napi_env env) {
-    core_->LaneOf(lane_).Detach();
+    lane_->Detach();
     napi_remove_env_cleanup_hook(env, AtEnd, this);
     link_->FailAll(env, RD_KAFKA_RESP_ERR__DESTROY, "the producer is closed");
     link_->Close();
@@ -326,7 +326,7 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
     return nullptr;
   }
 
-  uint8_t lane_ = 0;
+  kafka::Lane* lane_ = nullptr;  // the core's
   bool closing_ = false;
   std::shared_ptr<KafkaLink> link_;
   std::shared_ptr<Sink> sink_;

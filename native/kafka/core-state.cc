@@ -14,14 +14,20 @@ CoreState::~CoreState() {
   }
 }
 
-Lane& CoreState::LaneOf(uint8_t id) {
+Lane* CoreState::OpenLane(uint8_t holder, LaneSink* sink, bool* held) {
   std::lock_guard<std::mutex> guard(lock_);
-  Lane* lane = lanes_[id].load();
-  if (lane == nullptr) {
-    lane = new Lane(id);
-    lanes_[id].store(lane, std::memory_order_release);
+  *held = false;
+  EachLane([&](Lane& lane) { *held = *held || lane.IsHeldBy(holder); });
+  if (*held) return nullptr;
+  for (size_t id = 0; id < lanes_.size(); id++) {
+    Lane* lane = lanes_[id].load();
+    if (lane == nullptr) {
+      lane = new Lane(static_cast<uint8_t>(id));
+      lanes_[id].store(lane, std::memory_order_release);
+    }
+    if (lane->Attach(holder, sink)) return lane;
   }
-  return *lane;
+  return nullptr;
 }
 
 Topic* CoreState::SetTopic(uint16_t id, const std::string& name) {

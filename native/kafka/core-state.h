@@ -22,8 +22,9 @@ class CoreState {
   CoreState(const CoreState&) = delete;
   CoreState& operator=(const CoreState&) = delete;
 
-  /// The lane of a number, made on first use, kept until the end.
-  Lane& LaneOf(uint8_t id);
+  /// A lane that nobody has and of which no report is to come, with the sink attached; it is kept
+  /// until the end. Null when the holder has one already (`held`), or when there is none.
+  Lane* OpenLane(uint8_t holder, LaneSink* sink, bool* held);
   /// Null when the number was never used.
   Lane* FindLane(uint8_t id) { return lanes_[id].load(std::memory_order_acquire); }
   template <typename Visit>

@@ -1,7 +1,5 @@
 #include "kafka/lane.h"
 
-#include <algorithm>
-
 namespace mq::kafka {
 namespace {
 
@@ -10,10 +8,11 @@ constexpr size_t kEventsMax = 64;
 
 }  // namespace
 
-bool Lane::Attach(LaneSink* sink) {
+bool Lane::Attach(uint8_t holder, LaneSink* sink) {
   std::lock_guard<std::mutex> guard(lock_);
-  if (sink_ != nullptr) return false;
+  if (sink_ != nullptr || messages.load() != 0) return false;
   sink_ = sink;
+  holder_ = holder;
   woken_ = false;
   mail_ = LaneMail{};
   return true;
@@ -23,6 +22,11 @@ void Lane::Detach() {
   std::lock_guard<std::mutex> guard(lock_);
   sink_ = nullptr;
   mail_ = LaneMail{};
+}
+
+bool Lane::IsHeldBy(uint8_t holder) {
+  std::lock_guard<std::mutex> guard(lock_);
+  return sink_ != nullptr && holder_ == holder;
 }
 
 void Lane::WakeLocked() {
@@ -44,8 +48,7 @@ void Lane::AddVerdicts(const std::vector<VerdictRun>& runs, int64_t reported,
 void Lane::AddReady(int32_t topic) {
   std::lock_guard<std::mutex> guard(lock_);
   if (sink_ == nullptr) return;
-  auto& ready = mail_.ready;
-  if (std::find(ready.begin(), ready.end(), topic) == ready.end()) ready.push_back(topic);
+  mail_.ready.push_back(topic);
   WakeLocked();
 }
 

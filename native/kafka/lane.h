@@ -2,7 +2,9 @@
 //
 // Rules: (1) everything but the counters is guarded by `lock_`; (2) the sink is called with the
 // lock held and only while attached, so after Detach returned it is never touched again; (3) a
-// sink is woken once, then not again before Take.
+// sink is woken once, then not again before Take; (4) a report carries no more than the lane's
+// number, so a lane with messages in flight is not attached again: a new holder would take the
+// reports of the old one for its own.
 #pragma once
 
 #include <atomic>
@@ -43,12 +45,14 @@ class LaneSink {
 
 class Lane {
  public:
+  /// `id` is what its messages carry, given by the core; holders have numbers of their own.
   explicit Lane(uint8_t id) : id_(id) {}
   uint8_t id() const { return id_; }
 
-  /// False when another sink is attached.
-  bool Attach(LaneSink* sink);
+  /// False when a sink is attached, or reports of the last one's messages are still to come.
+  bool Attach(uint8_t holder, LaneSink* sink);
   void Detach();
+  bool IsHeldBy(uint8_t holder);
 
   /// Adds runs of one round of reports and takes what they counted off the counters; wakes the
   /// sink.
@@ -73,6 +77,7 @@ class Lane {
   const uint8_t id_;
   std::mutex lock_;
   LaneSink* sink_ = nullptr;
+  uint8_t holder_ = 0;  // while attached
   bool woken_ = false;
   LaneMail mail_;
 };

@@ -29,8 +29,8 @@ struct Produce::TopicState {
   int32_t deferred = -1;  // place in outcome_.deferred
 };
 
-Produce::Produce(std::shared_ptr<ProducerCore> core, uint8_t lane)
-    : core_(std::move(core)), lane_(core_->LaneOf(lane)), index_(65536, 0) {}
+Produce::Produce(std::shared_ptr<ProducerCore> core, Lane* lane)
+    : core_(std::move(core)), lane_(*lane), index_(65536, 0) {}
 
 Produce::~Produce() = default;
 

@@ -48,7 +48,8 @@ struct ProduceOutcome {
 /// Per lane, used by one thread at a time; keeps its scratch memory between calls.
 class Produce {
  public:
-  Produce(std::shared_ptr<ProducerCore> core, uint8_t lane);
+  /// The lane is one of the core's.
+  Produce(std::shared_ptr<ProducerCore> core, Lane* lane);
   ~Produce();
   ProduceOutcome Run(const ProduceRequest& request);
 

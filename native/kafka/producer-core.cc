@@ -25,33 +25,38 @@ Registry& TheRegistry() {
 
 }  // namespace
 
-std::shared_ptr<ProducerCore> ProducerCore::Acquire(const std::string& key, const Config& config,
-                                                    uint8_t lane, LaneSink* sink,
-                                                    std::string* error) {
+ProducerCore::Hold ProducerCore::Acquire(const std::string& key, const Config& config,
+                                         uint8_t holder, LaneSink* sink) {
+  Hold hold;
+  bool held = false;
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> guard(registry.lock);
   auto found = registry.cores.find(key);
   if (found != registry.cores.end()) {
-    const std::shared_ptr<ProducerCore>& core = found->second;
-    if (!core->LaneOf(lane).Attach(sink)) {
-      *error = "the lane holds this producer already";
-      return nullptr;
+    hold.lane = found->second->state_->OpenLane(holder, sink, &held);
+    if (hold.lane == nullptr) {
+      hold.is_busy = !held;
+      hold.error = held ? "the lane holds this producer already"
+                        : "too many former lanes still have messages in this producer";
+      return hold;
     }
-    core->lanes_++;
-    return core;
+    hold.core = found->second;
+    hold.core->lanes_++;
+    return hold;
   }
   std::shared_ptr<ProducerCore> core(new ProducerCore(key, config));
-  core->current_ = Instance::Create(core->state_, config, 1, error);
-  if (core->current_ == nullptr) return nullptr;
+  core->current_ = Instance::Create(core->state_, config, 1, &hold.error);
+  if (core->current_ == nullptr) return hold;
   core->generation_ = 1;
-  core->LaneOf(lane).Attach(sink);
+  hold.lane = core->state_->OpenLane(holder, sink, &held);
   core->lanes_ = 1;
   registry.cores.emplace(key, core);
   std::thread([core] { core->Service(); }).detach();
-  return core;
+  hold.core = std::move(core);
+  return hold;
 }
 
-void ProducerCore::Release(uint8_t lane, std::function<void()> done) {
+void ProducerCore::Release(Lane* lane, std::function<void()> done) {
   bool last = false;
   {
     Registry& registry = TheRegistry();
@@ -59,7 +64,7 @@ void ProducerCore::Release(uint8_t lane, std::function<void()> done) {
     last = --lanes_ == 0;
     if (last) registry.cores.erase(key_);
   }
-  if (!last || !done) LaneOf(lane).Detach();
+  if (!last || !done) lane->Detach();
   if (!last) {
     if (done) done();
     return;

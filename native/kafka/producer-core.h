@@ -19,18 +19,26 @@ namespace mq::kafka {
 
 class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
  public:
-  /// The core of a key, made with `config` when it is the first. Null with a reason when a
-  /// setting is bad or the lane is taken.
-  static std::shared_ptr<ProducerCore> Acquire(const std::string& key, const Config& config,
-                                               uint8_t lane, LaneSink* sink, std::string* error);
+  /// A core and a lane of it, which lives as long; or neither, and why.
+  struct Hold {
+    std::shared_ptr<ProducerCore> core;
+    Lane* lane = nullptr;
+    std::string error;
+    /// Later there may be a lane.
+    bool is_busy = false;
+  };
+
+  /// A lane of the core of a key, which is made with `config` when it is the first. None when a
+  /// setting is bad, the holder has a lane already, or reports are to come of all that are free.
+  static Hold Acquire(const std::string& key, const Config& config, uint8_t holder,
+                      LaneSink* sink);
 
   /// Detaches the lane. When it was the last one, `done` is called after the instance is
   /// destroyed and the lane stays attached until then; else before this returns. `done` may be
   /// empty: then the lane is detached at once.
-  void Release(uint8_t lane, std::function<void()> done);
+  void Release(Lane* lane, std::function<void()> done);
 
   CoreState& state() { return *state_; }
-  Lane& LaneOf(uint8_t id) { return state_->LaneOf(id); }
 
   /// False when the id has another name.
   bool SetTopic(uint16_t id, const std::string& name, int64_t slot_bytes_max, bool id_header);

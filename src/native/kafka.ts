@@ -64,7 +64,7 @@ export interface KafkaProducerOptions {
    * filled in when absent.
    */
   config: Record<string, string>;
-  /** 0..255; one open object per (key, lane). */
+  /** 0..255; one open object per (key, lane). Verdicts reach the object that sent, or nobody. */
   lane: number;
   /**
    * Called on this thread with verdicts, at most once per wake-up and 4,096 rows.
@@ -194,8 +194,9 @@ export interface KafkaProducer {
    */
   health(): Float64Array;
   /**
-   * Lets go of the shared producer. What is still in flight goes on while other lanes hold it; the
-   * last one purges and destroys it. No callback comes after the promise resolved.
+   * Lets go of the shared producer. What is still in flight goes on while other lanes hold it, and
+   * nobody hears of it; the last one purges and destroys it. No callback comes after the promise
+   * resolved.
    */
   close(): Promise<void>;
 }
@@ -299,7 +300,12 @@ interface KafkaNative {
   KafkaTail: new (options: KafkaTailOptions) => KafkaTail;
 }
 
-/** Opens a lane's producer; nothing is asked of the network yet. Throws on a bad setting. */
+/**
+ * Opens a lane's producer; nothing is asked of the network yet. Throws on a bad setting.
+ *
+ * @throws BACKEND_UNAVAILABLE while 256 objects of the key are open, or were closed and have
+ * messages without a report: a cluster that is away leaves those of each that is closed.
+ */
 export function openKafkaProducer(options: KafkaProducerOptions): KafkaProducer {
   const native = loadAddon() as KafkaNative;
   return new native.KafkaProducer({

@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -63,6 +64,7 @@ export class Sender {
   settled(messages: number): void {
     if (messages === 0) return;
     this.out -= messages;
+    assert(this.out >= 0, 'verdicts of messages that this sender did not send');
     if (this.out > 0) return;
     this.isFull = false;
     if (this.isHeld && this.isRenewed) this.release();

@@ -240,6 +240,59 @@ test('two lanes share one producer, each sees its own verdicts', async () => {
   await b.close();
 });
 
+test('a lane that is opened again hears nothing of what it sent before', async () => {
+  const key = freshKey();
+  const holder = new TestLane({ key, lane: 255, config: { 'linger.ms': '60000' } });
+  await holder.topic(1, 'left');
+  await holder.topic(2, 'taken-up');
+  const a = new TestLane({ key, lane: 1 });
+  a.produce([
+    ...range(0, 4).map((partition) => ({ topic: 1, partition, value: 'a' })),
+    { topic: 2, partition: 0, value: 'a' },
+  ]);
+  assert.equal(a.producer.inFlight.messages, 5);
+  await a.close();
+  const b = new TestLane({ key, lane: 1 });
+  assert.throws(() => new TestLane({ key, lane: 1 }), /holds this producer already/);
+  assert.equal(b.producer.inFlight.messages, 0);
+  b.produce([{ topic: 2, partition: 1, value: 'b' }], { firstSequence: 500 });
+  assert.equal(b.producer.inFlight.messages, 1);
+  holder.producer.renew(1);
+  assert.equal(await b.producer.flush(GIVE_UP_MS), true);
+  assert.deepEqual(sequencesOf(b), [500]);
+  assert.equal(b.producer.inFlight.messages, 0);
+  await b.close();
+  await holder.close();
+});
+
+test('a lane is opened again as often as there is room for reports of the former ones', async () => {
+  const key = freshKey();
+  const holder = new TestLane({ key, lane: 255, config: { 'linger.ms': '60000' } });
+  const topics = range(1, 64);
+  await Promise.all(topics.map((id) => holder.topic(id, `former-${id}`)));
+  for (const n of range(0, 255)) {
+    const lane = new TestLane({ key, lane: 1 });
+    const message = { topic: 1 + (n >> 2), partition: n & 3, value: 'v' };
+    assert.equal(lane.produce([message]).sent, 1);
+    await lane.close();
+  }
+  assert.throws(() => new TestLane({ key, lane: 1 }), { code: 'BACKEND_UNAVAILABLE' });
+  holder.producer.renew(1);
+  const opened = await until(
+    () => {
+      try {
+        return new TestLane({ key, lane: 1 });
+      } catch {
+        return undefined;
+      }
+    },
+    { what: 'the reports of the former lanes' },
+  );
+  assert.deepEqual(opened.verdicts, []);
+  await opened.close();
+  await holder.close();
+});
+
 test('flush answers true when all is confirmed and false when the time is over', async () => {
   const lane = new TestLane({ config: { 'linger.ms': '200' } });
   await lane.topic(1, 'flushed');
