@@ -6,7 +6,7 @@ import type { DelayCluster } from './delay-cluster.ts';
 import type { DelayPlace } from './delay-index.ts';
 import { type DelayRecord, readDelayRecord } from './delay-record.ts';
 import type { FarDelay } from './due-loop.ts';
-import { isTooLate, type NearDelay } from './due-window.ts';
+import { hasFired, isTooLate, type NearDelay } from './due-window.ts';
 import { isSeriesId } from './series-record.ts';
 
 /** Longest wait for a cluster to say what is in the log, in ms. */
@@ -157,7 +157,6 @@ export class DelayChanges {
 
   /** It fired, and is still in the index. A series goes on. */
   #hasEnded(id: Buffer): boolean {
-    const near = this.#cluster.loop.window.find(id);
-    return !isSeriesId(id) && (near?.state === 'ended' || near?.state === 'over');
+    return !isSeriesId(id) && hasFired(this.#cluster.loop.window.find(id));
   }
 }

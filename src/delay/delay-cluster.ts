@@ -16,6 +16,7 @@ import { DelayStats } from './delay-stats.ts';
 import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop, type DueLoopParts } from './due-loop.ts';
+import { isTooLate } from './due-window.ts';
 import { type Applied, LogApplier, type LogEffect } from './log-applier.ts';
 import { LogEnds } from './log-ends.ts';
 import { type AppliedPartition, LogIntake } from './log-intake.ts';
@@ -106,6 +107,7 @@ export class DelayCluster {
       clock,
       log,
       isOwn: (id) => !this.#closed && this.isOwn(id[1] as number),
+      isFiring: (id) => isTooLate(this.loop.window.find(id)),
       write: (record) => this.writes.write(record),
       untilApplied: (partition, offset) => this.untilApplied(partition, offset),
       onDone: (id) => this.#applier.restated(id),

@@ -15,9 +15,15 @@ import {
 } from './delay-record.ts';
 import type { DelayStats } from './delay-stats.ts';
 import { DueQueues } from './due-queues.ts';
-import { DueWindow, type NearDelay, type NewDelay, type WindowLimits } from './due-window.ts';
+import {
+  DueWindow,
+  goesOn,
+  hasFired,
+  type NearDelay,
+  type NewDelay,
+  type WindowLimits,
+} from './due-window.ts';
 import { EndQueues } from './end-queues.ts';
-import { isAlone } from './log-applier.ts';
 import { isSeriesId, seriesFiring, seriesFollower, seriesOf } from './series-record.ts';
 import type { Turn } from './series-rule.ts';
 
@@ -130,20 +136,17 @@ export class DueLoop {
   scheduled(record: DelayRecord, dueMs: number, isReady: boolean): void {
     const { id, offset, target } = record;
     const entry = this.window.find(id);
-    if (entry?.state === 'held' && target !== undefined) {
-      // A command for it is on its way: it must not fire before that is known.
+    if (entry !== undefined && target !== undefined && goesOn(entry, record, dueMs)) {
       const bytes = Buffer.from(record.bytes);
       this.window.change(entry, { dueMs, offset, bytes, topic: topicOf(target), isIndexed: true });
+      // Its end may be on its way, and ends what was before.
+      if (hasFired(entry)) {
+        this.#ends.push(entry);
+        this.#ends.pump();
+      }
       return;
     }
-    if (entry !== undefined) {
-      if (entry.state !== 'waiting' && entry.dueMs === dueMs && isAlone(id)) {
-        // The same message again, by a resend after a crash: the first goes on, as this one.
-        entry.offset = offset;
-        return;
-      }
-      this.window.drop(entry);
-    }
+    if (entry !== undefined) this.window.drop(entry);
     if (!isReady || target === undefined || !this.#isNear(dueMs, id)) return;
     const topic = topicOf(target);
     if (this.#queues.isLeft(topic, dueMs, id)) return;
@@ -285,7 +288,6 @@ export class DueLoop {
     const { stats } = this.#parts;
     if (fires !== undefined) stats.seriesFired++;
     stats.seriesMissed += passed;
-    entry.state = 'ended';
     this.#ends.push(entry);
   }
 
@@ -306,7 +308,6 @@ export class DueLoop {
         this.#endSeries(entry, turn);
         continue;
       }
-      entry.state = 'ended';
       this.window.empty(entry);
       this.#ends.push(entry);
     }

@@ -228,6 +228,7 @@ export class DueQueues {
         clock,
         batchMax: BATCH_MAX,
         callsMax: CALLS_MAX,
+        sentState: 'firing',
         leftState: 'queued',
         record: (entry) => this.#parts.record(entry),
         onDone: (entries) => this.#parts.onFired(entries),

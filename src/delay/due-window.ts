@@ -1,6 +1,7 @@
 import { TimingWheel } from '../wheel/timing-wheel.ts';
 import type { DelayPlace } from './delay-index.ts';
-import { nameOf } from './log-applier.ts';
+import type { DelayRecord } from './delay-record.ts';
+import { isAlone, nameOf } from './log-applier.ts';
 import type { Turn } from './series-rule.ts';
 
 /**
@@ -9,9 +10,14 @@ import type { Turn } from './series-rule.ts';
  */
 export type DelayState = 'waiting' | 'held' | 'queued' | 'firing' | 'ended' | 'over';
 
+/** It was published, and that is not applied yet. */
+export function hasFired(near: NearDelay | undefined): boolean {
+  return near?.state === 'ended' || near?.state === 'over';
+}
+
 /** It fires or fired: nothing changes it any more. */
-export function isTooLate({ state }: NearDelay): boolean {
-  return state === 'firing' || state === 'ended' || state === 'over';
+export function isTooLate(near: NearDelay | undefined): boolean {
+  return near?.state === 'firing' || hasFired(near);
 }
 
 /** A delayed message that is near. Its record is its own copy. */
@@ -192,7 +198,6 @@ export class DueWindow {
   over(entries: readonly NearDelay[], isGiven: (partition: number) => boolean): void {
     for (const entry of entries) {
       entry.state = 'over';
-      this.empty(entry);
       // Given back, a partition is read beyond what is in the log before anything of it fires.
       if (!isGiven(entry.id[1] as number)) this.drop(entry);
     }
@@ -290,4 +295,14 @@ export class DueWindow {
   #newWheel(startMs: number): TimingWheel {
     return new TimingWheel({ startMs, capacity: 2 ** 31 - 65_536 });
   }
+}
+
+/**
+ * Whether a record of its id only takes its place, and it goes on: while a command for it is on its
+ * way it must not fire, and the same message again, by a resend or by its owner, fires once.
+ */
+export function goesOn(entry: NearDelay, { id, ends }: DelayRecord, dueMs: number): boolean {
+  if (entry.state === 'held') return true;
+  const isSame = entry.dueMs === dueMs && (isAlone(id) || ends !== undefined);
+  return isSame && entry.state !== 'waiting';
 }

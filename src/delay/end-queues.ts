@@ -56,6 +56,7 @@ export class EndQueues {
         batchMax: BATCH_MAX,
         callsMax: 1,
         // It fired: no command may take it for one that waits.
+        sentState: 'ended',
         leftState: 'ended',
         record: (entry) => parts.record(entry),
         onDone: (entries) => parts.onEnded(entries),
@@ -78,10 +79,11 @@ export class EndQueues {
     return this.#full.has(partition);
   }
 
-  /** It fired, and ends with the next {@link pump}. */
+  /** It fired: it is `ended`, which the log is told with the next {@link pump}. */
   push(entry: NearDelay): void {
     const partition = entry.id[1] as number;
     const queue = this.#queues[partition] as FireQueue;
+    entry.state = 'ended';
     queue.push(entry);
     if (!isAlone(entry.id)) this.#urgent.add(queue);
     if (queue.size >= limits.delayEndsMax) this.#full.add(partition);

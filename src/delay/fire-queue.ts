@@ -11,6 +11,8 @@ export interface FireQueueParts {
   readonly batchMax: number;
   /** Calls under way at a time. */
   readonly callsMax: number;
+  /** What a message is while a call has it. */
+  readonly sentState: DelayState;
   /** What becomes of a message that was not taken, until it is tried again. */
   readonly leftState: DelayState;
   /** The record of a message; undefined: it does not fire any more. */
@@ -165,7 +167,7 @@ export class FireQueue {
       const entry = this.#waiting[at] as NearDelay;
       const record = this.#parts.record(entry);
       if (record === undefined) continue;
-      entry.state = 'firing';
+      entry.state = this.#parts.sentState;
       bytes += size;
       entries.push(entry);
       records.push(record);

@@ -18,6 +18,8 @@ export interface RestatingHooks {
   readonly log: Logger;
   /** Its partition is this node's. */
   isOwn(id: Buffer): boolean;
+  /** It fires, or fired and that is not applied yet. */
+  isFiring(id: Buffer): boolean;
   write(record: PublishRecord): Promise<{ partition: number; offset: number }>;
   untilApplied(partition: number, offset: number): Promise<void>;
   /** It was applied, or is not needed any more. */
@@ -36,8 +38,13 @@ export class Restating {
 
   /** Until it is written, or another node's. @throws RETRY_LATER when the index fails */
   async restate(effect: RestateEffect): Promise<void> {
-    const { clock, log, isOwn, write, untilApplied, onDone } = this.#hooks;
+    const { clock, log, isOwn, isFiring, write, untilApplied, onDone } = this.#hooks;
     while (isOwn(effect.id)) {
+      // Its end would meet what was written, and that would fire again; the end comes later anyway.
+      if (isFiring(effect.id)) {
+        await sleep(clock, AGAIN_MS);
+        continue;
+      }
       const again = await this.#record(effect);
       if (again === undefined) break;
       try {

@@ -53,6 +53,7 @@ class World {
       clock: this.clock,
       batchMax,
       callsMax,
+      sentState: 'firing',
       leftState: 'queued',
       record: (entry) =>
         entry.state === 'queued'

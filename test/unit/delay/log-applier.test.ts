@@ -124,6 +124,34 @@ test('a series that is written again while it fires does not go back', async () 
   await world.stop();
 });
 
+test('a series that is written again while it fires makes each firing once', async () => {
+  for (let turns = 0; turns < 60; turns += 3) {
+    const world = await worldWithSeries();
+    const late = await followerOf(world);
+    await schedule(world, 'tock');
+    await world.settle();
+    world.publishTurns = 20;
+    world.take(late);
+    await world.turns(10);
+    // It is written again, and that is read so many turns after it is due.
+    world.log.heldPartition = id[1];
+    await world.turns(30);
+    world.clock.jump(60_000);
+    world.clock.fire();
+    await world.turns(turns);
+    world.log.heldPartition = undefined;
+    world.log.pump();
+    for (let i = 0; i < 40; i++) {
+      await world.turns(20);
+      world.clock.jump(100);
+      world.clock.fire();
+    }
+    assert.equal(world.fired.length, 1, `${turns} turns`);
+    assert.equal((await world.series.list(all)).series[0]?.nextNumber, 2);
+    await world.stop();
+  }
+});
+
 test('a series whose records the cleaner took while they were read goes on where it was', async () => {
   const world = await worldWithSeries();
   for (let i = 0; i < 3; i++) await world.jump(60_000);

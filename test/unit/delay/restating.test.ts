@@ -53,3 +53,62 @@ test('one that fires while a later one takes its place leaves that one waiting',
   assert.deepEqual(values(world), ['first', 'second']);
   await world.stop();
 });
+
+test('one that is written again while it fires, or just before, fires once', async () => {
+  for (const publishTurns of [1, 10, 50]) {
+    for (const isBefore of [false, true]) {
+      for (let turns = 0; turns < 2 * publishTurns; turns += publishTurns / 2) {
+        const world = new DelayWorld();
+        await world.start();
+        const dueMs = world.clock.nowMs + 100;
+        const first = { topic: 't', unique: 'k', dueMs };
+        world.schedule({ ...first, value: 'first' });
+        await world.settle();
+        world.publishTurns = publishTurns;
+        const comeDue = () => world.clock.jump(100);
+        // What stands stays, and must become the newest record of its key.
+        const other = () => world.schedule({ ...first, value: 'other', ifAbsent: true });
+        const [one, two] = isBefore ? [other, comeDue] : [comeDue, other];
+        one();
+        world.clock.fire();
+        await world.turns(turns);
+        two();
+        await passes(world, 3_000);
+        const place = `${publishTurns} turns, ${turns} ${isBefore ? 'before' : 'after'} it was due`;
+        assert.equal(values(world).filter((value) => value === 'first').length, 1, place);
+        assert.equal(world.cluster.pending, 0, place);
+        assert.equal(world.cluster.loop.window.size, 0, place);
+        await world.stop();
+      }
+    }
+  }
+});
+
+test('what takes the place of one that fires, and is due at once, fires once', async () => {
+  for (let turns = 0; turns < 20; turns += 5) {
+    const world = new DelayWorld();
+    await world.start();
+    const dueMs = world.clock.nowMs + 100;
+    world.schedule({ topic: 't', value: 'first', dueMs, unique: 'k' });
+    await world.settle();
+    world.publishTurns = 10;
+    world.clock.jump(100);
+    world.clock.fire();
+    await world.turns(turns);
+    world.schedule({ topic: 't', value: 'second', dueMs, unique: 'k' });
+    await passes(world, 3_000);
+    assert.deepEqual(values(world), ['first', 'second']);
+    assert.equal(world.cluster.pending, 0);
+    assert.equal(world.cluster.loop.window.size, 0);
+    await world.stop();
+  }
+});
+
+/** Time goes on in steps, some turns of the loop each, whatever happens. */
+async function passes(world: DelayWorld, ms: number): Promise<void> {
+  for (let i = 0; i < ms; i += 10) {
+    world.clock.jump(10);
+    world.clock.fire();
+    await world.turns(5);
+  }
+}
