@@ -91,7 +91,10 @@ export interface ConsumedMessage {
   nack(options?: NackOptions): Promise<void>;
   /** The lease ends this long from now; default the subscription's lease. @throws as {@link ack} */
   extend(leaseMs?: number): Promise<void>;
-  /** `partition-ordered` alone: acks all of its partition up to it. @throws as {@link ack} */
+  /**
+   * `partition-ordered` alone: acks all of its partition up to it, which are settled then too.
+   * @throws as {@link ack}
+   */
   commit(options?: { readonly wait?: AckWait }): Promise<void>;
 }
 

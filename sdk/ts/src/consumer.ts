@@ -12,6 +12,7 @@ import type {
 import type { Engine } from './engine.ts';
 import { MqpError } from './errors.ts';
 import { HandlerLoop } from './handler-loop.ts';
+import { HeldLeases } from './held-leases.ts';
 import { Lease, type LeaseHost, type Run } from './lease.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { LeaseQueue } from './lease-queue.ts';
@@ -46,12 +47,12 @@ export class Consumer
   info: SubscriptionInfo | undefined;
   private readonly engine: Engine;
   private readonly options: SubscribeOptions;
+  private readonly creditMessages: number;
   private readonly subscription: Subscription;
   private readonly settler: Settler;
   private readonly keeper: LeaseKeeper;
   private readonly queue = new LeaseQueue();
-  /** Everything that is leased to us, in the queue or handed out. */
-  private readonly held = new Set<Lease>();
+  private readonly held: HeldLeases;
   private readonly started: Waiters<void>;
   private readonly idle: Waiters<void>;
   private readonly finished: Waiters<void>;
@@ -69,6 +70,9 @@ export class Consumer
     this.engine = engine;
     this.options = options;
     const { clock } = engine;
+    const request = subscribeOf(options);
+    this.creditMessages = request.creditMessages;
+    this.held = new HeldLeases(() => this.subscription.restoreCredit());
     this.started = new Waiters(clock);
     this.idle = new Waiters(clock);
     this.finished = new Waiters(clock);
@@ -78,6 +82,7 @@ export class Consumer
       sleep: () => engine.sleep(RETRY_MS),
       followOwner: (refusal, ask) => engine.followOwner(refusal, ask, SETTLE_MS),
       givenBack: (lease) => this.givenBack(lease),
+      committed: (lease) => this.held.committed(lease),
       idle: () => this.quiet(),
     });
     this.keeper = new LeaseKeeper({
@@ -86,8 +91,8 @@ export class Consumer
       extend: (lease) => void lease.extend(),
     });
     this.leaseHost = this.hostOfLeases();
-    this.subscription = new Subscription(engine, subscribeOf(options), {
-      heldMessages: () => this.held.size,
+    this.subscription = new Subscription(engine, request, {
+      held: this.held,
       isBusy: () => this.isBusy,
       subscribed: (info) => this.subscribed(info),
       delivered: (runs) => this.delivered(runs),
@@ -214,8 +219,11 @@ export class Consumer
   }
 
   private delivered(runs: DeliveredRuns): void {
-    if (this.held.size > 2 * (this.info?.creditMessages ?? 0)) this.forgetEnded();
-    const endsAtMs = this.engine.clock.monotonic() + (this.info?.leaseMs ?? 0);
+    const nowMs = this.engine.clock.monotonic();
+    const leaseMs = this.info?.leaseMs ?? 0;
+    const isMuch = this.held.size > 2 * this.creditMessages || this.held.before > 0;
+    if (isMuch) this.held.forgetEnded(nowMs, leaseMs);
+    const endsAtMs = nowMs + leaseMs;
     while (runs.nextRun()) {
       const { topic, cluster, partition } = runs;
       const run: Run = { token: Buffer.from(runs.token), topic, cluster, partition };
@@ -241,16 +249,6 @@ export class Consumer
     this.held.add(lease);
     if (this.loop !== undefined) this.mayExtend(lease);
     this.queue.push(lease);
-  }
-
-  /** What was handed out and never settled must not be held for ever. */
-  private forgetEnded(): void {
-    const nowMs = this.engine.clock.monotonic();
-    for (const lease of this.held) {
-      if (lease.state !== 'held' || lease.endsAtMs > nowMs) continue;
-      lease.lose();
-      this.held.delete(lease);
-    }
   }
 
   private mayExtend(lease: Lease): void {
@@ -300,7 +298,7 @@ export class Consumer
   private settle(lease: Lease, asked: Promise<void>): Promise<void> {
     return asked.then(
       () => {
-        lease.state = 'settled';
+        lease.settled();
         this.release(lease);
       },
       (error: MqpError) => {
@@ -332,20 +330,12 @@ export class Consumer
    * In order, what was delivered behind a message that was given back comes again after it. Called
    * before the next frame is read, so that what is delivered again is not among them.
    */
-  private givenBack({ run, offset }: Lease): void {
-    if (this.info?.mode !== 'partition-ordered') return;
-    for (const behind of this.held) {
-      const { topic, cluster, partition } = behind.run;
-      const isSame = partition === run.partition && topic === run.topic && cluster === run.cluster;
-      if (!isSame || behind.offset <= offset || behind.state !== 'held') continue;
-      behind.lose();
-      this.held.delete(behind);
-    }
+  private givenBack(lease: Lease): void {
+    if (this.info?.mode === 'partition-ordered') this.held.givenBack(lease);
   }
 
   private release(lease: Lease): void {
     this.held.delete(lease);
-    if (this.held.size === 0) this.subscription.restoreCredit();
     this.quiet();
   }
 

@@ -124,6 +124,12 @@ export class Lease implements ConsumedMessage {
     return quiet(this.host.extend(this, leaseMs));
   }
 
+  /** It is done, by what was asked for it or for one behind it. */
+  settled(): void {
+    this.state = 'settled';
+    this.settling ??= Promise.resolve();
+  }
+
   /** The lease is not ours any more. */
   lose(): void {
     this.state = 'lost';

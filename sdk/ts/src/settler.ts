@@ -47,6 +47,8 @@ export interface SettlerOptions {
   readonly followOwner: (refusal: MqpError, ask: AskOwner<void>) => Promise<void>;
   /** A NACK was answered: called before the next frame is read. */
   readonly givenBack: (lease: Lease) => void;
+  /** A COMMIT was answered: called before the next frame is read. */
+  readonly committed: (lease: Lease) => void;
   /** Everything asked so far was answered. */
   readonly idle: () => void;
 }
@@ -190,6 +192,7 @@ export class Settler {
         if (code === undefined || code === ErrorCode.OK || isDoneBefore(code, kind, wish)) {
           this.unanswered--;
           if (kind.opcode === Opcode.NACK) this.options.givenBack(wish.lease);
+          else if (kind.opcode === Opcode.COMMIT) this.options.committed(wish.lease);
           wish.resolve();
         } else if (code === ErrorCode.NOT_OWNER) {
           theirs ??= [];

@@ -16,11 +16,12 @@ import type { SubscriptionInfo } from './consume-types.ts';
 import type { Engine } from './engine.ts';
 import { connectionError, type MqpError, nodeError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import type { HeldLeases } from './held-leases.ts';
 import type { Subscriber } from './subscriptions.ts';
 
 export interface SubscriptionHost {
-  /** Messages that were delivered before and are not settled: they count against the credit. */
-  heldMessages(): number;
+  /** What is held from before counts against the credit of a new subscription. */
+  readonly held: HeldLeases;
   /** Handlers run, or answers are awaited. */
   isBusy(): boolean;
   subscribed(info: SubscriptionInfo): void;
@@ -39,8 +40,9 @@ export class Subscription implements Subscriber {
   private readonly request: Subscribe & { readonly creditMessages: number };
   private exchange: Exchange | undefined;
   private granted: Subscribed | undefined;
-  /** The credit is less than was granted, for what is still held from before. */
-  private isReduced = false;
+  /** Messages that the node was asked for last. */
+  private creditMessages = 0;
+  private isCreditDue = false;
   private isClosing = false;
 
   constructor(
@@ -96,13 +98,14 @@ export class Subscription implements Subscriber {
     else void this.subscribe(exchange);
   }
 
-  /** What was held from before is settled: the whole credit is asked for. */
+  /** Less is held from before: what of the credit is free now is asked for, once in this turn. */
   restoreCredit(): void {
-    if (!this.isReduced || this.isClosing) return;
-    this.isReduced = false;
-    const { creditMessages, creditBytes } = this.granted ?? {};
-    if (creditMessages === undefined || creditBytes === undefined) return;
-    this.sendCredit(this.request.creditMessages, creditBytes);
+    if (this.isCreditDue) return;
+    this.isCreditDue = true;
+    setImmediate(() => {
+      this.isCreditDue = false;
+      this.updateCredit();
+    });
   }
 
   /** Asks for nothing more. */
@@ -161,10 +164,21 @@ export class Subscription implements Subscriber {
   }
 
   private reduced(): Subscribe {
-    const held = this.host.heldMessages();
-    this.isReduced = held > 0;
-    const { creditMessages } = this.request;
-    return { ...this.request, creditMessages: Math.max(1, creditMessages - held) };
+    this.host.held.subscribing();
+    this.creditMessages = this.freeCredit();
+    return { ...this.request, creditMessages: this.creditMessages };
+  }
+
+  private freeCredit(): number {
+    return Math.max(1, this.request.creditMessages - this.host.held.before);
+  }
+
+  private updateCredit(): void {
+    const { granted } = this;
+    const messages = this.freeCredit();
+    if (granted === undefined || this.isClosing || messages === this.creditMessages) return;
+    this.creditMessages = messages;
+    this.sendCredit(messages, granted.creditBytes);
   }
 
   /** In the same turn as the frame was read: a DELIVER may follow it at once. */
@@ -179,6 +193,8 @@ export class Subscription implements Subscriber {
     this.engine.subscriptions.learn(granted.subscription, this);
     const { assigned, mode, creditMessages, creditBytes, leaseMs } = granted;
     this.host.subscribed({ assigned, mode, creditMessages, creditBytes, leaseMs });
+    // Something may have been settled while the answer was on its way.
+    this.updateCredit();
   }
 
   private sendCredit(messages: number, bytes: number): void {
