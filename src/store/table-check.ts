@@ -57,11 +57,12 @@ export async function checkTables(
   tables: readonly string[],
   except?: string,
 ): Promise<void> {
+  const room = Buffer.allocUnsafeSlow(READ_BYTES);
   for (const name of tables) {
     const file = await openIfThere(join(folder, name));
     if (file === undefined) continue;
     try {
-      await new TableCheck(file, name).run(except);
+      await new TableCheck(file, name, room).run(except);
     } finally {
       await file.close();
     }
@@ -80,20 +81,24 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
 class TableCheck {
   readonly #file: FileHandle;
   readonly #name: string;
+  /** For what is read ahead: a new one for each MiB was a third of the time. */
+  readonly #room: Buffer;
   #fileBytes = 0;
   #window: Buffer = Buffer.alloc(0);
   #windowAt = 0;
 
-  constructor(file: FileHandle, name: string) {
+  constructor(file: FileHandle, name: string, room: Buffer) {
     this.#file = file;
     this.#name = name;
+    this.#room = room;
   }
 
   async run(except: string | undefined): Promise<void> {
     // Tables are written once.
     this.#fileBytes = (await this.#file.stat()).size;
     const footerAt = this.#fileBytes - FOOTER_BYTES;
-    const footer = await this.#bytes({ offset: footerAt, size: FOOTER_BYTES });
+    await this.#load({ offset: footerAt, size: FOOTER_BYTES });
+    const footer = this.#window.subarray(footerAt - this.#windowAt);
     if (!footer.subarray(MAGIC_AT).equals(MAGIC)) this.#refuse('the end of a table', 'none');
     const [checksum, version] = [footer.readUInt8(0), footer.readUInt32LE(VERSION_AT)];
     if (checksum !== CRC32C || version !== VERSION) {
@@ -108,31 +113,47 @@ class TableCheck {
       const wasExcept = isExcept;
       isExcept = except !== undefined && key.toString('latin1', 0, except.length) === except;
       // The block begins behind the last key of the one before.
-      if (!(wasExcept && isExcept)) await this.#block(handle);
+      if (wasExcept && isExcept) continue;
+      // A wait for each of some 4 KiB would cost more than its checksum.
+      if (this.#has(handle)) this.#proven(handle);
+      else await this.#block(handle);
     }
   }
 
   /** Contents of a block that are what was written; *borrowed until the next call*. */
   async #block(handle: Handle): Promise<Buffer> {
-    const { offset, size } = handle;
-    const bytes = await this.#bytes({ offset, size: size + TRAILER_BYTES });
-    const type = bytes.readUInt8(size);
-    const expected = bytes.readUInt32LE(size + 1);
-    const found = masked(crc32c(bytes.subarray(0, size + 1)));
+    if (!this.#has(handle)) {
+      await this.#load({ offset: handle.offset, size: handle.size + TRAILER_BYTES });
+    }
+    return this.#proven(handle);
+  }
+
+  /** Whether the window holds a block and its trailer. */
+  #has({ offset, size }: Handle): boolean {
+    const at = offset - this.#windowAt;
+    return at >= 0 && at + size + TRAILER_BYTES <= this.#window.length;
+  }
+
+  /** As {@link TableCheck.#block}, of one that the window holds. */
+  #proven({ offset, size }: Handle): Buffer {
+    const window = this.#window;
+    const at = offset - this.#windowAt;
+    const type = window.readUInt8(at + size);
+    const expected = window.readUInt32LE(at + size + 1);
+    const found = masked(crc32c(window.subarray(at, at + size + 1)));
     if (found !== expected || type !== UNCOMPRESSED) {
       this.#refuse(`the block at ${offset} with the CRC ${hex(expected)}`, hex(found));
     }
-    return bytes.subarray(0, size);
+    return window.subarray(at, at + size);
   }
 
   /** Reads ahead: blocks follow each other. */
-  async #bytes({ offset, size }: Handle): Promise<Buffer> {
-    const at = offset - this.#windowAt;
-    if (at >= 0 && at + size <= this.#window.length) return this.#window.subarray(at, at + size);
+  async #load({ offset, size }: Handle): Promise<void> {
     const fileBytes = this.#fileBytes;
     if (offset < 0 || offset + size > fileBytes)
       this.#refuse(`${size} bytes at ${offset}`, `a file of ${fileBytes}`);
-    const window = Buffer.allocUnsafe(Math.min(Math.max(size, READ_BYTES), fileBytes - offset));
+    const room = size > this.#room.length ? Buffer.allocUnsafe(size) : this.#room;
+    const window = room.subarray(0, Math.min(room.length, fileBytes - offset));
     for (let done = 0; done < window.length; ) {
       const rest = window.length - done;
       const { bytesRead } = await this.#file.read(window, done, rest, offset + done);
@@ -140,7 +161,6 @@ class TableCheck {
       done += bytesRead;
     }
     [this.#window, this.#windowAt] = [window, offset];
-    return window.subarray(0, size);
   }
 
   #refuse(expected: string, found: string): never {
