@@ -88,7 +88,7 @@ export class Consumer
     this.keeper = new LeaseKeeper({
       clock,
       leases: () => this.held,
-      extend: (lease) => void lease.extend(),
+      extend: (lease) => this.prolong(lease),
     });
     this.leaseHost = this.hostOfLeases();
     this.subscription = new Subscription(engine, request, {
@@ -208,7 +208,7 @@ export class Consumer
     this.emit('assigned', info);
     this.started.resolve(undefined);
     // The node shortens what a lost connection held: on a new one it is made long again.
-    for (const lease of this.held) void lease.extend();
+    for (const lease of this.held) this.prolong(lease);
   }
 
   private assigned(assigned: number): void {
@@ -308,8 +308,14 @@ export class Consumer
     );
   }
 
+  /** One that has no answer yet is asked for again on the next connection anyway. */
+  private prolong(lease: Lease): void {
+    if (lease.state === 'held' && lease.extending === 0) void lease.extend();
+  }
+
   private async extend(lease: Lease, leaseMs = this.info?.leaseMs ?? 0): Promise<void> {
     const fromMs = this.engine.clock.monotonic();
+    lease.extending++;
     try {
       await this.settler.ask(extendKind(leaseMs), lease);
       lease.endsAtMs = Math.max(lease.endsAtMs, fromMs + leaseMs);
@@ -317,6 +323,8 @@ export class Consumer
       const { code } = error as MqpError;
       if (code === 'LEASE_LOST' && lease.state === 'held') this.lost(lease, error as MqpError);
       throw error;
+    } finally {
+      lease.extending--;
     }
   }
 

@@ -66,12 +66,16 @@ export class HeldLeases implements Iterable<Lease> {
     }
   }
 
-  /** What was handed out and never settled must not be held for ever. */
+  /**
+   * What was handed out and never settled must not be held for ever. Of one that is being extended
+   * the node will say whether it has ended.
+   */
   forgetEnded(nowMs: number, leaseMs: number): void {
     if (nowMs < this.lookAtMs) return;
     this.lookAtMs = nowMs + leaseMs / LOOKS;
     for (const lease of this.all) {
-      if (lease.state === 'held' && lease.endsAtMs <= nowMs) this.lose(lease);
+      const isIdle = lease.state === 'held' && lease.extending === 0;
+      if (isIdle && lease.endsAtMs <= nowMs) this.lose(lease);
     }
   }
 

@@ -8,6 +8,7 @@ export interface LeaseKeeperHost {
   readonly clock: Clock;
   /** The leases to look at. */
   leases(): Iterable<Lease>;
+  /** Unless that was asked for before, and has no answer yet. */
   extend(lease: Lease): void;
 }
 

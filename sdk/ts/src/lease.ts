@@ -53,6 +53,8 @@ export class Lease implements ConsumedMessage {
   /** No more extensions after this; set when a handler takes it over. */
   extendUntilMs = Number.POSITIVE_INFINITY;
   state: LeaseState = 'held';
+  /** Extensions that were asked for and have no answer. */
+  extending = 0;
   private readonly host: LeaseHost;
   private readonly messageId: MessageId | undefined;
   private readonly messageHeaders: readonly MessageHeader[];

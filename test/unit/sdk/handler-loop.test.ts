@@ -5,7 +5,7 @@ import { MqpClient } from '../../../sdk/ts/src/client.ts';
 import type { ConsumedMessage, SubscribeOptions } from '../../../sdk/ts/src/consume-types.ts';
 import { codeOf } from './conformance.ts';
 import { FakeClock, fixedRandom } from './fake-clock.ts';
-import { FakeGroup } from './fake-group.ts';
+import { FakeGroup, type Settle } from './fake-group.ts';
 import { FakeNode } from './fake-node.ts';
 
 async function start(t: TestContext, options: Partial<SubscribeOptions> = {}) {
@@ -145,6 +145,30 @@ describe('a handler', () => {
     clock.advance(2000);
     await settled();
     assert.deepEqual(group.indexesOf(Opcode.EXTEND), [0, 1]);
+  });
+
+  it('has one extension on its way for each lease, however long the node says nothing', async (t) => {
+    const { node, group, clock, consumer } = await start(t, { leaseMs: 3000 });
+    const work = new Work(node);
+    group.settle = () => 'hold';
+    void consumer.run(work.handler);
+    group.deliver(['runs']);
+    await work.until('runs');
+    for (let thirds = 0; thirds < 6; thirds++) {
+      clock.advance(1000);
+      await settled();
+    }
+    assert.deepEqual(group.indexesOf(Opcode.EXTEND), [0]);
+    node.last.cut();
+    await node.until(() => group.settles.length === 2);
+    await settled();
+    assert.deepEqual(group.indexesOf(Opcode.EXTEND), [0, 0], 'it is asked again, once');
+    group.answer(group.settles[1] as Settle);
+    while (group.settles.length === 2) {
+      await settled();
+      clock.advance(1000);
+    }
+    assert.deepEqual(group.indexesOf(Opcode.EXTEND), [0, 0, 0], 'and again when it was answered');
   });
 
   it('tells a running handler that its lease is lost', async (t) => {
