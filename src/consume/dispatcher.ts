@@ -224,9 +224,10 @@ export class Dispatcher {
 
   /** Of a partition-ordered group, each partition has one subscription at a time. */
   #bind(subs: readonly Subscription[]): void {
+    if (this.#rows[0]?.partitions[0]?.window.mode !== 'partition-ordered') return;
+    this.#countBound(subs);
     for (const row of this.#rows) {
       for (const partition of row.partitions) {
-        if (partition.window.mode !== 'partition-ordered') return;
         const { bound } = partition;
         if (bound !== undefined && (partition.window.leased > 0 || !this.#isCrowded(bound, subs))) {
           if (!bound.ended) continue;
@@ -236,6 +237,14 @@ export class Dispatcher {
         partition.bound = leastBound(subs, partition.topic);
         if (partition.bound !== undefined) partition.bound.bound++;
       }
+    }
+  }
+
+  /** Counted each time: partitions come and go, and subscriptions end. */
+  #countBound(subs: readonly Subscription[]): void {
+    for (const sub of subs) sub.bound = 0;
+    for (const row of this.#rows) {
+      for (const { bound } of row.partitions) if (bound !== undefined) bound.bound++;
     }
   }
 

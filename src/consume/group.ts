@@ -126,9 +126,7 @@ export class ConsumeGroup {
     sub.ended = true;
     this.subs = this.subs.filter((other) => other !== sub);
     for (const partition of this.partitions()) {
-      if (partition.bound !== sub) continue;
-      partition.bound = undefined;
-      sub.bound--;
+      if (partition.bound === sub) partition.bound = undefined;
     }
     if (this.subs.length > 0) this.#refreshIn(TOPICS_MS);
     this.#options.onStock(this);

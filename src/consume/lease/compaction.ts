@@ -122,5 +122,5 @@ function merge(run: readonly Block[]): Block {
 /** Bytes of an unfinished message's record, as far as it is here. */
 function bytesOf(block: Block, index: number): number {
   if (block.records === undefined || block.stateOf(index) === messageState.settled) return 0;
-  return (block.ends[index] as number) - (block.starts[index] as number);
+  return block.sizeOf(index);
 }

@@ -254,3 +254,32 @@ test('runs keep to the frame, however much a consumer would take', async () => {
   assert.equal(client.take().length, 200);
   for (const { body } of client.frames) assert(8 + body.length <= frameBytesMax);
 });
+
+test('partitions in order are shared out evenly, also after some were lost and given back', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 6);
+  const under = new EngineUnderTest(cluster);
+  const subs = [await under.subscribe({ mode: 'partition-ordered' }), await under.subscribe()];
+  /** Partitions that each of them gets messages of. */
+  const share = async (): Promise<number[]> => {
+    for (let partition = 0; partition < 6; partition++) cluster.append('t', partition, {});
+    await under.pass(100);
+    return subs.map((client) => {
+      const got = client.take();
+      if (got.length > 0) under.ack(got);
+      return new Set(got.map(({ partition }) => partition)).size;
+    });
+  };
+  assert.deepEqual(await share(), [3, 3]);
+  const [member] = cluster.members;
+  for (let i = 0; i < 3; i++) {
+    await under.pass(150);
+    member?.lose();
+    member?.setTopics(['t']);
+    await under.pass(100);
+    assert.deepEqual(await share(), [3, 3]);
+  }
+  subs.push(await under.subscribe());
+  await share();
+  assert.deepEqual(await share(), [2, 2, 2]);
+});
