@@ -43,6 +43,9 @@ export interface Started extends TopicPartition {
   load(merger: OffsetMerger): void;
 }
 
+/** Where a partition begins, or why that cannot be told now. */
+type Position = number | { readonly failure: unknown };
+
 /** What {@link PartitionStart} needs. */
 export interface PartitionStartOptions {
   readonly group: string;
@@ -75,19 +78,25 @@ export class PartitionStart {
   }
 
   /**
-   * Reads the commits of partitions and commits this node as their owner. One without a commit
-   * whose place cannot be told, since nobody leads it, is left out: it hinders no other.
+   * Reads the commits of partitions and commits this node as their owner. One whose place or ack
+   * map cannot be told now, since nobody leads what it stands in, is left out: it hinders no other.
    * @returns what begins, and why something was left out; undefined: nothing was
    * @throws as the backend does; ROLE_REFUSED for a secret that is not this node's
    */
   async begin(list: readonly TopicPartition[]): Promise<{ started: Started[]; failure: unknown }> {
     const { member, shared } = this.#options;
-    const { floors, failure } = await this.#floors(await member.committed(list));
+    const places = await this.#floors(await member.committed(list));
+    let { failure } = places;
     const begun: (readonly [Started, OffsetCommit])[] = [];
-    for (const [commit, floor] of floors) {
-      const one = await this.#one(commit, floor);
-      begun.push([one, this.#claim(one, commit)]);
-    }
+    await inSteps([...places.floors], limits.offsetsAtOnce, async ([commit, floor]) => {
+      try {
+        const one = await this.#one(commit, floor);
+        begun.push([one, this.#claim(one, commit)]);
+      } catch (error) {
+        if (codeOf(error) === 'ROLE_REFUSED') throw error;
+        failure ??= error;
+      }
+    });
     for (const part of inParts(begun)) {
       await member.commit(part.map(([, claim]) => claim));
       shared.stats.commits++;
@@ -123,16 +132,14 @@ export class PartitionStart {
   }
 
   /** All at once; where that fails each by itself, so that one tells of its own failure alone. */
-  async #positions(
-    places: readonly CommittedOffset[],
-    at: Place,
-  ): Promise<readonly (number | { readonly failure: unknown })[]> {
+  async #positions(places: readonly CommittedOffset[], at: Place): Promise<readonly Position[]> {
     const { backend } = this.#options;
     try {
       return await backend.positions(places, at);
     } catch (error) {
-      if (typeof at === 'object' || codeOf(error) !== 'BACKEND_UNAVAILABLE') throw error;
+      if (codeOf(error) !== 'BACKEND_UNAVAILABLE') throw error;
     }
+    if (typeof at === 'object') return this.#positionsAt(places, at);
     return inSteps(places, limits.offsetsAtOnce, async (place) => {
       try {
         const { startOffset, endOffset } = await backend.span(place);
@@ -141,6 +148,20 @@ export class PartitionStart {
         return { failure };
       }
     });
+  }
+
+  /** By topic: Kafka tells a time for all partitions of one, or for none. */
+  async #positionsAt(places: readonly CommittedOffset[], at: Place): Promise<readonly Position[]> {
+    const topics = [...new Set(places.map(({ topic }) => topic))];
+    const found = new Map<CommittedOffset, Position>();
+    await inSteps(topics, limits.offsetsAtOnce, async (topic) => {
+      const own = places.filter((place) => place.topic === topic);
+      const positions: readonly Position[] = await this.#options.backend
+        .positions(own, at)
+        .catch((failure: unknown) => own.map(() => ({ failure })));
+      for (const [i, place] of own.entries()) found.set(place, positions[i] as Position);
+    });
+    return places.map((place) => found.get(place) as Position);
   }
 
   /** A partition with nothing acked above `floor`. */

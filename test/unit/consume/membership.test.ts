@@ -342,32 +342,3 @@ test('what the cluster says again and again is warned of once in ten seconds, ea
     ['BACKEND_UNAVAILABLE', 'FENCED', 'BACKEND_UNAVAILABLE'],
   );
 });
-
-test('a partition that nobody leads keeps no other of a new group from being read', async () => {
-  const cluster = new MemoryCluster();
-  cluster.addTopic('t', 2);
-  cluster.append('t', 0, { value: 'a' });
-  cluster.append('t', 1, { value: 'b' });
-  let isLed = false;
-  const { positions, span } = MemoryCluster.prototype;
-  const unless = (partition: number): void => {
-    if (partition === 0 && !isLed) throw coded('BACKEND_UNAVAILABLE', 'nobody leads it');
-  };
-  cluster.positions = async (places, at) => {
-    for (const { partition } of places) unless(partition);
-    return positions.call(cluster, places, at);
-  };
-  cluster.span = async (one) => {
-    unless(one.partition);
-    return span.call(cluster, one);
-  };
-  const { under, client } = await nextOwner(cluster, 'a');
-  const taken = () => client.take().map(({ partition }) => partition);
-  assert.deepEqual(taken(), [1]);
-  await under.pass(5_000);
-  assert.deepEqual(taken(), []);
-  assert.equal(cluster.commits.get('g/t/0'), undefined);
-  isLed = true;
-  await under.pass(1_000);
-  assert.deepEqual(taken(), [0]);
-});

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { coded } from '../../../../src/base/errors.ts';
 import { ownerHash } from '../../../../src/consume/lease/token.ts';
+import type { MapStore } from '../../../../src/consume/partition/map-store.ts';
 import { decodeMetadata, encodeMetadata } from '../../../../src/offsets/commit-metadata.ts';
 import { MemoryCluster } from '../../../support/memory-cluster.ts';
 import { EngineUnderTest } from '../engine-doubles.ts';
@@ -142,4 +143,94 @@ test('claims of many partitions with long maps go in several requests, each of t
     [],
   );
   assert.deepEqual(claimed[partitions - 1]?.map, map);
+});
+
+test('a partition that nobody leads keeps no other of a new group from being read', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 2);
+  cluster.append('t', 0, { value: 'a' });
+  cluster.append('t', 1, { value: 'b' });
+  let isLed = false;
+  const { positions, span } = MemoryCluster.prototype;
+  const unless = (partition: number): void => {
+    if (partition === 0 && !isLed) throw coded('BACKEND_UNAVAILABLE', 'nobody leads it');
+  };
+  cluster.positions = async (places, at) => {
+    for (const { partition } of places) unless(partition);
+    return positions.call(cluster, places, at);
+  };
+  cluster.span = async (one) => {
+    unless(one.partition);
+    return span.call(cluster, one);
+  };
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe();
+  const taken = () => client.take().map(({ partition }) => partition);
+  assert.deepEqual(taken(), [1]);
+  await under.pass(5_000);
+  assert.deepEqual(taken(), []);
+  assert.equal(cluster.commits.get('g/t/0'), undefined);
+  isLed = true;
+  await under.pass(1_000);
+  assert.deepEqual(taken(), [0]);
+});
+
+/** A topic of two partitions, of which the first has its ack map elsewhere. */
+async function mapElsewhere(): Promise<MemoryCluster> {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 2);
+  await new EngineUnderTest(cluster).subscribe();
+  for (const partition of [0, 1]) cluster.append('t', partition, { value: 'later' });
+  const commit = cluster.commits.get('g/t/0');
+  const found = decodeMetadata(commit?.metadata ?? '');
+  assert(commit !== undefined && found !== undefined);
+  const metadata = encodeMetadata({ ...found, map: { partition: 0, offset: 0 } });
+  cluster.commits.set('g/t/0', { ...commit, metadata });
+  cluster.members.clear();
+  return cluster;
+}
+
+test('an ack map that cannot be read now keeps no other partition from being taken over', async () => {
+  const cluster = await mapElsewhere();
+  let isLed = false;
+  const maps: MapStore = {
+    committed: () => {},
+    ensure: async () => {},
+    write: () => Promise.reject(new RangeError('no map is written here')),
+    read: async () => {
+      if (!isLed) throw coded('BACKEND_UNAVAILABLE', 'nobody leads its partition');
+      return () => {};
+    },
+  };
+  const under = new EngineUnderTest(cluster, { maps });
+  const client = await under.subscribe();
+  await under.pass(1_000);
+  const taken = () => client.take().map(({ partition }) => partition);
+  assert.deepEqual(taken(), [1]);
+  isLed = true;
+  await under.pass(1_000);
+  assert.deepEqual(taken(), [0]);
+});
+
+test('a topic whose place at a time cannot be told keeps no other from being read', async () => {
+  const cluster = new MemoryCluster();
+  for (const topic of ['t', 'u']) {
+    cluster.addTopic(topic, 1);
+    cluster.append(topic, 0, { value: 'old', timestampMs: 1 }, { value: 'new', timestampMs: 9 });
+  }
+  let isLed = false;
+  const { positions } = MemoryCluster.prototype;
+  cluster.positions = async (places, at) => {
+    if (!isLed && places.some(({ topic }) => topic === 't')) {
+      throw coded('BACKEND_UNAVAILABLE', 'nobody leads it');
+    }
+    return positions.call(cluster, places, at);
+  };
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ topics: ['t', 'u'], start: { timeMs: 5 } });
+  const taken = () => client.take().map(({ topic, value }) => `${topic} ${value}`);
+  assert.deepEqual(taken(), ['u new']);
+  isLed = true;
+  await under.pass(1_000);
+  assert.deepEqual(taken(), ['t new']);
 });
