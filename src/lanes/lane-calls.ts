@@ -5,11 +5,13 @@ import type { RingMemory } from './ring.ts';
  * they cross a thread; they are few, unlike messages, which travel in the ring.
  */
 export interface LaneCalls {
-  openSession(request: { session: number; producerId: bigint; epoch: number; ordered: boolean }): {
-    accepted: boolean;
-    lastSequence: number;
-    replaces: number | undefined;
-  };
+  openSession(request: {
+    session: number;
+    producerId: bigint;
+    epoch: number;
+    ordered: boolean;
+    owner: string;
+  }): { refused?: 'fenced' | 'foreign'; lastSequence: number; replaces: number | undefined };
   closeSession(session: number): void;
   setTopic(topic: LaneTopic): void;
   /** Delayed messages are taken from now on, as records of this topic. */

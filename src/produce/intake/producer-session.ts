@@ -36,6 +36,8 @@ export class ProducerSession {
   readonly idBytes: Uint8Array;
   /** When a message of it was last judged, in ms of the lane's monotonic clock. */
   lastUsedMs = 0;
+  /** The name of the token that speaks for it; undefined since a former run: the next may. */
+  owner: string | undefined;
   /** Changed since the last checkpoint. */
   dirty = false;
   /** A checkpoint holds a window of it, of this epoch or of one before. */

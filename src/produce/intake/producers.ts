@@ -24,12 +24,17 @@ export interface OpenSession {
   readonly producerId: bigint;
   readonly epoch: number;
   readonly ordered: boolean;
+  /** The name of the token that the connection showed. */
+  readonly owner: string;
 }
 
 /** What the lane says to HELLO. */
 export interface OpenedSession {
-  /** False: a newer epoch of this producer is known; the connection is `FENCED`. */
-  readonly accepted: boolean;
+  /**
+   * Not bound: `fenced`, since a newer epoch of this producer is known; `foreign`, since the
+   * producer is another token's.
+   */
+  readonly refused?: 'fenced' | 'foreign';
   /** Highest sequence known of this producer and epoch; 0 when none. */
   readonly lastSequence: number;
   /** The connection that this one replaces, if any. */
@@ -64,11 +69,15 @@ export class Producers {
 
   /** Takes over the connections of a lane whose store was opened again. */
   adopt(before: Producers): void {
+    for (const [id, { owner }] of before.producers) {
+      const now = this.producers.get(id);
+      if (now !== undefined) now.owner = owner;
+    }
     for (const old of before.sessions.values()) {
       const { session, ordered, producer } = old;
-      const { producerId, epoch } = producer;
-      const { accepted } = this.bind({ session, producerId, epoch, ordered });
-      const now = accepted ? this.sessions.get(session) : undefined;
+      const { producerId, epoch, owner = '' } = producer;
+      const { refused } = this.bind({ session, producerId, epoch, ordered, owner });
+      const now = refused === undefined ? this.sessions.get(session) : undefined;
       if (now === undefined) {
         this.sessions.set(session, { ...old, fenced: true });
         continue;
@@ -89,15 +98,16 @@ export class Producers {
   }
 
   private bind(request: OpenSession): OpenedSession {
-    const { producerId, epoch } = request;
+    const { producerId, epoch, owner } = request;
     let producer = this.producers.get(producerId);
-    if (producer !== undefined && epoch < producer.epoch) {
-      return { accepted: false, lastSequence: 0, replaces: undefined };
-    }
+    // Ids stand in every message: whoever reads one could speak for its producer.
+    if (producer?.owner !== undefined && producer.owner !== owner) return unbound('foreign');
+    if (producer !== undefined && epoch < producer.epoch) return unbound('fenced');
     if (producer === undefined || epoch > producer.epoch) {
       producer = this.begin(producerId, epoch, producer);
       producer.dirty = true;
     }
+    producer.owner = owner;
     producer.lastUsedMs = this.clock.monotonic();
     const before = this.speaker.get(producerId);
     const older = before === undefined ? undefined : this.sessions.get(before);
@@ -105,7 +115,7 @@ export class Producers {
     this.speaker.set(producerId, request.session);
     const { session, ordered } = request;
     this.sessions.set(session, { session, producer, ordered, fenced: false });
-    return { accepted: true, lastSequence: producer.window.highest, replaces: older?.session };
+    return { lastSequence: producer.window.highest, replaces: older?.session };
   }
 
   close(session: number): void {
@@ -200,9 +210,14 @@ export class Producers {
   private begin(id: bigint, epoch: number, before: ProducerSession | undefined): ProducerSession {
     const producer = new ProducerSession(id, epoch);
     producer.isStored = before?.isStored ?? false;
+    producer.owner = before?.owner;
     this.producers.set(id, producer);
     return producer;
   }
+}
+
+function unbound(refused: 'fenced' | 'foreign'): OpenedSession {
+  return { refused, lastSequence: 0, replaces: undefined };
 }
 
 function keyOf(producerId: bigint): Buffer {

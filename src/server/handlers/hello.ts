@@ -9,6 +9,7 @@ import { ProtocolError } from '../../../protocol/src/protocol-error.ts';
 import { randomU64 } from '../../base/random.ts';
 import type { LaneLink } from '../../lanes/lane-link.ts';
 import type { Handler, NodeContext } from '../handler.ts';
+import type { Session } from '../session.ts';
 
 /** What this node can do beyond the protocol's core. */
 const FEATURES = ['produce-batch', 'tail', 'status'];
@@ -21,11 +22,8 @@ export const hello: Handler = async (context, session, frame) => {
   const version = negotiateVersion(asked);
   session.access = context.authenticate(asked.authMechanism, asked.auth);
   session.name = asked.name;
-  const opened = await bind(context, session.id, asked);
-  if (!opened.accepted) {
-    const words = `a newer epoch of producer ${opened.producerId.toString(16)} is connected`;
-    throw new ProtocolError(ErrorCode.FENCED, words);
-  }
+  const opened = await bind(context, session, asked);
+  if (opened.refused !== undefined) throw refusal(opened.refused, opened.producerId);
   session.lane = opened.lane;
   session.producerId = opened.producerId;
   session.epoch = asked.epoch;
@@ -47,6 +45,13 @@ export const hello: Handler = async (context, session, frame) => {
   };
 };
 
+function refusal(why: 'fenced' | 'foreign', producerId: bigint): ProtocolError {
+  const id = producerId.toString(16);
+  return why === 'fenced'
+    ? new ProtocolError(ErrorCode.FENCED, `a newer epoch of producer ${id} is connected`)
+    : new ProtocolError(ErrorCode.NOT_AUTHORIZED, `producer ${id} is another token's`);
+}
+
 function featuresOf(context: NodeContext): string[] {
   const consumes = context.consume.isOpen ? ['consume'] : [];
   return [...FEATURES, ...consumes, ...(context.delay?.isOpen === true ? DELAYS : [])];
@@ -55,21 +60,22 @@ function featuresOf(context: NodeContext): string[] {
 interface Bound {
   readonly lane: LaneLink;
   readonly producerId: bigint;
-  readonly accepted: boolean;
+  readonly refused?: 'fenced' | 'foreign';
   readonly lastSequence: number;
   readonly replaces: number | undefined;
 }
 
-async function bind(context: NodeContext, session: number, asked: Hello): Promise<Bound> {
+async function bind(context: NodeContext, session: Session, asked: Hello): Promise<Bound> {
   const producerId = asked.producerId === 0n ? randomU64(context.random) : asked.producerId;
   const lane = context.lanes[laneOf(producerId, context.lanes.length)];
   if (lane === undefined) throw new ProtocolError(ErrorCode.INTERNAL, 'this node has no lane');
   const ordered = !asked.unordered;
   const opened = await lane.call('openSession', {
-    session,
+    session: session.id,
     producerId,
     epoch: asked.epoch,
     ordered,
+    owner: session.access?.name ?? '',
   });
   return { lane, producerId, ...opened };
 }

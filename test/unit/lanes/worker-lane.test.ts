@@ -21,7 +21,7 @@ const marks = {
   undeliverableBytes: 1,
   drainsGently: true,
 };
-const session = { session: 1, producerId: 1n, epoch: 0, ordered: true };
+const session = { session: 1, producerId: 1n, epoch: 0, ordered: true, owner: 'a' };
 
 type Out = Extract<LaneEvent, { kind: 'out' }>;
 

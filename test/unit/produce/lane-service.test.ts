@@ -52,7 +52,13 @@ class Bench {
     );
     await this.link.start(start);
     t.after(() => this.link.close());
-    await this.link.call('openSession', { session: 1, producerId: 9n, epoch: 0, ordered: true });
+    await this.link.call('openSession', {
+      session: 1,
+      producerId: 9n,
+      epoch: 0,
+      ordered: true,
+      owner: 'a',
+    });
   }
 
   async setTopic(id: number): Promise<void> {

@@ -128,7 +128,7 @@ class LaneBench {
       onRoom: () => {},
       onFailure: (error) => this.failures.push(error),
     });
-    producers.open({ session: 1, producerId: 9n, epoch: 0, ordered: true });
+    producers.open({ session: 1, producerId: 9n, epoch: 0, ordered: true, owner: 'a' });
   }
 
   /** Puts frames into the ring, as the main thread does. */
@@ -255,7 +255,7 @@ test('a final refusal whose gap could not be stored is UNKNOWN', async () => {
 
 test('a fenced session is refused, one that is gone is dropped without an answer', async () => {
   const bench = new LaneBench();
-  bench.producers.open({ session: 2, producerId: 9n, epoch: 0, ordered: true });
+  bench.producers.open({ session: 2, producerId: 9n, epoch: 0, ordered: true, owner: 'a' });
   bench.offer({ first: 1, values: ['a', 'b'] });
   bench.offer({ first: 1, values: ['c'] }, 7);
   bench.offer({ first: 1, values: ['d'] }, 2);

@@ -7,7 +7,7 @@ import type { BatchHeader } from '../../../../src/store/batch-header.ts';
 import { ManualClock } from '../../store/support.ts';
 import { check } from '../support.ts';
 
-const open = { session: 1, producerId: 5n, epoch: 2, ordered: true };
+const open = { session: 1, producerId: 5n, epoch: 2, ordered: true, owner: 'a' };
 
 function headerOf(segments: BatchHeader['segments']): BatchHeader {
   const messages = segments.reduce((sum, { count }) => sum + count, 0);
@@ -18,20 +18,51 @@ function headerOf(segments: BatchHeader['segments']): BatchHeader {
 test('a lower epoch is fenced, a higher one begins anew, the same one takes over', () => {
   const producers = new Producers(new ManualClock());
   assert.deepEqual(producers.open(open), {
-    accepted: true,
     lastSequence: 0,
     replaces: undefined,
   });
   producers.session(1)?.producer.accept(1, 9, true);
-  assert.equal(producers.open({ ...open, session: 2, epoch: 1 }).accepted, false);
+  assert.equal(producers.open({ ...open, session: 2, epoch: 1 }).refused, 'fenced');
   assert.equal(producers.session(2), undefined);
   const again = producers.open({ ...open, session: 3 });
-  assert.deepEqual(again, { accepted: true, lastSequence: 9, replaces: 1 });
+  assert.deepEqual(again, { lastSequence: 9, replaces: 1 });
   assert.equal(producers.session(1)?.fenced, true);
   const newer = producers.open({ ...open, session: 4, epoch: 3 });
-  assert.deepEqual(newer, { accepted: true, lastSequence: 0, replaces: 3 });
+  assert.deepEqual(newer, { lastSequence: 0, replaces: 3 });
   producers.close(3);
   assert.equal(producers.open({ ...open, session: 5, epoch: 3 }).replaces, 4, 'still speaks');
+});
+
+test('a producer is that of the token that began it, whatever its epoch, as long as it is known', () => {
+  const clock = new ManualClock();
+  const producers = new Producers(clock);
+  producers.open(open);
+  producers.session(1)?.producer.accept(1, 9, true);
+  const thief = { ...open, session: 2, owner: 'b' };
+  const both = (epoch: number) => producers.open({ ...thief, epoch }).refused;
+  assert.deepEqual([1, 2, 3].map(both), ['foreign', 'foreign', 'foreign']);
+  assert.deepEqual([producers.session(1)?.fenced, producers.session(2)], [false, undefined]);
+  // Between two connections of its own, too, and after the lane has opened its store again.
+  producers.close(1);
+  const puts = producers.checkpoint();
+  const reopened = new Producers(clock);
+  for (const { key, value } of puts) if (value) reopened.restore(key, value);
+  reopened.adopt(producers);
+  for (const all of [producers, reopened]) {
+    assert.equal(all.open(thief).refused, 'foreign');
+    assert.deepEqual(all.open({ ...open, epoch: 3 }), { lastSequence: 0, replaces: undefined });
+    assert.equal(all.open({ ...thief, epoch: 4 }).refused, 'foreign');
+  }
+  // The disk holds no names: of a former run's producers the first token has it.
+  const restarted = new Producers(clock);
+  for (const { key, value } of puts) if (value) restarted.restore(key, value);
+  assert.equal(restarted.open(open).lastSequence, 9);
+  assert.equal(restarted.open(thief).refused, 'foreign');
+  // Forgotten, it is anybody's.
+  restarted.close(1);
+  clock.advance(limits.windowIdleMs);
+  restarted.evict();
+  assert.equal(restarted.open(thief).refused, undefined);
 });
 
 test('checkpoint and replay bring back the same windows, however often they are applied', async () => {
@@ -67,11 +98,11 @@ test('checkpoint and replay bring back the same windows, however often they are 
       assert.equal(restored.count, live.count);
       for (const [key] of next) {
         const [id = '0', epoch = '0'] = key.split('/');
-        const hello = { producerId: BigInt(id), epoch: Number(epoch), ordered: true };
+        const hello = { producerId: BigInt(id), epoch: Number(epoch), ordered: true, owner: 'a' };
         const one = live.open({ ...hello, session: 1 });
         const other = restored.open({ ...hello, session: 1 });
         assert.deepEqual(other, one, key);
-        if (!one.accepted) continue;
+        if (one.refused !== undefined) continue;
         for (let s = 1; s <= one.lastSequence; s++) {
           const looks = [restored, live].map((all) => all.session(1)?.producer.window.look(s));
           assert.equal(looks[0], looks[1], `${key}/${s}`);
@@ -107,7 +138,7 @@ test('when the gaps of all windows cost too much, windows give theirs up', () =>
   const producers = new Producers(clock);
   const fit = limits.windowBytesMax / (limits.windowSequences / 8);
   for (let i = 1; i <= fit + 2; i++) {
-    producers.open({ session: i, producerId: BigInt(i), epoch: 0, ordered: false });
+    producers.open({ session: i, producerId: BigInt(i), epoch: 0, ordered: false, owner: 'a' });
     producers.session(i)?.producer.accept(1, 1, true);
     producers.session(i)?.producer.accept(5, 1, true);
   }
