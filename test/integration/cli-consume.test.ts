@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ErrorCode } from '../../protocol/src/generated.ts';
 import { ConsumerProcess } from '../support/consume-crew.ts';
 import { metric } from '../support/node-state.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
+import { FakeGroup } from '../unit/sdk/fake-group.ts';
+import { FakeNode } from '../unit/sdk/fake-node.ts';
 
 const at = ({ mqp }: TestServer) => ['--server', `${mqp.host}:${mqp.port}`];
 
@@ -53,6 +56,21 @@ test('what was printed with --no-ack comes again', async () => {
   assert.equal(kept.stdout, 'a\nb\n', kept.stderr);
   const again = await runCli(consume);
   assert.deepEqual(again.stdout.split('\n').sort(), ['', 'a', 'b']);
+});
+
+test('an ack that fails is named with its message, and ends in exit code 1', async (t) => {
+  const group: FakeGroup = new FakeGroup(() => node);
+  const node = await FakeNode.start(group.script);
+  t.after(() => node.close());
+  group.settle = () => [{ entry: 0, index: 1, code: ErrorCode.LEASE_LOST }];
+  const at = ['--server', node.address, '--group', 'billing', '--count', '2'];
+  const consumed = runCli(['consume', 'orders', ...at]);
+  await node.until(() => group.subscribes.length === 1);
+  setImmediate(() => group.deliver(['a', 'b'], { partition: 3 }));
+  const { code, stdout, stderr } = await consumed;
+  assert.equal(stdout, 'a\nb\n');
+  assert.match(stderr, /^mqproxy: orders 3\/101 comes again: \S+.*\n$/);
+  assert.equal(code, 1);
 });
 
 test('--credit bounds what is out, and --mode is that of the group', async () => {

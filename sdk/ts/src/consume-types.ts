@@ -106,6 +106,9 @@ export interface ConsumerEvents {
   state: [state: ConsumerState, reason: Error | undefined];
   /** The node reads another number of partitions for the group, or granted a new subscription. */
   assigned: [info: SubscriptionInfo];
-  /** A message was not settled, LEASE_LOST most often: it comes again, or is done elsewhere. */
+  /**
+   * A message was not settled, LEASE_LOST most often: it comes again, or is done elsewhere. Who
+   * ends before the answer is told what ended it: the message may be settled all the same.
+   */
   lost: [message: ConsumedMessage, error: Error];
 }

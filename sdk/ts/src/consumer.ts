@@ -331,7 +331,7 @@ export class Consumer
   private lost(lease: Lease, error: MqpError): void {
     lease.lose();
     this.release(lease);
-    if (this.state !== 'closed') this.emit('lost', lease, error);
+    this.emit('lost', lease, error);
   }
 
   /**

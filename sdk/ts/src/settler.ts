@@ -65,11 +65,15 @@ export class Settler {
   private framesOut = 0;
   private isScheduled = false;
   private end: MqpError | undefined;
-  /** Wishes without an answer. */
-  unanswered = 0;
+  /** Wishes without an answer, also those in frames that have left. */
+  private readonly open = new Set<Wish>();
 
   constructor(options: SettlerOptions) {
     this.options = options;
+  }
+
+  get unanswered(): number {
+    return this.open.size;
   }
 
   connected(exchange: Exchange): void {
@@ -86,8 +90,9 @@ export class Settler {
   ask(kind: SettleKind, lease: Lease): Promise<void> {
     if (this.end !== undefined) return Promise.reject(this.end);
     return new Promise((resolve, reject) => {
-      this.unanswered++;
-      this.add(kind, { lease, resolve, reject, isRepeated: false });
+      const wish = { lease, resolve, reject, isRepeated: false };
+      this.open.add(wish);
+      this.add(kind, wish);
       this.wake();
     });
   }
@@ -107,10 +112,8 @@ export class Settler {
   /** Rejects what has no answer, and all that is asked from now on. */
   close(error: MqpError): void {
     this.end = error;
-    for (const group of this.groups.values()) {
-      for (const wishes of group.wishes.values()) this.rejectAll(wishes, error);
-    }
     this.groups.clear();
+    this.rejectAll(this.open, error);
   }
 
   private add(kind: SettleKind, wish: Wish): void {
@@ -190,7 +193,7 @@ export class Settler {
       for (const wish of entries[entry] as Wish[]) {
         const code = failed.size === 0 ? 0 : failed.get(entry * INDEX_BITS + wish.lease.index);
         if (code === undefined || code === ErrorCode.OK || isDoneBefore(code, kind, wish)) {
-          this.unanswered--;
+          this.open.delete(wish);
           if (kind.opcode === Opcode.NACK) this.options.givenBack(wish.lease);
           else if (kind.opcode === Opcode.COMMIT) this.options.committed(wish.lease);
           wish.resolve();
@@ -202,7 +205,7 @@ export class Settler {
       if (theirs === undefined) continue;
       foreign.push({ wishes: theirs, refusal: notOwner(failures.owner(entry)) });
     }
-    if (this.unanswered === 0) this.options.idle();
+    if (this.open.size === 0) this.options.idle();
     return foreign;
   }
 
@@ -246,10 +249,12 @@ export class Settler {
     this.wake();
   }
 
-  private rejectAll(wishes: readonly Wish[], error: MqpError): void {
-    this.unanswered -= wishes.length;
-    for (const wish of wishes) wish.reject(error);
-    if (this.unanswered === 0) this.options.idle();
+  private rejectAll(wishes: Iterable<Wish>, error: MqpError): void {
+    for (const wish of wishes) {
+      this.open.delete(wish);
+      wish.reject(error);
+    }
+    if (this.open.size === 0) this.options.idle();
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ConsumedMessage, SubscribeOptions } from '../../../sdk/ts/src/consume-types.ts';
 import type { Consumer } from '../../../sdk/ts/src/consumer.ts';
-import { coded } from '../../base/errors.ts';
+import { coded, messageOf } from '../../base/errors.ts';
 import type { Command } from '../command.ts';
 import { exitCodes } from '../exit-code.ts';
 import { connectNode, serverOptions } from '../node-client.ts';
@@ -57,7 +57,8 @@ export const consumeCommand: Command = {
   summary: 'Consumes a topic for a group: prints messages, and acks each after it was printed.',
   details: [
     'Prints values, a line each; with --json the fields of tail, and cluster and attempt.',
-    'What was read and not printed when it ends is given back at once.',
+    'What was read and not printed when it ends is given back at once. The exit code is 1 when',
+    'a message was printed and its ack failed, or had no answer.',
   ].join('\n'),
   options,
   async run(argv) {
@@ -67,18 +68,19 @@ export const consumeCommand: Command = {
     const wanted = subscriptionOf(topic, own);
     if (own.count === 0) return exitCodes.ok;
     const client = await connectNode(own);
+    const printer = new MessagePrinter(own);
     try {
       const consumer = await client.subscribe(wanted);
       const stop = () => void consumer.close();
       process.once('SIGINT', stop);
       process.once('SIGTERM', stop);
       process.stdout.once('close', stop);
-      const printer = new MessagePrinter(own);
       await printer.run(consumer, own.count ?? Number.POSITIVE_INFINITY);
     } finally {
       await client.close();
     }
-    return exitCodes.ok;
+    // The client has closed: every ack has ended.
+    return printer.isAcked ? exitCodes.ok : exitCodes.refused;
   },
 };
 
@@ -101,6 +103,8 @@ function subscriptionOf(topic: string, own: ConsumeOptions): SubscribeOptions {
 
 /** Prints in pieces while more is at hand, and acks a piece when it has left the process. */
 class MessagePrinter {
+  /** No ack has failed. */
+  isAcked = true;
   readonly #own: ConsumeOptions;
   readonly #output = new OutputBuffer();
   #printed: ConsumedMessage[] = [];
@@ -113,10 +117,6 @@ class MessagePrinter {
 
   async run(consumer: Consumer, count: number): Promise<void> {
     let left = count;
-    consumer.on('lost', (message, error) => {
-      const place = `${message.topic} ${message.partition}/${message.offset}`;
-      process.stderr.write(`mqproxy: ${place} comes again: ${error.message}\n`);
-    });
     for await (const message of consumer) {
       this.#add(message);
       if (this.#output.isFull) await this.#flush();
@@ -146,9 +146,17 @@ class MessagePrinter {
       this.#printed = [];
       await this.#output.flush();
       if (this.#own['no-ack'] || isOutputGone()) return;
-      for (const message of printed) void message.ack();
+      for (const message of printed) {
+        void message.ack().catch((error: unknown) => this.#notAcked(message, error));
+      }
     });
     return this.#flushing;
+  }
+
+  #notAcked(message: ConsumedMessage, error: unknown): void {
+    this.isAcked = false;
+    const place = `${message.topic} ${message.partition}/${message.offset}`;
+    process.stderr.write(`mqproxy: ${place} comes again: ${messageOf(error)}\n`);
   }
 
   /** After everything that is at hand was taken: the event loop turns only when none is. */
