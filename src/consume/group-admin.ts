@@ -173,7 +173,7 @@ export class GroupAdmin {
       throw new ProtocolError(ErrorCode.GROUP_CONFLICT, words);
     }
     if (group !== undefined) await this.#engine.leave(group);
-    let found = this.#pauses.delete(name);
+    let found = false;
     for (const backend of this.#backends) {
       try {
         await backend.deleteGroup(name);
@@ -182,7 +182,9 @@ export class GroupAdmin {
         if (codeOf(error) !== 'UNKNOWN_GROUP') throw error;
       }
     }
-    if (!found && group === undefined) throw unknownGroup(name);
+    // One that is still there goes on as it was.
+    const wasPaused = this.#pauses.delete(name);
+    if (!found && !wasPaused && group === undefined) throw unknownGroup(name);
   }
 
   /** Topics of a group that this node serves. */

@@ -123,3 +123,18 @@ test('a reset to a time, an offset or an end begins there, and what was out is l
   assert.deepEqual(await resetTo('beginning'), [{ cluster: 0, partition: 0, offset: 0 }]);
   assert.deepEqual(offsets(), [0, 1, 2, 3, 4, 5]);
 });
+
+test('a group that may not be deleted stays paused', async () => {
+  const { cluster, under, client, admin } = await serving();
+  await admin.pause('g', { by: 'ops', from: 'test' });
+  under.engine.unsubscribe(client.id, client.sub.subscription);
+  const { deleteGroup } = cluster;
+  cluster.deleteGroup = () => Promise.reject(coded('GROUP_CONFLICT', 'another node is in it'));
+  const deleting = assert.rejects(admin.delete('g'), { code: 'GROUP_CONFLICT' });
+  await under.pass(5_000);
+  await deleting;
+  assert.equal(under.pauses.get('g')?.by, 'ops');
+  cluster.deleteGroup = deleteGroup;
+  await admin.delete('g');
+  assert.equal(under.pauses.get('g'), undefined);
+});
