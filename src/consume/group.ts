@@ -198,7 +198,15 @@ export class ConsumeGroup {
     return made;
   }
 
+  /** What another node reads now is read back should it come again. */
+  #forgetOthers(): void {
+    for (const key of this.#ids.keys()) {
+      if (!this.members.some(({ partitions }) => partitions.has(key))) this.#ids.delete(key);
+    }
+  }
+
   #changed(): void {
+    this.#forgetOthers();
     // Another node may have left what it put off to this one, whose topic is not known here yet.
     if (this.subs.length > 0) this.#refreshIn(TOPICS_MS);
     this.#dispatcher.setPartitions(this.partitions());

@@ -98,3 +98,23 @@ test('a copy that a crash has made is known after the restart, and not delivered
     [20, 21],
   );
 });
+
+test('ids of a partition that went are forgotten with it', async () => {
+  const cluster = clusterWith(3);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe();
+  under.ack(client.take());
+  await under.pass(150);
+  // What is forgotten is read back when the partition comes again, which fails here.
+  cluster.tail = () => Promise.reject(new RangeError('away'));
+  const [member] = cluster.members;
+  member?.lose();
+  member?.setTopics(['t']);
+  await under.pass(100);
+  cluster.append('t', 0, { value: 'a copy', id: idOf(0) });
+  await under.pass(100);
+  assert.deepEqual(
+    client.take().map(({ value }) => value),
+    ['a copy'],
+  );
+});
