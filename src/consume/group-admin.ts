@@ -152,7 +152,7 @@ export class GroupAdmin {
         const offset = offsets[i] ?? 0;
         const member = group?.members.find((m) => m.backend === backend);
         // Before the first message comes again: what was a copy may be wanted now.
-        group?.forgetIds();
+        group?.forgetIds(topic, place.partition);
         const isOwn = (await member?.reset(topic, place.partition, offset)) ?? false;
         if (!isOwn) await backend.resetOffsets(name, [{ ...place, offset, metadata: '' }]);
         done.push({ cluster: backend.cluster, partition: place.partition, offset });

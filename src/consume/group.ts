@@ -87,7 +87,7 @@ export class ConsumeGroup {
             shared,
             start: () => options.start,
             dedupe: (topic, partition) => this.#idsOf(topic, partition),
-            forgetIds: (topic, partition) => void this.#ids.delete(`${topic}/${partition}`),
+            forgetIds: (topic, partition) => this.forgetIds(topic, partition),
             onPartitions: () => this.#changed(),
             onStock: () => options.onStock(this),
             onPutOff: (topic) => this.#expectRetries(i, topic),
@@ -177,8 +177,9 @@ export class ConsumeGroup {
     this.#options.onStock(this);
   }
 
-  forgetIds(): void {
-    this.#ids.clear();
+  /** What was seen of a partition says nothing about what comes now. */
+  forgetIds(topic: string, partition: number): void {
+    this.#ids.delete(`${topic}/${partition}`);
   }
 
   async close(): Promise<void> {

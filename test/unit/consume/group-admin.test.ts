@@ -124,6 +124,31 @@ test('a reset to a time, an offset or an end begins there, and what was out is l
   assert.deepEqual(offsets(), [0, 1, 2, 3, 4, 5]);
 });
 
+/** The id of a message, by its number. */
+function idOf(n: number): Buffer {
+  return Buffer.alloc(16, n);
+}
+
+test('a reset forgets which messages were seen of its partition alone', async () => {
+  const cluster = new MemoryCluster();
+  for (const [i, topic] of ['t', 'u'].entries()) {
+    cluster.addTopic(topic, 1);
+    cluster.append(topic, 0, { value: topic, id: idOf(i + 1) });
+  }
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ topics: ['t', 'u'] });
+  under.ack(client.take());
+  const { engine, clock, pauses } = under;
+  const admin = new GroupAdmin({ engine, backends: [cluster], clock, pauses });
+  await admin.reset({ group: 'g', topic: 't', to: 'beginning' });
+  cluster.append('u', 0, { value: 'a copy', id: idOf(2) });
+  await under.pass(100);
+  assert.deepEqual(
+    client.take().map(({ value }) => value),
+    ['t'],
+  );
+});
+
 test('a group that may not be deleted stays paused', async () => {
   const { cluster, under, client, admin } = await serving();
   await admin.pause('g', { by: 'ops', from: 'test' });

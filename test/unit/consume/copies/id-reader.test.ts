@@ -90,7 +90,7 @@ test('a copy that a crash has made is known after the restart, and not delivered
   );
   assert.equal(next.engine.stats.duplicates, 1);
   // Who sets the group back wants everything, whatever was seen.
-  next.engine.groupOf('g').forgetIds();
+  next.engine.groupOf('g').forgetIds('t', 0);
   await next.engine.groupOf('g').members[0]?.reset('t', 0, 20);
   await next.pass(100);
   assert.deepEqual(
