@@ -5,7 +5,7 @@ import type { Logger } from '../base/log.ts';
 import type { DelayIndex } from './delay-index.ts';
 import { delayRecord, dueOf, movedTarget, readDelayRecord, tombstone } from './delay-record.ts';
 import { delayTopic } from './delay-topic.ts';
-import type { LogEffect } from './log-applier.ts';
+import { type LogEffect, nameOf } from './log-applier.ts';
 import { isSeriesId } from './series-record.ts';
 
 /** What must be written again. */
@@ -22,15 +22,28 @@ export interface RestatingHooks {
   isFiring(id: Buffer): boolean;
   write(record: PublishRecord): Promise<{ partition: number; offset: number }>;
   untilApplied(partition: number, offset: number): Promise<void>;
-  /** It was applied, or is not needed any more. */
+  /** It was applied, or is not needed any more; once for each effect. */
   onDone(id: Buffer): void;
 }
 
 const AGAIN_MS = 1_000;
 
-/** Writes what stands again, so that it is the newest record of its key. */
+/** Of one message: what is to be written again. */
+interface Again {
+  /** All that came so far, as one. */
+  effect: RestateEffect;
+  /** So many they are. */
+  count: number;
+}
+
+/**
+ * Writes what stands again, so that it is the newest record of its key: once for all that came
+ * meanwhile, since what is written by one would be what the next one finds in its place.
+ */
 export class Restating {
   readonly #hooks: RestatingHooks;
+  /** By the names of their ids. */
+  readonly #underWay = new Map<string, Again>();
 
   constructor(hooks: RestatingHooks) {
     this.#hooks = hooks;
@@ -38,31 +51,49 @@ export class Restating {
 
   /** Until it is written, or another node's. @throws RETRY_LATER when the index fails */
   async restate(effect: RestateEffect): Promise<void> {
-    const { clock, log, isOwn, isFiring, write, untilApplied, onDone } = this.#hooks;
-    while (isOwn(effect.id)) {
+    const { id } = effect;
+    const name = nameOf(id);
+    const before = this.#underWay.get(name);
+    if (before !== undefined) {
+      before.effect = { ...before.effect, ...effect };
+      before.count++;
+      return;
+    }
+    const again = { effect, count: 1 };
+    this.#underWay.set(name, again);
+    await this.#write(again).finally(() => this.#underWay.delete(name));
+    for (let i = 0; i < again.count; i++) this.#hooks.onDone(id);
+  }
+
+  async #write(again: Again): Promise<void> {
+    const { clock, log, isOwn, isFiring, write, untilApplied } = this.#hooks;
+    while (isOwn(again.effect.id)) {
+      const { effect } = again;
       // Its end would meet what was written, and that would fire again; the end comes later anyway.
       if (isFiring(effect.id)) {
         await sleep(clock, AGAIN_MS);
         continue;
       }
-      const again = await this.#record(effect);
-      if (again === undefined) break;
+      const record = await this.#record(effect);
+      if (record === undefined && again.effect === effect) return;
+      if (record === undefined) continue;
       try {
-        const { partition, offset } = await write(again);
+        const { partition, offset } = await write(record);
         await untilApplied(partition, offset + 1);
-        break;
+        if (again.effect.upTo < offset) return;
       } catch (error) {
         log.warn({ message: messageOf(error) }, 'a delayed message is written again');
         await sleep(clock, AGAIN_MS);
       }
     }
-    onDone(effect.id);
   }
 
+  /** Undefined: there is nothing to write, or what stands is the newest of its key. */
   async #record({ id, upTo, over }: RestateEffect): Promise<PublishRecord | undefined> {
     const { index } = this.#hooks;
     const place = await index.find(id);
     if (place === undefined) return over && tombstone(delayTopic, id, over);
+    if (place.offset > upTo) return undefined;
     const bytes = await index.record(id, place.dueMs);
     const record = bytes === undefined ? undefined : readDelayRecord(bytes);
     if (record?.target === undefined) return undefined;
@@ -70,7 +101,6 @@ export class Restating {
     const target = isSeriesId(id)
       ? record.target
       : movedTarget(record.target, dueOf(record.target));
-    const ends = { offset: Math.max(place.offset, upTo), dueMs: place.dueMs };
-    return delayRecord(delayTopic, record, target, ends);
+    return delayRecord(delayTopic, record, target, { offset: upTo, dueMs: place.dueMs });
   }
 }

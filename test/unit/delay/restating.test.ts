@@ -104,6 +104,30 @@ test('what takes the place of one that fires, and is due at once, fires once', a
   }
 });
 
+test('what stands is written again once for all that come meanwhile, and outlives each', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const dueMs = world.clock.nowMs + 60_000;
+  const first = { topic: 't', unique: 'k', dueMs };
+  world.schedule({ ...first, value: 'first' });
+  await world.settle();
+  world.publishTurns = 10;
+  for (let i = 0; i < 200; i++) {
+    world.schedule({ ...first, value: 'other', ifAbsent: true });
+    await world.turns(1);
+  }
+  await world.settle();
+  const again = world.log.length - 201;
+  assert(again > 0 && again < 50, `${again} times`);
+  world.log.compact();
+  await world.stop();
+  world.store = new MemoryStore();
+  await world.start();
+  await world.jump(60_000);
+  assert.deepEqual(values(world), ['first']);
+  await world.stop();
+});
+
 /** Time goes on in steps, some turns of the loop each, whatever happens. */
 async function passes(world: DelayWorld, ms: number): Promise<void> {
   for (let i = 0; i < ms; i += 10) {
