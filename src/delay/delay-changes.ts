@@ -22,6 +22,9 @@ interface Found extends DelayPlace {
   readonly record?: DelayRecord;
 }
 
+/** Where a message stands, and its record. */
+export type Standing = DelayPlace & Pick<NearDelay, 'bytes'>;
+
 /**
  * How commands find and change what waits: only their owner does, and what is being changed is held
  * so that it cannot fire.
@@ -78,22 +81,26 @@ export class DelayChanges {
   }
 
   /**
-   * Writes what is held anew, or something new; done when it was applied.
-   * @throws BACKEND_UNAVAILABLE
+   * Writes what is held anew, or something new; done when it was applied, which is not to say that
+   * it stands: see {@link standing}.
+   * @throws BACKEND_UNAVAILABLE; RETRY_LATER when its partition was lost meanwhile
    */
-  async write(record: PublishRecord, held?: NearDelay): Promise<void> {
-    try {
-      const { partition, offset } = await this.#cluster.writes.write(record);
-      if (offset >= 0) await this.#cluster.untilApplied(partition, offset + 1);
-      else await this.#cluster.caughtUp(partition, (asked) => this.#inTime(asked));
-      // Whoever has it now may have begun before this came into the log.
-      if (!this.#cluster.isOwn(partition)) {
-        throw coded('RETRY_LATER', 'its partition of the delay log was lost meanwhile');
-      }
-    } finally {
-      // What was applied took its place already; else it waits as before.
-      if (held !== undefined) this.release(held);
+  async write(record: PublishRecord): Promise<void> {
+    const { partition, offset } = await this.#cluster.writes.write(record);
+    if (offset >= 0) await this.#cluster.untilApplied(partition, offset + 1);
+    else await this.#cluster.caughtUp(partition, (asked) => this.#inTime(asked));
+    // Whoever has it now may have begun before this came into the log.
+    if (!this.#cluster.isOwn(partition)) {
+      throw coded('RETRY_LATER', 'its partition of the delay log was lost meanwhile');
     }
+  }
+
+  /** What stands under the id of what is held, by all that was applied; undefined: nothing. */
+  async standing(held: NearDelay): Promise<Standing | undefined> {
+    // It is told all that is applied from the hold on.
+    if (held.isIndexed && this.#cluster.loop.window.holds(held)) return held;
+    const found = await this.#indexed(held.id, 'record');
+    return found?.record && { ...found, bytes: found.record.bytes };
   }
 
   #inTime<T>(asked: Promise<T>): Promise<T> {

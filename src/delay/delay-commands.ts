@@ -5,12 +5,13 @@ import { formatMessageId } from '../../protocol/src/message-id.ts';
 import type { Cluster } from '../backend/consumer-port.ts';
 import type { Clock } from '../base/clock.ts';
 import { coded, codeOf } from '../base/errors.ts';
-import { DelayChanges } from './delay-changes.ts';
+import { DelayChanges, type Standing } from './delay-changes.ts';
 import type { DelayCluster } from './delay-cluster.ts';
 import { dueKey } from './delay-index.ts';
 import {
   type DelayRecord,
   delayRecord,
+  isSameMessage,
   movedTarget,
   readDelayRecord,
   targetOf,
@@ -84,6 +85,8 @@ export interface DelayPage {
   readonly cursor?: string;
 }
 
+/** A move is written so often at most, when other records of its message come before it. */
+const MOVES_MAX = 10;
 /** Index entries looked at for one page; a page may so be short though more follows. */
 const LOOKED_AT_MAX = 50_000;
 const TIME_MAX = 2 ** 48 - 1;
@@ -130,23 +133,35 @@ export class DelayCommands {
     return this.#late.run(`move ${nameOf(id)} ${dueMs}`, () => this.#move(id, dueMs));
   }
 
-  async #cancel(id: Buffer): Promise<DelayOutcome> {
-    const found = await this.#hold(id, 'place');
-    if (typeof found === 'string') return found;
-    await this.#changes.write(tombstone(delayTopic, found.id), found);
-    this.#cluster.stats.cancelled++;
-    return 'cancelled';
+  #cancel(id: Buffer): Promise<DelayOutcome> {
+    return this.#change(id, 'place', async (held) => {
+      await this.#changes.write(tombstone(delayTopic, held.id));
+      this.#cluster.stats.cancelled++;
+      return 'cancelled';
+    });
   }
 
-  async #move(id: Buffer, dueMs: number): Promise<DelayOutcome> {
-    checkNewDue(dueMs, this.#clock.now());
-    const found = await this.#hold(id, 'record');
-    if (typeof found === 'string') return found;
-    const record = readDelayRecord(found.bytes) as DelayRecord;
-    const target = movedTarget(record.target as Buffer, Math.floor(dueMs));
-    await this.#changes.write(delayRecord(delayTopic, record, target, found), found);
-    this.#cluster.stats.moved++;
-    return 'moved';
+  #move(id: Buffer, toMs: number): Promise<DelayOutcome> {
+    checkNewDue(toMs, this.#clock.now());
+    const dueMs = Math.floor(toMs);
+    return this.#change(id, 'record', async (held) => {
+      let stands: Standing = held;
+      for (let tries = 0; tries < MOVES_MAX; tries++) {
+        const record = readDelayRecord(stands.bytes) as DelayRecord;
+        const target = movedTarget(record.target as Buffer, dueMs);
+        await this.#changes.write(delayRecord(delayTopic, record, target, stands));
+        // A copy of its message may have come before it, or what its owner wrote: it is dropped then.
+        const now = await this.#changes.standing(held);
+        if (now === undefined) return 'notFound';
+        if (now.dueMs === dueMs) {
+          this.#cluster.stats.moved++;
+          return 'moved';
+        }
+        if (!isSameMessage(record, readDelayRecord(now.bytes) as DelayRecord)) break;
+        stands = now;
+      }
+      throw coded('RETRY_LATER', 'another record took its place in the delay log meanwhile');
+    });
   }
 
   async list(query: DelayQuery): Promise<DelayPage> {
@@ -209,15 +224,25 @@ export class DelayCommands {
     };
   }
 
-  /** Keeps a message from firing, so that it can be changed. */
-  async #hold(id: Buffer, needs: 'record' | 'place'): Promise<NearDelay | 'tooLate' | 'notFound'> {
+  /** Keeps a message from firing while it is changed. */
+  async #change(
+    id: Buffer,
+    needs: 'record' | 'place',
+    work: (held: NearDelay) => Promise<DelayOutcome>,
+  ): Promise<DelayOutcome> {
     checkChangeable(id);
     const found = await this.#changes.hold(id, needs);
     if (found === 'busy') {
       throw coded('RETRY_LATER', 'another command for this message is on its way');
     }
     if (found === 'tooLate') this.#cluster.stats.tooLate++;
-    return found;
+    if (typeof found === 'string') return found;
+    try {
+      return await work(found);
+    } finally {
+      // What was applied took its place already; else it waits as before.
+      this.#changes.release(found);
+    }
   }
 
   /** Undefined for what somebody else wrote, or a newer version: it hides no other. */

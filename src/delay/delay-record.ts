@@ -25,9 +25,11 @@ const TIMESTAMP_AT = 12;
 const FLAGS_AT = 20;
 const NULL_LENGTH = 0xffff_ffff;
 const TWO_32 = 0x1_0000_0000;
-/** Of `mq-to`: flags, and where in its `mq` the times stand. */
+/** Of `mq-to`: flags, and where in its `mq` the message id and the times stand. */
 const TARGET_FLAGS_AT = 1;
+const TARGET_ID_AT = 4;
 const TARGET_NUMBER_AT = 14;
+const TARGET_ORIGIN_AT = 20;
 const TARGET_ACCEPTED_AT = 28;
 const TARGET_DUE_AT = 36;
 const TARGET_TOPIC_AT = 44;
@@ -200,6 +202,16 @@ export function isIfAbsent(target: Buffer): boolean {
 /** The record replaces one of the same message: it was moved. */
 export function isMoved(target: Buffer): boolean {
   return ((target[TARGET_FLAGS_AT] as number) & MOVED) !== 0;
+}
+
+/** Both are records of one message, by its message id. */
+export function isSameMessage(one: DelayRecord, other: DelayRecord): boolean {
+  const { target } = other;
+  const idAt = TARGET_ID_AT;
+  return (
+    target !== undefined &&
+    one.target?.compare(target, idAt, TARGET_ORIGIN_AT, idAt, TARGET_ORIGIN_AT) === 0
+  );
 }
 
 /** `mq-to` with another due time; it stands for itself, whatever it was before. *Owned*. */

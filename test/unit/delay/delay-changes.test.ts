@@ -86,3 +86,87 @@ test('a cancel that fails after its message came near lets it fire when it is du
   );
   await world.stop();
 });
+
+test('a move is answered when it stands, also where a copy came between hold and log', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const { commands, clock } = world;
+  const dueMs = clock.nowMs + 60_000;
+  const id = world.schedule({ topic: 't', value: 'a', dueMs });
+  await world.settle();
+  world.publishTurns = 100;
+  const moved = commands.move(id, dueMs + day);
+  await world.turns(5);
+  world.resend();
+  assert.equal(await world.does(moved), 'moved');
+  world.publishTurns = 1;
+  await world.jump(day);
+  assert.equal(world.fired.length, 0, 'not as it was');
+  await world.jump(60_000);
+  assert.equal(world.fired.length, 1);
+  assert.equal(world.cluster.pending, 0);
+  await world.stop();
+});
+
+test('a move stands though the owner writes its message again for what came if absent', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const { commands, clock } = world;
+  const dueMs = clock.nowMs + 60_000;
+  const first = { topic: 't', unique: 'k', dueMs };
+  const id = world.schedule({ ...first, value: 'first' });
+  await world.settle();
+  world.publishTurns = 100;
+  // Each is answered by what stands, written again: those are on their way before the move is.
+  const other = () => world.schedule({ ...first, value: 'other', ifAbsent: true });
+  for (let i = 0; i < 3; i++) other();
+  await world.turns(20);
+  const moved = commands.move(id, dueMs + day);
+  await world.turns(20);
+  other();
+  assert.equal(await world.does(moved), 'moved');
+  world.publishTurns = 1;
+  await world.jump(day);
+  assert.equal(world.fired.length, 0, 'not as it was');
+  await world.jump(60_000);
+  assert.deepEqual(
+    world.fired.map(({ value }) => value),
+    ['first'],
+  );
+  assert.equal(world.cluster.pending, 0);
+  await world.stop();
+});
+
+test('a move whose message was replaced meanwhile is refused, and moves the other when given again', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const { commands, store, clock } = world;
+  const far = { topic: 't', unique: 'k' };
+  const dueMs = clock.nowMs + day;
+  const id = world.schedule({ ...far, value: 'old', dueMs });
+  await world.settle();
+  let answer = () => {};
+  const late = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  // It is looked up by where it stands, and then by its record.
+  store.nextGet = Promise.resolve().then(() => {
+    store.nextGet = late;
+  });
+  const moved = commands.move(id, dueMs + 2 * day);
+  await world.turns(3);
+  world.schedule({ ...far, value: 'new', dueMs: dueMs + day });
+  await world.settle();
+  answer();
+  await assert.rejects(world.does(moved), { code: 'RETRY_LATER' });
+  assert.equal((await commands.get(id))?.dueMs, dueMs + day);
+  assert.equal(await world.does(commands.move(id, dueMs + 2 * day)), 'moved');
+  await world.jump(2 * day);
+  assert.equal(world.fired.length, 0);
+  await world.jump(day);
+  assert.deepEqual(
+    world.fired.map(({ value }) => value),
+    ['new'],
+  );
+  await world.stop();
+});
