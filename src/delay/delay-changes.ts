@@ -1,10 +1,9 @@
 import { ownerWords } from '../../protocol/src/owner-words.ts';
-import type { PublishRecord } from '../backend/publisher-port.ts';
 import type { Clock } from '../base/clock.ts';
 import { coded } from '../base/errors.ts';
 import type { DelayCluster } from './delay-cluster.ts';
 import type { DelayPlace } from './delay-index.ts';
-import { type DelayRecord, readDelayRecord } from './delay-record.ts';
+import { type DelayRecord, type NewDelayRecord, readDelayRecord } from './delay-record.ts';
 import type { FarDelay } from './due-loop.ts';
 import { hasFired, isTooLate, type NearDelay } from './due-window.ts';
 import { isSeriesId } from './series-record.ts';
@@ -83,14 +82,15 @@ export class DelayChanges {
   /**
    * Writes what is held anew, or something new; done when it was applied, which is not to say that
    * it stands: see {@link standing}.
-   * @throws BACKEND_UNAVAILABLE; RETRY_LATER when its partition was lost meanwhile
+   * @throws BACKEND_UNAVAILABLE; RETRY_LATER when its partition was lost meanwhile, if back or not
    */
-  async write(record: PublishRecord): Promise<void> {
+  async write(record: NewDelayRecord): Promise<void> {
+    const own = this.#cluster.ownOf(record.partition);
     const { partition, offset } = await this.#cluster.writes.write(record);
     if (offset >= 0) await this.#cluster.untilApplied(partition, offset + 1);
     else await this.#cluster.caughtUp(partition, (asked) => this.#inTime(asked));
-    // Whoever has it now may have begun before this came into the log.
-    if (!this.#cluster.isOwn(partition)) {
+    // Whoever had it since may have begun before this came into the log, and may have fired it.
+    if (own === undefined || this.#cluster.ownOf(partition) !== own) {
       throw coded('RETRY_LATER', 'its partition of the delay log was lost meanwhile');
     }
   }

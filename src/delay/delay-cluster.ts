@@ -192,6 +192,11 @@ export class DelayCluster {
     return this.#own.has(partition);
   }
 
+  /** Another object each time that a partition becomes this node's; undefined while it is not. */
+  ownOf(partition: number): object | undefined {
+    return this.#own.get(partition);
+  }
+
   /** The group gave it to this node, whether it is known by now where it lies or not. */
   isGiven(partition: number): boolean {
     return this.#given.has(partition);

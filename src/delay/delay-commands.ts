@@ -150,7 +150,7 @@ export class DelayCommands {
         const record = readDelayRecord(stands.bytes) as DelayRecord;
         const target = movedTarget(record.target as Buffer, dueMs);
         await this.#changes.write(delayRecord(delayTopic, record, target, stands));
-        // A copy of its message may have come before it, or what its owner wrote: it is dropped then.
+        // Behind a copy of its message, or what its owner wrote again, it is dropped.
         const now = await this.#changes.standing(held);
         if (now === undefined) return 'notFound';
         if (now.dueMs === dueMs) {

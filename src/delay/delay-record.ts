@@ -251,8 +251,13 @@ export function tailHeader(name: string, value: Buffer): Buffer {
   return header;
 }
 
+/** A record for the delay log, of the partition that its id names. */
+export interface NewDelayRecord extends PublishRecord {
+  readonly partition: number;
+}
+
 /** What goes into the delay log to end a message; with `ends` that one record alone. */
-export function tombstone(topic: string, id: Buffer, ends?: RecordEnd): PublishRecord {
+export function tombstone(topic: string, id: Buffer, ends?: RecordEnd): NewDelayRecord {
   return { topic, partition: id[1] as number, key: id, value: null, headers: endHeader(ends) };
 }
 
@@ -265,7 +270,7 @@ export function delayRecord(
   record: DelayRecord,
   target: Buffer,
   ends: RecordEnd | undefined,
-): PublishRecord {
+): NewDelayRecord {
   const { id, value, rule, userHeaders } = record;
   const headers = Buffer.concat([
     tailHeader(MQ_TO_NAME, target),

@@ -9,7 +9,6 @@ import {
   MQ_SERIES_NUMBER_NAME,
   type RuleHeader,
 } from '../../protocol/src/rule-header.ts';
-import type { PublishRecord } from '../backend/publisher-port.ts';
 import { coded } from '../base/errors.ts';
 import {
   acceptedOf,
@@ -18,6 +17,7 @@ import {
   dueOf,
   firedRecord,
   firingTarget,
+  type NewDelayRecord,
   numberOf,
   type RecordEnd,
   tailHeader,
@@ -84,7 +84,7 @@ export function firingHeaderBytes(series: string): number {
  * What follows a record of a series in the delay log once its turn was taken: the same series with
  * its next firing, or its end. It stands only where that very record stood.
  */
-export function seriesFollower(topic: string, record: DelayRecord, turn: Turn): PublishRecord {
+export function seriesFollower(topic: string, record: DelayRecord, turn: Turn): NewDelayRecord {
   const header = decodeRuleHeader(record.rule ?? Buffer.alloc(0));
   const fired = header.fired + (turn.fires === undefined ? 0 : 1);
   const ends = { offset: record.offset, dueMs: dueOf(record.target as Buffer) };
@@ -101,7 +101,7 @@ export function seriesChanged(
   header: RuleHeader,
   next: Firing | undefined,
   ends?: RecordEnd,
-): PublishRecord {
+): NewDelayRecord {
   const { id } = record;
   const target = record.target as Buffer;
   if (next === undefined) return tombstone(topic, id, ends);
@@ -126,7 +126,7 @@ export interface NewSeries {
 }
 
 /** The first record of a series; it replaces whatever stood. */
-export function newSeriesRecord(delayLog: string, series: NewSeries): PublishRecord {
+export function newSeriesRecord(delayLog: string, series: NewSeries): NewDelayRecord {
   const { id, header, topic, key, value, producerId, originNode, acceptedMs, first } = series;
   const mq = encodeMqHeader({
     producerId,

@@ -170,3 +170,21 @@ test('a move whose message was replaced meanwhile is refused, and moves the othe
   );
   await world.stop();
 });
+
+test('a cancel is no answer when its partition was lost meanwhile, though it is back', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const { commands, clock } = world;
+  const id = world.schedule({ topic: 't', value: 'a', dueMs: clock.nowMs + day });
+  await world.settle();
+  world.publishTurns = 100;
+  const cancelled = commands.cancel(id);
+  await world.turns(10);
+  // Who had it in between may have fired it.
+  world.log.lose();
+  world.log.assign();
+  await assert.rejects(world.does(cancelled), { code: 'RETRY_LATER' });
+  world.publishTurns = 1;
+  assert.equal(await world.does(commands.cancel(id)), 'notFound');
+  await world.stop();
+});
