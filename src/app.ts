@@ -9,6 +9,7 @@ import { createLogger, type Logger } from './base/log.ts';
 import { systemRandom } from './base/random.ts';
 import { FileCatalog } from './catalog/file-catalog.ts';
 import { formatAddress, isLoopback, parseAddress } from './config/address.ts';
+import { reloaded } from './config/reload.ts';
 import type { Config } from './config/schema.ts';
 import { AdminServer } from './http/admin-server.ts';
 import { NodeMetrics } from './http/node-metrics.ts';
@@ -52,7 +53,10 @@ export interface RunningNode {
   readonly readyLine: string;
   readonly mqp: { readonly host: string; readonly port: number };
   readonly admin: { readonly host: string; readonly port: number };
-  /** Takes over what can change while it runs: tokens, TLS files, quotas, log level. */
+  /**
+   * Takes over the settings that are marked for it; of others that changed a line of the log tells.
+   * @throws CONFIG_INVALID for a file that cannot be read, and nothing is taken over
+   */
   reload(config: Config): Promise<void>;
   /** Drains: tells clients, answers what is in flight, closes the stores. */
   close(): Promise<void>;
@@ -196,7 +200,8 @@ class Node implements RunningNode {
     log.info({ nodeId: manifest.nodeId, lanes: manifest.lanes }, 'ready');
   }
 
-  async reload(config: Config): Promise<void> {
+  async reload(read: Config): Promise<void> {
+    const { config, waiting } = reloaded(this.config, read);
     // Both are read before either is taken: a bad file changes nothing.
     const tokens = readTokens(config);
     const tls = readTls(config);
@@ -207,6 +212,9 @@ class Node implements RunningNode {
     await this.lanes.reload(config);
     this.config = config;
     this.log.info('tokens, TLS files, quotas and log level were read again');
+    if (waiting.length > 0) {
+      this.log.warn({ settings: waiting }, 'these settings have changed, and wait for a restart');
+    }
   }
 
   async close(): Promise<void> {

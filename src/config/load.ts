@@ -169,7 +169,8 @@ function valueAt(tree: unknown, keys: readonly string[]): unknown {
   return keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)?.[key], tree);
 }
 
-function freeze<T>(value: T): T {
+/** Freezes a value and all that is in it. */
+export function freeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) {
     for (const child of Object.values(value)) freeze(child);
     Object.freeze(value);

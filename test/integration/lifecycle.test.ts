@@ -218,6 +218,22 @@ test('SIGHUP changes the log level, and a bad file changes nothing', async () =>
   await (await RawClient.connect(server.mqp)).ping();
 });
 
+test('SIGHUP opens no node that asks for tokens, and names what waits for a restart', async () => {
+  const folder = tempDir();
+  const file = join(folder, 'mqproxy.yaml');
+  const tokensFile = join(folder, 'tokens.yaml');
+  writeFileSync(tokensFile, 'tokens: []');
+  writeFileSync(file, `auth: { mechanism: token, tokensFile: ${tokensFile} }`);
+  const server = await startServer({ args: ['--config', file] });
+  const { cert, key } = new Authority().issue('localhost', 'DNS:localhost');
+  const tls = `tls: { cert: ${cert}, key: ${key} }`;
+  writeFileSync(file, `auth: { mechanism: none, tokensFile: ${tokensFile} }\n${tls}\n`);
+  server.signal('SIGHUP');
+  const named = /"settings":\["tls.cert","tls.key","auth.mechanism"\].*wait for a restart/;
+  await until(() => named.test(server.stderr()), { what: 'what waits' });
+  await assert.rejects(RawClient.connect(server.mqp), { code: ErrorCode.AUTHENTICATION_FAILED });
+});
+
 test('TLS is served, and plain bytes on its port are not', async () => {
   const authority = new Authority();
   const { cert, key } = authority.issue('localhost', 'DNS:localhost');
