@@ -231,8 +231,9 @@ export class MqpClient extends EventEmitter<ClientEvents> {
   }
 
   /**
-   * Closes its consumers, takes nothing more, waits for the answers of what was taken, then closes.
-   * After `timeoutMs` (default 10,000) what was sent ends as UNKNOWN and the rest as CLOSED.
+   * Closes its consumers, takes nothing more, waits for the answers of what was taken and asked,
+   * then closes. After `timeoutMs` (default 10,000) what was sent ends as UNKNOWN and the rest as
+   * CLOSED. Called again it resolves when the client has closed, too: at the earliest deadline.
    */
   async close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const timeoutMs = options.timeoutMs ?? CLOSE_TIMEOUT_MS;

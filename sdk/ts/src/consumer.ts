@@ -351,7 +351,7 @@ export class Consumer
   private quiet(): void {
     if (this.isBusy) return;
     this.idle.resolve(undefined);
-    this.engine.leaveWhenAnswered();
+    this.engine.answered();
   }
 
   private endIteration(): void {

@@ -54,6 +54,7 @@ export class Engine {
   private epoch: number;
   private isRenewing = false;
   private isLeaving = false;
+  private isFinished = false;
   private leaveTimer: Timer | undefined;
   private lastError: MqpError | undefined;
   private end: MqpError | undefined;
@@ -71,7 +72,7 @@ export class Engine {
       wake: () => this.exchange?.wake(),
       openTopic: (topic) => void this.openForPipeline(topic),
       renewEpoch: (reason) => this.renewEpoch(reason),
-      idle: () => this.idle.resolve(undefined),
+      idle: () => this.answered(),
     });
     this.others = new OtherNodes(settings);
     this.supervisor = new Supervisor(settings, {
@@ -189,16 +190,20 @@ export class Engine {
 
   /**
    * Takes nothing more, waits for the answers, then ends; what is left ends as UNKNOWN or CLOSED.
+   * Of several calls the one that waits the shortest ends it.
    */
   async close(timeoutMs: number): Promise<void> {
-    if (this.end !== undefined) return;
-    const closed = new MqpError('CLOSED', 'the client was closed');
-    this.end = closed;
+    if (this.isFinished) return;
+    this.end ??= new MqpError('CLOSED', 'the client was closed');
     if (this.exchange !== undefined) this.setState('draining', undefined);
-    if (this.pipeline.outstandingMessages > 0 && timeoutMs > 0) {
+    if (this.isBusy && timeoutMs > 0) {
       await this.idle.wait(timeoutMs, 'not drained').catch(() => {});
     }
-    this.finish(closed);
+    this.finish(this.end);
+  }
+
+  private get isBusy(): boolean {
+    return this.pipeline.outstandingMessages > 0 || this.exchange?.isBusy === true;
   }
 
   private openOn(
@@ -295,9 +300,10 @@ export class Engine {
         fill: (out) => this.pipeline.fill(out),
         produced: (frame) => {
           this.pipeline.produced(frame);
-          this.leaveWhenAnswered();
+          this.answered();
         },
         produceFailed: (id, error) => this.pipeline.failed(id, error),
+        answered: () => this.answered(),
         goaway: (goaway) => this.goaway(goaway),
         pushed: (frame) => this.subscriptions.frame(frame),
         closed: (error) => this.detach(error),
@@ -316,6 +322,7 @@ export class Engine {
     if (this.state === 'closed') return;
     this.setState('disconnected', error);
     this.supervisor.lost(error, this.isLeaving);
+    this.answered();
   }
 
   private goaway(goaway: Goaway): void {
@@ -324,13 +331,19 @@ export class Engine {
     this.pipeline.pause();
     this.setState('draining', nodeError(goaway.reason, 'the node is going away'));
     this.leaveTimer = this.clock.setTimer(() => this.leave(), goaway.drainMs);
-    this.leaveWhenAnswered();
+    this.answered();
   }
 
-  /** Asked again whenever something was answered. */
-  leaveWhenAnswered(): void {
-    const isBusy = this.pipeline.inFlightMessages > 0 || this.subscriptions.isBusy;
-    if (this.isLeaving && !isBusy) this.leave();
+  /** Whenever something was answered, or will not be: perhaps nothing is under way any more. */
+  answered(): void {
+    if (this.isLeaving && !this.isAwaited) this.leave();
+    if (this.end !== undefined && !this.isBusy) this.idle.resolve(undefined);
+  }
+
+  /** The present node has still to answer, or to be told, something. */
+  private get isAwaited(): boolean {
+    if (this.pipeline.inFlightMessages > 0 || this.subscriptions.isBusy) return true;
+    return this.exchange?.isBusy === true;
   }
 
   private leave(): void {
@@ -355,7 +368,8 @@ export class Engine {
   }
 
   private finish(error: MqpError): void {
-    if (this.state === 'closed') return;
+    if (this.isFinished) return;
+    this.isFinished = true;
     this.end ??= error;
     this.supervisor.close();
     this.pipeline.abandon(error);

@@ -22,6 +22,8 @@ export interface ExchangeHost {
   fill(out: OutBuffer): void;
   produced(frame: Frame): void;
   produceFailed(correlationId: number, error: ProtocolError): void;
+  /** A control request was answered, or its deadline passed. */
+  answered(): void;
   goaway(goaway: Goaway): void;
   /** DELIVER or ASSIGNED; *borrowed* during the call, save the bytes of its body. */
   pushed(frame: Frame): void;
@@ -38,6 +40,8 @@ export interface ExchangeOptions {
 /** Control requests have the upper half of the correlation ids, messages the lower. */
 const CONTROL_IDS = 0x8000_0000;
 const ID_MAX = 0x7fff_ffff;
+/** May be answered late, and are asked again on the next connection: nobody waits for them. */
+const PATIENT: ReadonlySet<number> = new Set([Opcode.TAIL, Opcode.SUBSCRIBE]);
 
 /**
  * What goes over one connection: control requests with their answers, and the pipeline's frames.
@@ -68,6 +72,12 @@ export class Exchange {
       closed: (error) => this.closed(error),
     };
     this.watch();
+  }
+
+  /** A control request is under way whose answer is worth waiting for. */
+  get isBusy(): boolean {
+    for (const { opcode } of this.pending.values()) if (!PATIENT.has(opcode)) return true;
+    return false;
   }
 
   /** There may be something to write: it leaves at the end of this tick. */
@@ -104,6 +114,7 @@ export class Exchange {
       const timer = this.options.clock.setTimer(() => {
         this.pending.delete(id);
         reject(new MqpError('TIMED_OUT', 'no answer before the deadline', { isRetriable: true }));
+        this.host.answered();
       }, timeoutMs);
       this.pending.set(id, {
         opcode,
@@ -174,6 +185,7 @@ export class Exchange {
     else if (pending !== undefined && frame.opcode === (pending.opcode | ANSWER)) {
       this.pending.delete(frame.correlationId);
       pending.settle(frame, undefined);
+      this.host.answered();
     }
   }
 
@@ -181,6 +193,7 @@ export class Exchange {
     if (pending !== undefined) {
       this.pending.delete(frame.correlationId);
       pending.settle(undefined, error);
+      this.host.answered();
     }
     if (error.isFatal || frame.opcode === Answer.ERROR) this.connection.destroy(error);
   }

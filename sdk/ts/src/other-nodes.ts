@@ -122,6 +122,7 @@ export class OtherNodes {
         produced: () => {},
         produceFailed: () => {},
         pushed: () => {},
+        answered: () => {},
         goaway: () => exchange.close(new MqpError('DISCONNECTED', 'the node is going away')),
         closed: () => this.links.delete(address),
       },
