@@ -161,6 +161,7 @@ class Node implements RunningNode {
       backend,
       lanes: lanes.stats,
       clock: systemClock,
+      catalog,
       server: () => this.server?.stats(),
       isDraining: () => this.closing,
       outBecause: (lane) => lanes.outBecause(lane),

@@ -1,10 +1,13 @@
 import assert from 'node:assert';
-import { open, readFile, rename } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type CodedError, coded, messageOf } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import type { Catalog, CatalogTopic, ClusterTopic, TopicMetadata } from './port.ts';
 import { parseTopics, renderTopics } from './topics-file.ts';
+
+/** When to try again after a write that failed, in ms. */
+const RETRY_MS = 1_000;
 
 /** The catalog in one JSON file, replaced whole and atomically at each change. */
 export class FileCatalog implements Catalog {
@@ -16,6 +19,8 @@ export class FileCatalog implements Catalog {
   readonly #noted = new Map<string, CatalogTopic>();
   #nextId: number;
   #failure: CodedError | undefined;
+  /** Nobody knows what is on the disk, so no later write may claim success. */
+  #isLost = false;
   /** The write under way, and the one that will carry what was noted meanwhile. */
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
@@ -46,6 +51,11 @@ export class FileCatalog implements Catalog {
     return new FileCatalog(path, nextId, topics);
   }
 
+  /** Why the last write failed; undefined once one has gone through. */
+  get failure(): CodedError | undefined {
+    return this.#failure;
+  }
+
   get(name: string): CatalogTopic | undefined {
     return this.#byName.get(name);
   }
@@ -72,6 +82,8 @@ export class FileCatalog implements Catalog {
       await this.#save();
     } else if (this.#byName.get(name) !== known) {
       await this.#settled();
+      // The write that was to bring it failed, and the one behind it did not.
+      if (this.#byName.get(name) === undefined) return this.record(name, cluster, metadata);
     }
     const topic = this.#byName.get(name);
     assert(topic !== undefined);
@@ -136,39 +148,72 @@ export class FileCatalog implements Catalog {
   }
 
   async #write(): Promise<void> {
-    // After a failed fsync nobody knows what is on the disk, so no later write may claim success.
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#isLost) throw this.#failure;
     const topics = [...this.#noted.values()];
+    let folder: FileHandle;
     try {
-      await replaceFile(this.#path, renderTopics(this.#nextId, topics));
+      folder = await writeBeside(this.#path, renderTopics(this.#nextId, topics));
     } catch (error) {
-      this.#failure = coded('CATALOG_FAILED', `cannot write ${this.#path}: ${messageOf(error)}`, {
-        cause: error,
-        hint: 'Free or repair the disk of the data folder, then start the node again.',
-      });
+      this.#failure = this.#refusal('RETRY_LATER', error);
+      this.#takeBack(topics);
       throw this.#failure;
     }
+    try {
+      await putInPlace(this.#path, folder);
+    } catch (error) {
+      this.#isLost = true;
+      this.#failure = this.#refusal('CATALOG_FAILED', error);
+      throw this.#failure;
+    }
+    this.#failure = undefined;
     this.#publish(topics);
+  }
+
+  #refusal(code: string, error: unknown): CodedError {
+    const then = code === 'RETRY_LATER' ? 'it is tried again' : 'then start the node again';
+    const words = `cannot write ${this.#path}: ${messageOf(error)}`;
+    const hint = `Free or repair the disk of the data folder; ${then}.`;
+    return coded(code, `${words}. ${hint}`, { cause: error, retryAfterMs: RETRY_MS });
+  }
+
+  /** The old file is whole: what was refused was never noted, unless it changed again meanwhile. */
+  #takeBack(topics: readonly CatalogTopic[]): void {
+    for (const topic of topics) {
+      const { name } = topic;
+      if (this.#noted.get(name) !== topic) continue;
+      const before = this.#byName.get(name);
+      if (before === undefined) this.#noted.delete(name);
+      else this.#noted.set(name, before);
+    }
   }
 }
 
-/** Writes beside, syncs, renames over, and syncs the folder: old or new, never half. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const beside = `${path}.new`;
-  const file = await open(beside, 'w', 0o600);
+/** Writes the new file beside the old one, and syncs it. Answers their folder, open. */
+async function writeBeside(path: string, text: string): Promise<FileHandle> {
+  // Another file each time: of one whose sync has failed the system may take a second for well.
+  await rm(besideOf(path), { force: true });
+  const file = await open(besideOf(path), 'wx', 0o600);
   try {
     await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();
   }
-  await rename(beside, path);
-  const folder = await open(dirname(path), 'r');
+  return open(dirname(path), 'r');
+}
+
+/** Renames over, and syncs the folder: old or new, never half. */
+async function putInPlace(path: string, folder: FileHandle): Promise<void> {
   try {
+    await rename(besideOf(path), path);
     await folder.sync();
   } finally {
     await folder.close();
   }
+}
+
+function besideOf(path: string): string {
+  return `${path}.new`;
 }
 
 /** The fields of the metadata and no others: callers may hand in a wider object. */

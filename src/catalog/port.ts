@@ -43,7 +43,8 @@ export interface Catalog {
    * Notes what a cluster says of a topic, and gives the topic its id when it has none. The topic
    * is confirmed on that cluster from then on.
    *
-   * @throws TOO_MANY_TOPICS when there is no id left; CATALOG_FAILED when the disk refuses.
+   * @throws TOO_MANY_TOPICS when there is no id left; RETRY_LATER when the disk refuses, and the
+   * next change is written again; CATALOG_FAILED when nobody knows what is on it.
    */
   record(name: string, cluster: string, metadata: TopicMetadata): Promise<CatalogTopic>;
   /** Notes that a cluster says it has no such topic. Nothing happens for one never seen. */

@@ -17,6 +17,10 @@ export interface NodeStatusParts {
   isDraining(): boolean;
   /** Why a lane is out of service, and what to do. */
   outBecause(lane: number): string;
+  readonly catalog: {
+    /** Why the topics file could not be written the last time. */
+    readonly failure: { readonly message: string } | undefined;
+  };
   /** What is to be said of the clusters: why the node is degraded, and a report. */
   readonly failover?: {
     readonly complaints: readonly string[];
@@ -71,6 +75,8 @@ export class NodeStatus {
         reasons.push(`lane ${i} opens its store again after an error of the disk`);
       }
     });
+    const { failure } = this.parts.catalog;
+    if (failure !== undefined) reasons.push(`no new topics: ${failure.message}`);
     const reachable = this.parts.backend.reachable();
     if (!reachable.reachable) reasons.push(reachable.reason ?? 'backend away');
     reasons.push(...(this.parts.failover?.complaints ?? []));

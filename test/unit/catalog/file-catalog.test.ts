@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -93,14 +93,45 @@ describe('FileCatalog', () => {
     await assert.rejects(FileCatalog.open(path), { code: 'CATALOG_NEWER' });
   });
 
-  test('says so when the disk refuses, and claims nothing afterwards', async () => {
-    const gone = await mkdtemp(join(tmpdir(), 'catalog-gone-'));
-    const catalog = await FileCatalog.open(join(gone, 'topics.json'));
-    await rm(gone, { recursive: true });
-    await assert.rejects(catalog.record('a', 'primary', metadata), { code: 'CATALOG_FAILED' });
-    await assert.rejects(catalog.record('a', 'primary', metadata), { code: 'CATALOG_FAILED' });
-    await assert.rejects(catalog.record('b', 'primary', metadata), { code: 'CATALOG_FAILED' });
-    assert.equal(catalog.get('a'), undefined);
+  test('a write that fails beside the file costs what it was to bring, and nothing after it', async () => {
+    const gone = await mkdtemp(join(folder, 'gone-'));
+    const path = join(gone, 'topics.json');
+    const catalog = await FileCatalog.open(path);
+    await catalog.record('a', 'primary', metadata);
+    await rename(gone, `${gone}-away`);
+    const refused = { code: 'RETRY_LATER', message: /topics\.json: ENOENT.*repair the disk/ };
+    const wider = { ...metadata, partitions: 9 };
+    await assert.rejects(catalog.record('a', 'primary', wider), refused);
+    await assert.rejects(catalog.unconfirm('a', 'primary'), refused);
+    const twins = ['b', 'b'].map((name) => catalog.record(name, 'primary', metadata));
+    for (const twin of twins) await assert.rejects(twin, refused);
+    assert.match(catalog.failure?.message ?? '', /ENOENT/);
+    assert.deepEqual([catalog.get('b'), catalog.confirmed('a', 'primary')], [undefined, true]);
+    await rename(`${gone}-away`, gone);
+    assert.equal((await catalog.record('c', 'primary', metadata)).name, 'c');
+    assert.equal(catalog.failure, undefined);
+    assert.equal(catalog.get('b'), undefined, 'its asker was refused');
+    const again = await FileCatalog.open(path);
+    const kept = again.list('').map(({ name, clusters }) => [name, clusters.primary?.partitions]);
+    assert.deepEqual(kept, [
+      ['a', 4],
+      ['c', 4],
+    ]);
+    assert.equal((await catalog.record('b', 'primary', wider)).clusters.primary?.partitions, 9);
+  });
+
+  test('a file that may be the old or the new one is written no more', async () => {
+    const path = fresh('lost');
+    const catalog = await FileCatalog.open(path);
+    await catalog.record('a', 'primary', metadata);
+    await rm(path);
+    await mkdir(join(path, 'in-the-way'), { recursive: true });
+    const lost = { code: 'CATALOG_FAILED', message: /start the node again/ };
+    await assert.rejects(catalog.record('b', 'primary', metadata), lost);
+    await rm(path, { recursive: true });
+    await rm(`${path}.new`);
+    await assert.rejects(catalog.record('c', 'primary', metadata), lost);
+    assert.deepEqual([catalog.get('b'), catalog.failure?.code], [undefined, 'CATALOG_FAILED']);
   });
 
   test('leaves no file beside the one it keeps', async () => {
