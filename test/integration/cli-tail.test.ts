@@ -39,7 +39,7 @@ test('tail begins at an offset, at a time, at the beginning, and refuses the res
   assert.match(beyond.stderr, /OFFSET_OUT_OF_RANGE: offset 5 of .*, partition 1 .* 0 to 4/);
   const nowhere = await tail('--from', '2', '--count', '1');
   assert.equal(nowhere.code, 1);
-  assert.match(nowhere.stderr, /an offset counts within one partition, and .* has 4 partitions/);
+  assert.ok(nowhere.stderr.includes(`within one partition, and ${topic} has 4 partitions`));
   for (const from of ['yesterday', '-1', '2001-99-99', '']) {
     const refused = await tail('--from', from);
     assert.deepEqual([refused.code, refused.stdout], [2, ''], from);

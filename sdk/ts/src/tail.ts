@@ -95,7 +95,7 @@ export class TailStream implements AsyncIterableIterator<TailRecord> {
     );
     if (this.isDone) return;
     if (typeof from === 'number' && partition === undefined && info.partitions > 1) {
-      const many = `${this.topic} has ${info.partitions} partitions`;
+      const many = `${this.topic.name} has ${info.partitions} partitions`;
       const message = `an offset counts within one partition, and ${many}: name one`;
       throw new MqpError('INVALID_ARGUMENT', message);
     }
