@@ -46,7 +46,7 @@ export class HandlerLoop {
 
   private admit(lease: Lease): void {
     if (this.lanes === undefined) {
-      this.handle(lease, undefined);
+      this.run(lease, undefined);
       return;
     }
     const lane = laneOf(lease);
@@ -56,33 +56,43 @@ export class HandlerLoop {
       return;
     }
     this.lanes.set(lane, []);
-    this.handle(lease, lane);
+    this.run(lease, lane);
   }
 
-  private handle(lease: Lease, lane: string | undefined): void {
-    this.running++;
-    let result: Promise<void> | void;
+  /** Handles a message, and those behind it in its lane until a handler takes its time. */
+  private run(first: Lease | undefined, lane: string | undefined): void {
+    let next = first;
+    while (next !== undefined) {
+      const lease = next;
+      this.running++;
+      const handling = this.handle(lease);
+      if (handling !== undefined) {
+        void handling.then(() => {
+          this.run(this.ended(lease, lane), lane);
+          this.pump();
+        });
+        return;
+      }
+      next = this.ended(lease, lane);
+    }
+    this.host.handled();
+  }
+
+  /** Undefined: the handler has ended already. */
+  private handle(lease: Lease): Promise<void> | undefined {
     try {
-      result = this.handler(lease);
+      const result = this.handler(lease);
+      if (result !== undefined) {
+        return result.then(
+          () => this.succeeded(lease),
+          (error: unknown) => this.failed(lease, error),
+        );
+      }
+      this.succeeded(lease);
     } catch (error) {
       this.failed(lease, error);
-      this.ended(lease, lane);
-      return;
     }
-    if (result === undefined) {
-      this.succeeded(lease);
-      this.ended(lease, lane);
-      return;
-    }
-    void result
-      .then(
-        () => this.succeeded(lease),
-        (error: unknown) => this.failed(lease, error),
-      )
-      .then(() => {
-        this.ended(lease, lane);
-        this.pump();
-      });
+    return undefined;
   }
 
   private succeeded(lease: Lease): void {
@@ -94,31 +104,31 @@ export class HandlerLoop {
     void lease.nack({ reason: error instanceof Error ? error.message : String(error) });
   }
 
-  private ended(lease: Lease, lane: string | undefined): void {
+  /** What is to be handled next in its lane, if something is. */
+  private ended(lease: Lease, lane: string | undefined): Lease | undefined {
     if (lane !== undefined && lease.isGivenBack && !this.isStopped) {
       void this.restart(lease, lane);
-      return;
+      return undefined;
     }
     this.running--;
-    if (lane !== undefined && !this.isStopped) this.nextOf(lane);
-    this.host.handled();
+    return this.nextOf(lane);
   }
 
   /** What came behind a message that was given back is lost when the node has answered. */
   private async restart(lease: Lease, lane: string): Promise<void> {
     await lease.settling?.catch(() => {});
     this.running--;
-    if (!this.isStopped) this.nextOf(lane);
-    this.host.handled();
+    this.run(this.nextOf(lane), lane);
     this.pump();
   }
 
-  private nextOf(lane: string): void {
+  private nextOf(lane: string | undefined): Lease | undefined {
+    if (lane === undefined || this.isStopped) return undefined;
     const waiting = this.lanes?.get(lane);
     let next = waiting?.shift();
     while (next !== undefined && next.state !== 'held') next = waiting?.shift();
-    if (next !== undefined) this.handle(next, lane);
-    else this.lanes?.delete(lane);
+    if (next === undefined) this.lanes?.delete(lane);
+    return next;
   }
 }
 

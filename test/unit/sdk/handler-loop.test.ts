@@ -101,6 +101,25 @@ describe('a handler', () => {
     assert.deepEqual(work.begun, ['a1', 'b1', 'a2', 'b2']);
   });
 
+  it('takes any number behind one that is late, when that is the order', async (t) => {
+    const creditMessages = 20_000;
+    const { node, group, consumer } = await start(t, { mode: 'partition-ordered', creditMessages });
+    const work = new Work(node);
+    let handled = 0;
+    void consumer.run((message) => {
+      if (++handled === 1) return work.handler(message);
+      node.notify();
+    });
+    const values = Array.from({ length: creditMessages }, () => 'm');
+    group.deliver(['late', ...values.slice(1)]);
+    await work.until('late');
+    while (consumer.heldMessages < creditMessages) await passing();
+    work.end('late');
+    await node.until(() => handled === creditMessages);
+    await node.until(() => group.indexesOf(Opcode.ACK).length === creditMessages);
+    assert.equal(new Set(group.indexesOf(Opcode.ACK)).size, creditMessages);
+  });
+
   it('drops what came behind a message that was given back, when that is the order', async (t) => {
     const { node, group, consumer } = await start(t, { mode: 'partition-ordered' });
     const work = new Work(node);
