@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { ATTEMPT_MAX } from '../../consume/lease/block.ts';
 import { choice, count, duration, durations, orWord } from '../leaf.ts';
 
 const minute = 60_000;
@@ -19,7 +20,8 @@ const texts = {
   perHundred: 'Dead letters that a hundred acknowledged messages allow.',
 };
 
-const attempts = { minimum: 1, maximum: 65_535 };
+/** Beyond what is counted a message would never be exhausted. */
+const attempts = { minimum: 1, maximum: ATTEMPT_MAX };
 const inPlace = { minimum: 1, maximum: 60 * minute };
 const wait = { minimum: 1, maximum: 400 * day };
 const percent = { maximum: 100 };

@@ -198,6 +198,14 @@ test('retry policies are named by topic and group, in every source', () => {
   assert.equal(origins.get('retry.policies.a.b/d.backoff.jitterPercent')?.kind, 'flag');
 });
 
+test('more attempts than are counted are refused', () => {
+  for (const name of ['retry', 'retry.policies.a/b']) {
+    const fault = new RegExp(`${name}\\.attempts: .*4095`);
+    assert.match(refusal({ argv: [`--${name}.attempts`, '4096'] }).message, fault);
+    loadConfig({ argv: [`--${name}.attempts`, '4095'] });
+  }
+});
+
 test('a wait beyond what a message may spend in place is refused, unless the node has delays', () => {
   const off = ['--delay.enabled', 'false'];
   const faults: [argv: string[], fault: RegExp][] = [
