@@ -86,10 +86,14 @@ export class LeaseWindow extends PickWindow {
     this.#rewind(block.offsetOf(index));
   }
 
-  /** A leased message failed and goes elsewhere: `land` or `comeBack` follows. */
-  sendAway(block: Block, index: number): void {
+  /**
+   * A leased message failed and goes elsewhere: `land` or `comeBack` follows. `dueMs` is the end of
+   * its wait as the next owner is told, should it not arrive; 0: none.
+   */
+  sendAway(block: Block, index: number, dueMs = 0): void {
     this.#unlease(block, index);
     block.setState(index, away);
+    block.due[index] = dueMs;
     this.blocked++;
     this.#rewind(block.offsetOf(index));
   }

@@ -8,7 +8,7 @@ import { KeyLines } from './key-lines.ts';
 import type { ConsumeMode } from './settle.ts';
 import { Winners } from './winners.ts';
 
-const { fresh, leased, waiting, ready, held, settled } = messageState;
+const { fresh, leased, waiting, ready, held, away, settled } = messageState;
 /** No wait: to be given out at once. */
 export const NO_WAIT = -1;
 const NONE_DROPPED = new Uint8Array(0);
@@ -136,7 +136,9 @@ export class WindowState {
     const state = block.stateOf(index);
     const attempt = block.attemptOf(index) - (state === leased ? 1 : 0);
     if (state === settled || attempt <= 0) return undefined;
-    return { attempt, dueMs: state === waiting ? (block.due[index] as number) : NO_WAIT };
+    const dueMs = block.due[index] as number;
+    const hasWait = state === waiting || (state === away && dueMs !== 0);
+    return { attempt, dueMs: hasWait ? dueMs : NO_WAIT };
   }
 
   /**

@@ -120,7 +120,9 @@ export class Failures {
       window.stick(block, index);
       this.stuck++;
     } else {
-      window.sendAway(block, index);
+      const dueMs =
+        decision.kind === 'putOff' ? now + Math.min(decision.delayMs, IN_PLACE_MS_MAX) : 0;
+      window.sendAway(block, index, dueMs);
       if (decision.kind === 'wait') this.#wait(failure, decision.delayMs);
       else this.#move(failure, decision);
     }

@@ -251,3 +251,23 @@ test('in order what was out at a kill comes again before what failed behind it',
     [3, 1],
   ]);
 });
+
+test('the wait of a message on its way to the delayed ones goes on under the next owner', async () => {
+  const cluster = clusterWith(2);
+  const under = takeOver(cluster, 'node-1');
+  under.policy.next = ({ offset }) =>
+    offset === 0 ? { kind: 'putOff', delayMs: 60_000 } : { kind: 'move' };
+  under.policy.onMove = () => new Promise(() => {});
+  const client = await under.subscribe();
+  under.nack(client.take());
+  await under.pass(200);
+  const next = takeOver(cluster, 'node-2');
+  const other = await next.subscribe();
+  const [first] = other.got;
+  assert.deepEqual(attempts(other), [[1, 2]], 'a dead letter had no wait');
+  next.ack([first as NonNullable<typeof first>]);
+  await next.pass(59_000);
+  assert.deepEqual(attempts(other), []);
+  await next.pass(1_000);
+  assert.deepEqual(attempts(other), [[0, 2]]);
+});
