@@ -86,6 +86,5 @@ export class SubscriptionBook {
     if (sub === undefined) return;
     if (nowMs !== undefined) sub.activeMs = nowMs;
     sub.gave(count);
-    sub.settled += count;
   }
 }

@@ -55,7 +55,6 @@ export class Committer {
   /** Acks, or something else that the commit must say, came to a partition. */
   note(partition: ConsumePartition, acks: number): void {
     partition.isDirty = true;
-    partition.uncommitted += acks;
     this.#acks += acks;
     if (this.#isBusy || this.#closed) return;
     if (this.#acks >= this.#options.commitAcks) this.#begin();
@@ -215,7 +214,6 @@ export class Committer {
       // In one step with what they wait for: who comes later is dirty again.
       taken.set(partition, this.#take(partition));
       partition.isDirty = false;
-      partition.uncommitted = 0;
       if (partition.isClosed) continue;
       try {
         const entry = this.#options.encode(partition);

@@ -72,7 +72,6 @@ export class Failures {
   /** Decided, and not begun. */
   readonly #queue = new Fifo<Decided>();
   #moving = 0;
-  stuck = 0;
 
   constructor(partition: ConsumePartition, hooks: FailureHooks) {
     this.#partition = partition;
@@ -116,10 +115,8 @@ export class Failures {
     const now = clock.monotonic();
     window.rewound = 0;
     if (decision.kind === 'retry') window.retry(block, index, inPlace(now, decision), now);
-    else if (decision.kind === 'hold') {
-      window.stick(block, index);
-      this.stuck++;
-    } else {
+    else if (decision.kind === 'hold') window.stick(block, index);
+    else {
       const dueMs =
         decision.kind === 'putOff' ? now + Math.min(decision.delayMs, IN_PLACE_MS_MAX) : 0;
       window.sendAway(block, index, dueMs);
@@ -202,7 +199,6 @@ export class Failures {
 
   /** Gives out again what was held for good. */
   release(): number {
-    this.stuck = 0;
     return this.#partition.window.unstick();
   }
 

@@ -58,8 +58,6 @@ export class ConsumePartition {
   /** Nothing is leased any more: it goes to another member. */
   isLeaving = false;
   isClosed = false;
-  /** Settled since the last commit was begun. */
-  uncommitted = 0;
   /** Something changed since the last commit was begun. */
   isDirty = false;
   /** Why the last commit was not taken; undefined when it was. */

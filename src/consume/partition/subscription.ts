@@ -49,8 +49,6 @@ export class Subscription {
   outBytes = 0;
   /** Partitions of a partition-ordered group that are given to this one. */
   bound = 0;
-  delivered = 0;
-  settled = 0;
   /** When it was last delivered to or settled something, in ms of the engine's clock. */
   activeMs = 0;
   /** What ASSIGNED said last. */
@@ -87,7 +85,6 @@ export class Subscription {
   took(count: number, bytes: number): void {
     this.out += count;
     this.outBytes += bytes;
-    this.delivered += count;
   }
 
   /** Messages of it are settled, or no longer its own. */
