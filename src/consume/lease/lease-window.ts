@@ -221,13 +221,13 @@ export class LeaseWindow extends PickWindow {
       this.#unlease(block, i);
       block.setAttempt(i, block.attemptOf(i) - 1);
       this.toReady(block, i);
-      this.rewound++;
+      if (this.lastSub === lastSub) this.rewound++;
       return true;
     });
     this.lastSub = lastSub;
   }
 
-  /** Leases taken back since a message before them failed; who reads it sets it to 0. */
+  /** Leases of `lastSub` taken back since its message failed; who reads it sets it to 0. */
   rewound = 0;
 
   /** A message that is not in the window: it was settled before, or was not fetched again yet. */

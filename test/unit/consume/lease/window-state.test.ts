@@ -139,3 +139,16 @@ test('few small blocks, full ones, and those with much payload are left as they 
   many.sweep();
   assert.deepEqual([many.blocks.length, many.blocks[0]?.count], [1, 424]);
 });
+
+test('in order a failure gives its subscription back what that one has, not what an owner before left', () => {
+  const timers = new BlockTimers<WindowState>(0);
+  const mode = 'partition-ordered';
+  const window = new LeaseWindow({ mode, floor: 0, heldMax: 10, timers });
+  window.inherited.set(3, { run: 7, attempt: 1, dueMs: 9 });
+  window.take(fetched([{ offset: 0 }, { offset: 1 }, { offset: 2 }]));
+  assert.equal(window.pick(grant), 3);
+  window.take(fetched([{ offset: 3 }]));
+  assert(window.locate(0, 1));
+  window.retry(window.block, window.index, 0, 0);
+  assert.deepEqual([window.lastSub, window.rewound, window.leased], [1, 2, 0]);
+});
