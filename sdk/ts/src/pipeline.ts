@@ -256,15 +256,19 @@ export class Pipeline {
 
   private fillNew(out: OutBuffer, writer: BatchWriter, identity: Identity): void {
     for (let turn = this.active.length; turn > 0; turn--) {
-      const topic = this.active.shift() as TopicHandle;
+      // It stays in front meanwhile: a callback of what is refused here may end the client.
+      const topic = this.active[0] as TopicHandle;
       while (topic.unsent.head !== null && topic.id !== 0) {
         if (out.end >= FILL_BYTES || !this.hasRoom(identity.limits)) {
           // The others have their turn first next time.
+          this.active.shift();
           this.active.push(topic);
           return;
         }
         this.writeFirst(topic.unsent.head, writer, identity.limits);
+        if (!this.isOpen) return;
       }
+      this.active.shift();
       if (topic.unsent.head === null) topic.isActive = false;
       else {
         this.active.push(topic);
@@ -303,15 +307,11 @@ export class Pipeline {
     this.correlations.put(message);
     writer.add(message);
   }
+
   private succeed(message: Message, acceptedMs = -1): void {
     const id = this.idOf(message);
-    const result = {
-      id,
-      ack: message.ack,
-      partition: undefined,
-      offset: undefined,
-      cluster: undefined,
-    };
+    const { ack } = message;
+    const result = { id, ack, partition: undefined, offset: undefined, cluster: undefined };
     this.finish(message, result, acceptedMs);
   }
 
