@@ -229,7 +229,6 @@ class Node implements RunningNode {
     await handedOver;
     await this.lanes.drain();
     await this.flush(until - systemClock.monotonic());
-    await this.server?.close();
     await this.abandon();
   }
 
@@ -245,6 +244,8 @@ class Node implements RunningNode {
   async abandon(): Promise<void> {
     this.closing = true;
     this.memory.close();
+    // First: connections that end later would ask what is closed already.
+    await this.server?.close();
     await this.adminServer?.close();
     await this.consume?.close();
     await this.delays?.close();

@@ -1,6 +1,13 @@
-import assert from 'node:assert';
+import { coded } from '../base/errors.ts';
 import { Doorbell, ringDoorbell } from '../native/addon.ts';
-import type { LaneEvent, LaneHandle, LaneMemory, StartLane } from './lane-calls.ts';
+import type {
+  LaneCallName,
+  LaneCalls,
+  LaneEvent,
+  LaneHandle,
+  LaneMemory,
+  StartLane,
+} from './lane-calls.ts';
 import { createRingMemory, RingReader, RingWriter } from './ring.ts';
 
 /** What a {@link LaneLink} tells its owner. */
@@ -51,10 +58,13 @@ export class LaneLink {
     this.answers.trySleep();
   }
 
-  /** Asks the lane; see {@link LaneHandle.call}. */
-  get call(): LaneHandle['call'] {
-    assert(this.handle !== undefined, 'the lane was not started');
-    return this.handle.call.bind(this.handle) as LaneHandle['call'];
+  /** Asks the lane; see {@link LaneHandle.call}. Rejects with DRAINING when it is not open. */
+  async call<N extends LaneCallName>(
+    name: N,
+    ...args: Parameters<LaneCalls[N]>
+  ): Promise<ReturnType<LaneCalls[N]>> {
+    if (this.handle === undefined) throw coded('DRAINING', 'the lane is closed, or not open yet');
+    return this.handle.call(name, ...args);
   }
 
   /**
