@@ -229,8 +229,9 @@ export class Dispatcher {
     for (const row of this.#rows) {
       for (const partition of row.partitions) {
         const { bound } = partition;
-        if (bound !== undefined && (partition.window.leased > 0 || !this.#isCrowded(bound, subs))) {
-          if (!bound.ended) continue;
+        if (bound !== undefined && !bound.ended) {
+          if (partition.window.leased > 0) continue;
+          if (takesMore(bound) && !this.#isCrowded(bound, subs)) continue;
         }
         if (partition.stock === 0) continue;
         if (bound !== undefined) bound.bound--;
@@ -250,14 +251,19 @@ export class Dispatcher {
 
   /** Whether a subscription has two partitions more than another one. */
   #isCrowded(sub: Subscription, subs: readonly Subscription[]): boolean {
-    return subs.some((other) => !other.ended && other.bound + 1 < sub.bound);
+    return subs.some((other) => takesMore(other) && other.bound + 1 < sub.bound);
   }
+}
+
+/** One whose consumer holds its deliveries, before it ends most often, must not hold a partition. */
+function takesMore(sub: Subscription): boolean {
+  return !sub.ended && sub.creditMessages > 0;
 }
 
 function leastBound(subs: readonly Subscription[], topic: string): Subscription | undefined {
   let least: Subscription | undefined;
   for (const sub of subs) {
-    if (sub.ended || !sub.covers(topic)) continue;
+    if (!takesMore(sub) || !sub.covers(topic)) continue;
     if (least === undefined || sub.bound < least.bound) least = sub;
   }
   return least;

@@ -149,6 +149,38 @@ test('a partition in order goes on as soon as all is settled that a lost connect
   );
 });
 
+test('of partitions in order none waits for a subscription that takes nothing more', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 4);
+  const under = new EngineUnderTest(cluster);
+  const leaving = await under.subscribe({ mode: 'partition-ordered' });
+  const other = await under.subscribe();
+  const appendEverywhere = (value: string) => {
+    for (let partition = 0; partition < 4; partition++) cluster.append('t', partition, { value });
+  };
+  appendEverywhere('a');
+  await under.pass(20);
+  const [kept, ...rest] = leaving.take();
+  assert(kept !== undefined && rest.length > 0, 'it has two partitions');
+  under.ack(rest);
+  under.ack(other.take());
+  under.engine.credit(leaving.id, leaving.sub.subscription, { messages: 0, bytes: 0 });
+  appendEverywhere('b');
+  await under.pass(20);
+  const got = other.take().map(({ partition }) => partition);
+  assert.deepEqual(
+    got.sort(),
+    [0, 1, 2, 3].filter((partition) => partition !== kept.partition),
+    'all but the one that it has still something of',
+  );
+  under.ack([kept]);
+  await under.pass(20);
+  assert.deepEqual(
+    other.take().map(({ partition }) => partition),
+    [kept.partition],
+  );
+});
+
 const LONG = 'x'.repeat(900);
 
 /** A consumer that always has something in work: of what it has it acks the older half a turn. */
