@@ -255,7 +255,7 @@ export class Dispatcher {
   }
 }
 
-/** One whose consumer holds its deliveries, before it ends most often, must not hold a partition. */
+/** Who holds deliveries, as one that is about to end does, must not hold a partition. */
 function takesMore(sub: Subscription): boolean {
   return !sub.ended && sub.creditMessages > 0;
 }
