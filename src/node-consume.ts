@@ -82,7 +82,13 @@ export function openNodeConsume(parts: NodeConsumeParts): NodeConsume {
   const backends = clusters.map(({ consumers }) => consumers);
   return {
     engine,
-    groups: new GroupAdmin({ engine, backends, clock: systemClock, pauses }),
+    groups: new GroupAdmin({
+      engine,
+      backends,
+      clock: systemClock,
+      pauses,
+      frameBytesMax: config.limits.frameBytesMax,
+    }),
     deadLetters,
     close: () => {
       closing ??= close();

@@ -11,10 +11,20 @@ import type { Clock } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import type { ConsumeEngine } from './engine.ts';
 import type { ConsumeGroup } from './group.ts';
+import type { Subscription } from './partition/subscription.ts';
 import type { PauseBook } from './pause-book.ts';
 
-/** Groups in one answer. */
+/** Who asks, as far as it matters here. */
+export interface Asker {
+  /** Whether it may read a topic, or every topic whose name begins so: '' is all of them. */
+  mayRead(topicOrPrefix: string): boolean;
+}
+
+/** Groups in one answer, and what one takes there at most, in bytes. */
 const LIST_MAX = 1_000;
+const LISTED_BYTES = 200;
+
+const ANYBODY: Asker = { mayRead: () => true };
 
 /** How the names of a node's own groups begin. */
 const OWN_PREFIX = '__';
@@ -27,6 +37,8 @@ export interface GroupAdminOptions {
   readonly backends: readonly ConsumerBackend[];
   readonly clock: Clock;
   readonly pauses: PauseBook;
+  /** What a list must fit into. */
+  readonly frameBytesMax: number;
 }
 
 /** What people ask of groups: those that this node serves, and those the clusters know. */
@@ -35,25 +47,26 @@ export class GroupAdmin {
   readonly #backends: readonly ConsumerBackend[];
   readonly #clock: Clock;
   readonly #pauses: PauseBook;
+  readonly #listMax: number;
 
   constructor(options: GroupAdminOptions) {
     this.#engine = options.engine;
     this.#backends = options.backends;
     this.#clock = options.clock;
     this.#pauses = options.pauses;
+    this.#listMax = Math.min(LIST_MAX, Math.floor(options.frameBytesMax / LISTED_BYTES) - 1);
   }
 
-  /** @throws BACKEND_UNAVAILABLE */
-  async list(prefix: string, after: string): Promise<GroupList> {
-    const names = new Set<string>(this.#pauses.groups);
-    for (const name of this.#engine.groups.keys()) names.add(name);
-    await this.#each(async (backend) => {
-      for (const { group } of await backend.listGroups(prefix)) names.add(group);
-    });
+  /**
+   * Who may not read everything sees those that have subscriptions here to what it may read: of
+   * the others the clusters would have to be asked one by one. @throws BACKEND_UNAVAILABLE
+   */
+  async list(prefix: string, after: string, asker = ANYBODY): Promise<GroupList> {
+    const names = asker.mayRead('') ? await this.#allNames(prefix) : this.#namesFor(asker);
     const sorted = [...names]
       .filter((name) => name.startsWith(prefix) && name > after && !name.startsWith(OWN_PREFIX))
       .sort();
-    const groups = sorted.slice(0, LIST_MAX).map((name) => {
+    const groups = sorted.slice(0, this.#listMax).map((name) => {
       const group = this.#engine.groups.get(name);
       const subscriptions = group?.subs.length ?? 0;
       const mode = group === undefined ? {} : { mode: group.mode };
@@ -62,8 +75,25 @@ export class GroupAdmin {
     return { groups, ...(sorted.length > groups.length ? { more: true } : {}) };
   }
 
-  /** @throws UNKNOWN_GROUP, BACKEND_UNAVAILABLE */
-  async describe(name: string): Promise<GroupDescription> {
+  async #allNames(prefix: string): Promise<Set<string>> {
+    const names = new Set<string>(this.#pauses.groups);
+    for (const name of this.#engine.groups.keys()) names.add(name);
+    await this.#each(async (backend) => {
+      for (const { group } of await backend.listGroups(prefix)) names.add(group);
+    });
+    return names;
+  }
+
+  #namesFor({ mayRead }: Asker): string[] {
+    const groups = [...this.#engine.groups.values()];
+    return groups.filter(({ subs }) => readsOf(subs).some(mayRead)).map(({ name }) => name);
+  }
+
+  /**
+   * Partitions and members of what the asker may read.
+   * @throws UNKNOWN_GROUP, BACKEND_UNAVAILABLE; NOT_AUTHORIZED when there is none of these
+   */
+  async describe(name: string, { mayRead } = ANYBODY): Promise<GroupDescription> {
     const group = this.#engine.groups.get(name);
     const partitions: Partition[] = [];
     const pause = this.#pauses.get(name);
@@ -91,8 +121,14 @@ export class GroupAdmin {
       }
     });
     if (!isKnown) throw unknownGroup(name);
+    const seen = partitions.filter(({ topic }) => mayRead(topic));
+    const subs = (group?.subs ?? []).filter((sub) => readsOf([sub]).some(mayRead));
+    if (seen.length + subs.length === 0 && !mayRead('')) {
+      const words = `no right to read a topic of group ${name}`;
+      throw new ProtocolError(ErrorCode.NOT_AUTHORIZED, words);
+    }
     const now = this.#clock.monotonic();
-    const members = (group?.subs ?? []).map((sub) => ({
+    const members = subs.map((sub) => ({
       subscription: sub.id,
       client: sub.receiver.name,
       peer: sub.receiver.peer,
@@ -104,7 +140,7 @@ export class GroupAdmin {
     const paused = pause === undefined ? {} : { paused: pause };
     const away = unreachable.length === 0 ? {} : { unreachable };
     const state = this.#stateOf(name);
-    return { group: name, state, ...mode, ...paused, ...away, members, partitions };
+    return { group: name, state, ...mode, ...paused, ...away, members, partitions: seen };
   }
 
   /**
@@ -229,6 +265,11 @@ export class GroupAdmin {
     }
     return undefined;
   }
+}
+
+/** What subscriptions name: topics, and prefixes. */
+function readsOf(subs: readonly Subscription[]): string[] {
+  return subs.flatMap(({ topics, prefix }) => (topics === undefined ? [prefix] : [...topics]));
 }
 
 function unfinished(endOffset: number, merger: { floor: number; confirmedAbove: number }): number {

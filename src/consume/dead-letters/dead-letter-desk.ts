@@ -43,7 +43,7 @@ interface DeskSide extends RedriveSide {
 }
 
 interface Job {
-  readonly dlq: string;
+  readonly of: DeadLettersOf;
   readonly job: RedriveJob;
   readonly ended: Promise<void>;
 }
@@ -87,11 +87,18 @@ export class DeadLetterDesk {
     return { messages, cursor: next };
   }
 
-  /** Begins a job, or says how one is doing. @throws NOT_FOUND, RETRY_LATER, GROUP_CONFLICT */
-  async redrive(request: RedriveDead): Promise<RedriveProgress> {
+  /**
+   * Begins a job, or says how one is doing that the asker may see.
+   * @throws NOT_FOUND, RETRY_LATER, GROUP_CONFLICT
+   */
+  async redrive(
+    request: RedriveDead,
+    maySee: (of: DeadLettersOf) => boolean = () => true,
+  ): Promise<RedriveProgress> {
     if ('job' in request) {
       const known = this.#jobs.get(request.job);
-      if (known === undefined) throw coded('NOT_FOUND', `there is no job ${request.job} here`);
+      if (known === undefined || !maySee(known.of))
+        throw coded('NOT_FOUND', `there is no job ${request.job} here`);
       return known.job.progress();
     }
     const { filter = {}, ratePerSecond, limit, dryRun } = request;
@@ -160,7 +167,7 @@ export class DeadLetterDesk {
       const { state, moved, error } = job.progress();
       log.info({ ...facts, state, moved, error }, 'a redrive of dead letters ended');
     });
-    this.#jobs.set(id, { dlq, job, ended });
+    this.#jobs.set(id, { of: { topic: of.topic, group: of.group }, job, ended });
     for (const [old, { job: other }] of this.#jobs) {
       if (this.#jobs.size <= limits.redrivesKept) break;
       if (!other.isRunning) this.#jobs.delete(old);

@@ -24,9 +24,10 @@ export const listDead: Handler = async (context, session, frame) => {
 export const redriveDead: Handler = async (context, session, frame) => {
   const { correlationId } = frame;
   const request = REDRIVE_DEAD.decode(frame);
-  if (!('job' in request)) authorize(session, request, ['consume', 'produce']);
+  if (!('job' in request)) authorize(session, request, both);
   const asked = 'job' in request ? request : { ...request, filter: owned(request.filter) };
-  const progress = await context.deadLetters.redrive(asked);
+  const maySee = (of: DeadLettersOf): boolean => has(session, of, both);
+  const progress = await context.deadLetters.redrive(asked, maySee);
   return (writer) => REDRIVE_DEAD.encodeAnswer(writer, correlationId, progress);
 };
 
@@ -34,18 +35,22 @@ export const redriveDead: Handler = async (context, session, frame) => {
 export const purgeDead: Handler = async (context, session, frame) => {
   const { correlationId } = frame;
   const request = PURGE_DEAD.decode(frame);
-  authorize(session, request, ['consume', 'produce']);
+  authorize(session, request, both);
   const done = await context.deadLetters.purge({ ...request, filter: owned(request.filter) });
   return (writer) => PURGE_DEAD.encodeAnswer(writer, correlationId, done);
 };
 
-function authorize(
-  { access }: Session,
-  { topic }: DeadLettersOf,
-  rights: readonly ('consume' | 'produce')[],
-): void {
-  if (rights.every((right) => allows(access, right, topic))) return;
-  const words = `${access?.name ?? 'nobody'} has no such right on topic ${topic}`;
+type Rights = readonly ('consume' | 'produce')[];
+
+const both: Rights = ['consume', 'produce'];
+
+function has({ access }: Session, { topic }: DeadLettersOf, rights: Rights): boolean {
+  return rights.every((right) => allows(access, right, topic));
+}
+
+function authorize(session: Session, of: DeadLettersOf, rights: Rights): void {
+  if (has(session, of, rights)) return;
+  const words = `${session.access?.name ?? 'nobody'} has no such right on topic ${of.topic}`;
   throw new ProtocolError(ErrorCode.NOT_AUTHORIZED, words);
 }
 

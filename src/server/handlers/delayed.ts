@@ -34,9 +34,13 @@ export const listDelayed: Handler = async (context, session, frame) => {
 };
 
 // [P-14.4]
-export const delayStats: Handler = async (context, _session, frame) => {
+export const delayStats: Handler = async (context, session, frame) => {
   const { correlationId } = frame;
   const { topic } = DELAY_STATS.decode(frame);
+  if (!mayRead(session, topic ?? '')) {
+    const what = topic === undefined ? 'every topic: name one' : `topic ${topic}`;
+    throw new ProtocolError(ErrorCode.NOT_AUTHORIZED, `no right to read ${what}`);
+  }
   const stats = await commandsOf(context).stats(topic);
   return (writer) => DELAY_STATS.encodeAnswer(writer, correlationId, stats);
 };

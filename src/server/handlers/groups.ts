@@ -8,6 +8,7 @@ import {
   RESUME_GROUP,
 } from '../../../protocol/src/groups.ts';
 import { ProtocolError } from '../../../protocol/src/protocol-error.ts';
+import type { Asker } from '../../consume/group-admin.ts';
 import type { Handler, NodeContext } from '../handler.ts';
 import type { Session } from '../session.ts';
 import { allows, fullAccess } from '../tokens.ts';
@@ -15,10 +16,10 @@ import { allows, fullAccess } from '../tokens.ts';
 const ANYONE = fullAccess.name;
 
 // [P-13.1]
-export const listGroups: Handler = async (context, _session, frame) => {
+export const listGroups: Handler = async (context, session, frame) => {
   const { correlationId } = frame;
   const { prefix = '', after = '' } = LIST_GROUPS.decode(frame);
-  const answer = await context.groups.list(prefix, after);
+  const answer = await context.groups.list(prefix, after, askerOf(session));
   return (writer) => LIST_GROUPS.encodeAnswer(writer, correlationId, answer);
 };
 
@@ -26,11 +27,8 @@ export const listGroups: Handler = async (context, _session, frame) => {
 export const describeGroup: Handler = async (context, session, frame) => {
   const { correlationId } = frame;
   const { group } = DESCRIBE_GROUP.decode(frame);
-  const found = await context.groups.describe(group);
-  const partitions = found.partitions.filter(({ topic }) =>
-    allows(session.access, 'consume', topic),
-  );
-  return (writer) => DESCRIBE_GROUP.encodeAnswer(writer, correlationId, { ...found, partitions });
+  const found = await context.groups.describe(group, askerOf(session));
+  return (writer) => DESCRIBE_GROUP.encodeAnswer(writer, correlationId, found);
 };
 
 // [P-13.3]
@@ -69,6 +67,10 @@ export const deleteGroup: Handler = async (context, session, frame) => {
   await context.groups.delete(group);
   return (writer) => DELETE_GROUP.encodeAnswer(writer, correlationId, {});
 };
+
+function askerOf({ access }: Session): Asker {
+  return { mayRead: (topic) => allows(access, 'consume', topic) };
+}
 
 /** Who changes a group must be allowed to read all of its topics. @throws UNKNOWN_GROUP */
 async function checkRight(context: NodeContext, session: Session, group: string): Promise<void> {

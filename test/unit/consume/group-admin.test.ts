@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { FrameWriter } from '../../../protocol/src/frame-writer.ts';
 import { ErrorCode } from '../../../protocol/src/generated.ts';
+import { LIST_GROUPS } from '../../../protocol/src/groups.ts';
 import type { ConsumerBackend } from '../../../src/backend/consumer-port.ts';
 import { coded } from '../../../src/base/errors.ts';
+import { limits } from '../../../src/base/limits.ts';
 import { GroupAdmin } from '../../../src/consume/group-admin.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
 import { EngineUnderTest } from './engine-doubles.ts';
 
+const { frameBytesMax } = limits;
 const place = { topic: 't', partition: 0, offset: 3, metadata: '' };
 const standing = { ...place, startOffset: 0, endOffset: 5, lag: 2 };
 
@@ -23,7 +27,7 @@ function backendOf(cluster: 0 | 1, isAway: boolean): ConsumerBackend {
 
 function adminOf(...backends: ConsumerBackend[]): GroupAdmin {
   const { engine, clock, pauses } = new EngineUnderTest(new MemoryCluster());
-  return new GroupAdmin({ engine, backends, clock, pauses });
+  return new GroupAdmin({ engine, backends, clock, pauses, frameBytesMax });
 }
 
 test('both clusters are told of, and one that is away is named', async () => {
@@ -70,7 +74,7 @@ async function serving() {
   const under = new EngineUnderTest(cluster);
   const client = await under.subscribe({ creditMessages: 6 });
   const { engine, clock, pauses } = under;
-  const admin = new GroupAdmin({ engine, backends: [cluster], clock, pauses });
+  const admin = new GroupAdmin({ engine, backends: [cluster], clock, pauses, frameBytesMax });
   return { cluster, under, client, admin };
 }
 
@@ -139,7 +143,7 @@ test('a reset forgets which messages were seen of its partition alone', async ()
   const client = await under.subscribe({ topics: ['t', 'u'] });
   under.ack(client.take());
   const { engine, clock, pauses } = under;
-  const admin = new GroupAdmin({ engine, backends: [cluster], clock, pauses });
+  const admin = new GroupAdmin({ engine, backends: [cluster], clock, pauses, frameBytesMax });
   await admin.reset({ group: 'g', topic: 't', to: 'beginning' });
   cluster.append('u', 0, { value: 'a copy', id: idOf(2) });
   await under.pass(100);
@@ -162,4 +166,53 @@ test('a group that may not be deleted stays paused', async () => {
   cluster.deleteGroup = deleteGroup;
   await admin.delete('g');
   assert.equal(under.pauses.get('g'), undefined);
+});
+
+test('who may not read a topic sees neither its groups nor who reads and paused them', async () => {
+  const { cluster, under, client, admin } = await serving();
+  cluster.addTopic('u', 1);
+  const beside = await under.subscribe({ topics: ['u'] });
+  const all = await under.subscribe({ group: 'all', topics: undefined, prefix: '' });
+  await admin.pause('g', { by: 'ops', from: '10.0.0.1:5' });
+  const reads = (...names: string[]) => ({
+    mayRead: (topic: string) => names.some((name) => topic.startsWith(name)),
+  });
+  const listed = async (asker: ReturnType<typeof reads>) =>
+    (await admin.list('', '', asker)).groups.map(({ group }) => group);
+  assert.deepEqual(await listed(reads('')), ['all', 'g']);
+  assert.deepEqual(await listed(reads('t')), ['g']);
+  assert.deepEqual(await listed(reads('other')), []);
+  const { members, paused } = await admin.describe('g', reads('u'));
+  assert.deepEqual(
+    [members.map(({ subscription }) => subscription), paused?.by],
+    [[beside.sub.subscription], 'ops'],
+  );
+  const whole = await admin.describe('g', reads('t', 'u'));
+  assert.deepEqual(
+    whole.members.map(({ subscription }) => subscription),
+    [client.sub.subscription, beside.sub.subscription],
+  );
+  const denied = { code: ErrorCode.NOT_AUTHORIZED };
+  await assert.rejects(admin.describe('g', reads('other')), denied);
+  await assert.rejects(admin.describe('all', reads('t')), denied);
+  assert.equal((await admin.describe('all', reads(''))).members[0]?.out, all.take().length);
+});
+
+test('a list of groups fits a frame, and goes on behind its last one', async () => {
+  const { engine, clock, pauses } = new EngineUnderTest(new MemoryCluster());
+  const names = Array.from({ length: 200 }, (_, i) => `${i}`.padStart(100, 'g')).sort();
+  const listGroups = async () => names.map((group) => ({ group, state: 'stable' }));
+  const backends = [{ cluster: 0, listGroups } as unknown as ConsumerBackend];
+  const short = { frameBytesMax: limits.frameBytesMin };
+  const admin = new GroupAdmin({ engine, backends, clock, pauses, ...short });
+  const found: string[] = [];
+  for (let more: boolean | undefined = true; more; ) {
+    const page = await admin.list('', found.at(-1) ?? '');
+    const writer = new FrameWriter();
+    LIST_GROUPS.encodeAnswer(writer, 1, page);
+    assert(writer.length - 4 <= limits.frameBytesMin);
+    found.push(...page.groups.map(({ group }) => group));
+    ({ more } = page);
+  }
+  assert.deepEqual(found, names);
 });

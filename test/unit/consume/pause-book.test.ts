@@ -45,7 +45,7 @@ test('a group that was paused is delivered nothing when it is joined again, unti
   cluster.append('t', 0, { value: 'a' });
   const under = new EngineUnderTest(cluster);
   const { engine, pauses, clock } = under;
-  const admin = new GroupAdmin({ engine, backends: [cluster], clock, pauses });
+  const admin = new GroupAdmin({ engine, backends: [cluster], clock, pauses, ...limits });
   const who = { by: 'ops', from: '10.0.0.1:5' };
   await assert.rejects(admin.pause('g', who), /there is no group g/);
   pauses.set('g', { ...who, atMs: clock.now() });

@@ -220,6 +220,18 @@ test('a redrive puts each letter back once, with an id that no consumer knows', 
   assert.equal(setting.cluster.values('orders').length, 25);
 });
 
+test('of a job nobody hears who may not see its letters', async () => {
+  const setting = new Setting();
+  setting.die({ offset: 1 });
+  const { job = '' } = await setting.desk.redrive(of);
+  const asked: unknown[] = [];
+  const maySee = (letters: unknown): boolean => asked.push(letters) > 1;
+  await assert.rejects(setting.desk.redrive({ job }, maySee), { code: 'NOT_FOUND' });
+  assert.equal((await setting.desk.redrive({ job }, maySee)).job, job);
+  assert.deepEqual(asked, [of, of]);
+  await setting.desk.close();
+});
+
 test('a dry run counts, and changes nothing', async () => {
   const setting = new Setting();
   for (let offset = 0; offset < 9; offset++) setting.die({ offset, reason: `r${offset % 2}` });
