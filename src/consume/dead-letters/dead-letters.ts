@@ -139,17 +139,14 @@ class GroupPolicy implements SettlePolicy {
   decide(failure: Failure): Decision {
     const { cause, attempt } = failure;
     const { attempts, onExhausted } = this.#policy;
-    const now = this.#options.clock.monotonic();
-    if (cause === 'dead') {
-      // The consumer's word counts in any case, and against the budget of those that are exhausted.
-      this.#budget.take(now);
-      return { kind: 'move' };
-    }
+    // The consumer's word counts in any case; `move` takes its token.
+    if (cause === 'dead') return { kind: 'move' };
     if (attempt < attempts) return this.#retry(failure);
     if (onExhausted === 'block') {
       this.#numbers.blocked += 1;
       return { kind: 'hold' };
     }
+    const now = this.#options.clock.monotonic();
     if (this.#budget.take(now)) return { kind: 'move' };
     const waitMs = Math.min(WAIT_MAX_MS, Math.max(WAIT_MIN_MS, this.#budget.waitMs(now)));
     // Spread out, so that each partition that waits gets its share.
@@ -161,11 +158,13 @@ class GroupPolicy implements SettlePolicy {
       await this.#moverOf(failure.cluster).move(failure, record);
     } catch (error) {
       this.#numbers.moveFailures += 1;
-      this.#budget.giveBack();
+      if (failure.cause !== 'dead') this.#budget.giveBack();
       this.#say(failure, error);
       throw error;
     }
     this.#numbers.moved[failure.cause] += 1;
+    // As far as there is one: it counts against the budget of those that are exhausted.
+    if (failure.cause === 'dead') this.#budget.take(this.#options.clock.monotonic());
   }
 
   async putOff(failure: Failure, record: Buffer, dueMs: number): Promise<void> {

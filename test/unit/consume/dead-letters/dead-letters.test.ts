@@ -120,6 +120,24 @@ test('a move is counted when it is done, and a refused one gives its token back'
   assert.equal(dead.numbers.moveFailures, 5);
 });
 
+test('a dead letter that was asked for takes its token when it is moved, and makes none', async () => {
+  const { policy, dead, cluster } = new Setting();
+  const asked = failureOf({ cause: 'dead' });
+  const exhausted = failureOf({ attempt: 4 });
+  const tokens = () => dead.budgets()[0]?.tokens;
+  await policy.move(asked, wireRecord());
+  assert.equal(tokens(), 1);
+  assert.equal(policy.decide(exhausted).kind, 'move');
+  assert.equal(tokens(), 0);
+  cluster.answer = () => ({ code: 'BACKEND_UNAVAILABLE', message: 'away', retriable: true });
+  for (let i = 0; i < 5; i++) {
+    assert.equal(policy.decide(asked).kind, 'move');
+    await assert.rejects(policy.move(asked, wireRecord()), { code: 'BACKEND_UNAVAILABLE' });
+  }
+  assert.equal(tokens(), 0);
+  assert.equal(policy.decide(exhausted).kind, 'wait');
+});
+
 test('a message of a cluster that this node does not have stays', async () => {
   const { policy } = new Setting();
   await assert.rejects(policy.move(failureOf({ cluster: 1 }), wireRecord()), {
