@@ -64,6 +64,8 @@ export class ConsumeGroup {
   readonly #writer = new FrameWriter();
   #topics: string[][];
   #timer: Timer | undefined;
+  /** Looks for topics so far: one may take longer than until the next. */
+  #looks = 0;
   #closed = false;
   /** Why this node may not serve the group. */
   #refusal: string | undefined;
@@ -245,6 +247,7 @@ export class ConsumeGroup {
   async #refresh(): Promise<void> {
     // Who comes back within the linger finds the partitions as they were.
     if (this.#closed || this.subs.length === 0) return;
+    const look = ++this.#looks;
     const prefixes = [
       ...new Set(this.subs.filter((s) => s.topics === undefined).map((s) => s.prefix)),
     ];
@@ -264,12 +267,14 @@ export class ConsumeGroup {
         this.#options.shared.log.warn(said, 'the topics of a prefix could not be listed');
         for (const topic of this.#topics[i] ?? []) topics.add(topic);
       }
+      // A later look knows better, and asks again by itself.
+      if (this.#closed || look !== this.#looks) return;
       const list = [...topics].sort();
-      if (this.#closed || list.join('\n') === this.#topics[i]?.join('\n')) continue;
+      if (list.join('\n') === this.#topics[i]?.join('\n')) continue;
       this.#topics[i] = list;
       member.setTopics(list);
     }
-    if (!this.#closed) this.#refreshIn(prefixes.length > 0 ? PREFIX_MS : RETRY_TOPICS_MS);
+    this.#refreshIn(prefixes.length > 0 ? PREFIX_MS : RETRY_TOPICS_MS);
   }
 
   /** Where messages of these topics come again that were put off, as far as there were any. */

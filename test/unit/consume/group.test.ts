@@ -53,3 +53,35 @@ test('who comes after a group was refused is told as those were that were there'
   assert.equal(under.engine.groups.size, 0);
   under.engine.subscribe(new FakeReceiver(99), { group: 'g', topics: ['t'] });
 });
+
+test('topics that were listed before a later look do not undo what that has found', async () => {
+  const cluster = clusterWith(1);
+  const under = new EngineUnderTest(cluster);
+  const { listTopics } = MemoryCluster.prototype;
+  let go = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  cluster.listTopics = async (prefix) => {
+    const found = await listTopics.call(cluster, prefix);
+    await held;
+    return found;
+  };
+  const asked = { topics: undefined, prefix: '' };
+  await under.subscribe(asked);
+  cluster.listTopics = listTopics;
+  cluster.addTopic('u', 1);
+  await under.subscribe(asked);
+  const [member] = cluster.members;
+  const told: (readonly string[])[] = [];
+  assert(member !== undefined);
+  const { setTopics } = member;
+  member.setTopics = (topics) => {
+    told.push(topics);
+    setTopics.call(member, topics);
+  };
+  go();
+  await under.pass(20);
+  assert.deepEqual(told, []);
+  assert(under.engine.groupOf('g').reads(0, 'u', 0));
+});
