@@ -124,11 +124,12 @@ export class Membership {
     this.#member.setTopics(topics);
   }
 
-  /** Asks for more where there is room, and for payload that is missing. */
+  /** Asks for more where there is room and for missing payload; commits what none has acked. */
   refill(): void {
     const payloadMax = this.#options.shared.payloadBytesMax();
     for (const partition of this.partitions.values()) {
       if (partition.isLeaving) continue;
+      if (partition.isDirty) this.committer.note(partition, 0);
       this.#want(partition, payloadMax);
       const block = partition.window.missing();
       if (block !== undefined) void this.#fill(partition, block);

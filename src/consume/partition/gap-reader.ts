@@ -43,6 +43,7 @@ export class GapReader {
       if (offset < read.startOffset) freed++;
       else dropped++;
     }
+    if (freed + dropped > 0) partition.isDirty = true;
     if (freed > 0) this.#losses.note(partition, 'retention', freed);
     if (dropped > 0) this.#losses.note(partition, 'compaction', dropped);
     return firstReady(block) !== first;

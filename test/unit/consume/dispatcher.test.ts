@@ -315,3 +315,15 @@ test('partitions in order are shared out evenly, also after some were lost and g
   await share();
   assert.deepEqual(await share(), [2, 2, 2]);
 });
+
+test('what was too old to be given out is committed, though nobody acks anything', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  cluster.append('t', 0, ...valuesOf(5, 'old'));
+  const under = new EngineUnderTest(cluster);
+  under.policy.ttlMs = 1_000;
+  const client = await under.subscribe();
+  await under.pass(200);
+  assert.deepEqual([client.take().length, under.policy.stale], [0, 5]);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 5);
+});

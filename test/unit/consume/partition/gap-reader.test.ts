@@ -9,7 +9,7 @@ import { Losses } from '../../../../src/consume/partition/losses.ts';
 import { ConsumePartition } from '../../../../src/consume/partition/partition.ts';
 import { fetched } from '../../../support/fetched.ts';
 import { MemoryCluster } from '../../../support/memory-cluster.ts';
-import { keptLog, ScriptedPolicy } from '../engine-doubles.ts';
+import { EngineUnderTest, keptLog, ScriptedPolicy } from '../engine-doubles.ts';
 
 /** Ten messages, given out, whose payload was dropped and which all failed. */
 function failedWithoutPayload(cluster: MemoryCluster) {
@@ -78,4 +78,30 @@ test('a record is given whole, told to be gone, or still expected', async () => 
   cluster.logOf('t', 0).start = 4;
   assert.equal(await gaps.record(partition, 3), undefined);
   assert.deepEqual(stats.lost, { retention: 1, compaction: 0, cut: 0 });
+});
+
+test('what was found gone before a redelivery is committed, though nobody acks anything more', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  const large = Array.from({ length: 30 }, () => ({ value: 'x'.repeat(100_000) }));
+  cluster.append('t', 0, ...large);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ creditMessages: 100, creditBytes: 1e8 });
+  const [first, ...others] = client.take();
+  assert(first !== undefined);
+  under.ack(others);
+  // With these the payload of the first one is dropped.
+  cluster.append('t', 0, ...large);
+  await under.pass(100);
+  under.ack(client.take());
+  const { tail } = cluster;
+  cluster.tail = () => Promise.reject(new RangeError('away'));
+  under.nack([first]);
+  await under.pass(200);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 0);
+  cluster.tail = tail;
+  cluster.logOf('t', 0).start = 1;
+  await under.pass(700);
+  assert.equal(under.engine.stats.lost.retention, 1);
+  assert.equal(cluster.commits.get('g/t/0')?.offset, 60);
 });
