@@ -12,7 +12,6 @@ import type { DispatchShared } from './dispatcher.ts';
 import { type ConsumeCluster, ConsumeGroup } from './group.ts';
 import { type Block, messageState } from './lease/block.ts';
 import { BlockTimers } from './lease/block-timers.ts';
-import type { LeaseWindow } from './lease/lease-window.ts';
 import type { Settler } from './lease/settle.ts';
 import { Tokens } from './lease/token.ts';
 import type { WindowState } from './lease/window-state.ts';
@@ -374,6 +373,7 @@ export class ConsumeEngine {
     const now = this.#clock.monotonic();
     this.#timers.advance(now, this.#onDue);
     for (const { failures } of this.#homes.values()) failures.tick();
+    this.#book.tidy();
     if (now - this.#sweptMs >= SWEEP_MS) {
       this.#sweptMs = now;
       for (const partition of this.#homes.keys()) partition.window.sweep();
@@ -386,7 +386,7 @@ export class ConsumeEngine {
     const partition = this.#partitions.get(window);
     const home = partition === undefined ? undefined : this.#homes.get(partition);
     if (partition === undefined || home === undefined) return;
-    const leases: LeaseWindow = partition.window;
+    const leases = partition.window;
     const count = leases.collect(block, this.#clock.monotonic());
     for (let i = 0; i < count; i++) {
       const index = leases.picked[i] as number;

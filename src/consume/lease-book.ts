@@ -24,6 +24,7 @@ export class LeaseBook {
   readonly #tokens: Tokens;
   readonly #byOwner = new Map<string, ConsumePartition>();
   readonly #owners = new Set<string>();
+  #hasClosed = false;
   readonly #fields: TokenFields = {
     cluster: 0,
     ownerHigh: 0,
@@ -57,7 +58,13 @@ export class LeaseBook {
       const key = placeOf(owner, partition);
       if (this.#byOwner.get(key) === partition) this.#byOwner.delete(key);
     }
-    this.runs.forget(partition);
+    this.#hasClosed = true;
+  }
+
+  /** Lets go of what was closed since; to be called now and then. */
+  tidy(): void {
+    if (this.#hasClosed) this.runs.tidy();
+    this.#hasClosed = false;
   }
 
   /** What the last token that was not found names. */

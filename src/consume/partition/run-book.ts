@@ -28,7 +28,7 @@ export class RunBook {
     this.#times[slot] = nowMs;
   }
 
-  /** The partition of a token that was noted; undefined when it is not known here. */
+  /** The partition of a token that was noted; undefined when it is not known here, or closed. */
   find(bytes: Buffer, at: number): ConsumePartition | undefined {
     const slot = bytes.readUInt32BE(at + RUN_AT) & MASK;
     const from = slot * WORDS;
@@ -36,7 +36,8 @@ export class RunBook {
       if (this.#tokens[from + i] !== bytes.readInt32BE(at + i * 4)) return undefined;
     }
     this.atMs = this.#times[slot] as number;
-    return this.#partitions[slot];
+    const partition = this.#partitions[slot];
+    return partition?.isClosed === true ? undefined : partition;
   }
 
   /** When a run was delivered, by its number modulo 2^32; undefined when that is not known. */
@@ -46,10 +47,10 @@ export class RunBook {
     return isKnown ? this.#times[slot] : undefined;
   }
 
-  /** A partition has gone: its tokens are looked at again from scratch. */
-  forget(partition: ConsumePartition): void {
+  /** Lets go of partitions that were closed: once for all of them, since each run is looked at. */
+  tidy(): void {
     for (let i = 0; i < RUNS; i++) {
-      if (this.#partitions[i] === partition) this.#partitions[i] = undefined;
+      if (this.#partitions[i]?.isClosed === true) this.#partitions[i] = undefined;
     }
   }
 }
