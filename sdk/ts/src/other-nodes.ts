@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { ErrorCode } from '../../../protocol/src/generated.ts';
 import type { Address } from './address.ts';
+import type { Timer } from './clock.ts';
 import { dial, type SessionIdentity } from './dial.ts';
 import { connectionError, MqpError, nodeError, toMqpError } from './errors.ts';
 import { Exchange } from './exchange.ts';
@@ -115,6 +116,8 @@ export class OtherNodes {
     if (this.stop.signal.aborted) throw new MqpError('CLOSED', 'the client was closed');
     const { connection, hello } = await dial(address, NOBODY, dialOptions, this.stop.signal);
     const { nodeId, limits } = hello;
+    let leaving: Timer | undefined;
+    const leave = () => exchange.close(new MqpError('DISCONNECTED', 'the node is going away'));
     const exchange: Exchange = new Exchange(
       connection,
       {
@@ -122,9 +125,22 @@ export class OtherNodes {
         produced: () => {},
         produceFailed: () => {},
         pushed: () => {},
-        answered: () => {},
-        goaway: () => exchange.close(new MqpError('DISCONNECTED', 'the node is going away')),
-        closed: () => this.links.delete(address),
+        answered: () => {
+          if (leaving !== undefined && !exchange.isBusy) leave();
+        },
+        goaway: ({ drainMs }) => {
+          if (leaving !== undefined) return;
+          // Whoever asks from now on gets another connection.
+          this.links.delete(address);
+          leaving = clock.setTimer(leave, drainMs);
+          this.stop.signal.addEventListener('abort', leave, { once: true });
+          if (!exchange.isBusy) leave();
+        },
+        closed: () => {
+          if (leaving === undefined) this.links.delete(address);
+          else leaving.cancel();
+          this.stop.signal.removeEventListener('abort', leave);
+        },
       },
       { clock, idleTimeoutMs: limits.idleTimeoutMs },
     );

@@ -21,6 +21,8 @@ class Owner {
   readonly node: FakeNode;
   word: Word = { owner: undefined };
   asked = 0;
+  /** Answers what was met with silence. */
+  answer: () => void = () => {};
 
   static async start(nodeId: string, more: FakeScript = {}): Promise<Owner> {
     const script: FakeScript = { nodeId, ...more };
@@ -29,10 +31,16 @@ class Owner {
       if (frame.opcode !== Opcode.CANCEL_DELAYED) return more.other?.(frame, session) === true;
       owner.asked++;
       const { word } = owner;
-      if (word === 'done') {
-        const answer = { outcome: 'cancelled' } as const;
-        CANCEL_DELAYED.encodeAnswer(session.writer, frame.correlationId, answer);
-      } else if (word !== 'silence') {
+      const { correlationId } = frame;
+      const done = () =>
+        CANCEL_DELAYED.encodeAnswer(session.writer, correlationId, { outcome: 'cancelled' });
+      if (word === 'done') done();
+      else if (word === 'silence') {
+        owner.answer = () => {
+          done();
+          session.flush();
+        };
+      } else {
         const error =
           'code' in word
             ? { code: word.code, message: '' }
@@ -179,6 +187,24 @@ describe('a client of several nodes', () => {
     await ended;
     assert.equal((await refusalOf(cancel(client))).code, 'CLOSED');
     assert.equal(two.node.hellos.length, 2);
+  });
+
+  it('waits for what it has asked of a node that is going away, and asks nothing more there', async (t) => {
+    const all = await owners(t, 'n-1', 'n-2');
+    const [one, two] = all as [Owner, Owner];
+    one.word = { owner: 'n-2' };
+    two.word = 'silence';
+    const { client } = await connect(t, all.map(addressOf));
+    const asked = cancel(client);
+    await two.node.until(() => two.asked === 1);
+    two.node.last.goaway(60_000);
+    two.word = 'done';
+    let cancels = 1;
+    for (; two.node.sessions.length === 1; cancels++) await cancel(client);
+    two.answer();
+    assert.equal(await asked, 'cancelled');
+    assert.equal(two.asked, cancels, 'it was not asked again');
+    assert.equal(two.node.sessions.length, 2);
   });
 
   it('finds the owner wherever it is, and asks each node once at most, over any lists', async (t) => {
