@@ -12,6 +12,7 @@ import { type ConsumeNumbers, consumeHistograms, consumeMetrics } from './consum
 import { addDeadLetterMetrics, type DeadLetterReport } from './dead-letter-metrics.ts';
 import { addDelayMetrics, type DelayReport, delayHistogram } from './delay-metrics.ts';
 import { histogramText } from './histogram-text.ts';
+import { TopicLabels } from './topic-labels.ts';
 
 /** What the listener counts. */
 export interface ListenerNumbers {
@@ -262,9 +263,10 @@ export class NodeMetrics {
 
   private topicMetrics(): void {
     const { sources } = this;
+    const labels = new TopicLabels(limits.metricTopicsMax);
     new Counter({
       name: `${PREFIX}topic_messages_stored_total`,
-      help: `Messages made durable, for the ${limits.metricTopicsMax} busiest topics; the rest is other.`,
+      help: `Messages made durable, for ${limits.metricTopicsMax} topics; the rest is other.`,
       labelNames: ['topic'],
       registers: [this.registry],
       collect() {
@@ -273,13 +275,7 @@ export class NodeMetrics {
           name,
           count: sources.lanes.reduce((sum, lane) => sum + lane.storedTopic(id), 0),
         }));
-        counts.sort((a, b) => b.count - a.count);
-        let other = 0;
-        counts.forEach(({ name, count }, i) => {
-          if (i < limits.metricTopicsMax) this.inc({ topic: name }, count);
-          else other += count;
-        });
-        if (other > 0) this.inc({ topic: 'other' }, other);
+        for (const [topic, count] of labels.add(counts)) this.inc({ topic }, count);
       },
     });
   }
