@@ -78,6 +78,7 @@ export class MqpServer {
             { ...options.tls, handshakeTimeout: options.limits.handshakeTimeoutMs },
             accept,
           );
+    if (options.tls !== undefined) this.boundHandshakes(options.connectionsMax);
     // Node leaves a socket whose handshake failed or took too long open.
     this.server.on('tlsClientError', (_error, socket: Socket) => socket.destroy());
     this.hooks = {
@@ -208,6 +209,20 @@ export class MqpServer {
 
   private get isFull(): boolean {
     return this.hard || this.inFlightBytes >= this.options.globalInFlightBytesMax;
+  }
+
+  /**
+   * With TLS a connection is a session once its handshake is through: those that are in it count as
+   * well, and who finds no room is cut off, since words would take a handshake.
+   */
+  private boundHandshakes(connectionsMax: number): void {
+    this.server.maxConnections = connectionsMax;
+    this.server.on('drop', (of) => {
+      this.violations++;
+      const peer = `${of?.remoteAddress ?? '?'}:${of?.remotePort ?? 0}`;
+      const code = ErrorCode.TOO_MANY_CONNECTIONS;
+      this.context.log.info({ peer, code, message: 'this node is full' }, 'connection refused');
+    });
   }
 
   private accept(accepted: Socket): void {

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { limits } from '../../src/base/limits.ts';
+import { Authority } from '../support/certificates.ts';
 import { writeTopics } from '../support/data-dir.ts';
 import { framesOf, RawClient } from '../support/raw-client.ts';
 import { RawConsumer } from '../support/raw-consumer.ts';
@@ -85,6 +86,31 @@ test('one connection too many is told so, and one that leaves makes room', async
     },
     { what: 'room for another connection' },
   );
+});
+
+test('with TLS connections count from the first byte on, not from the end of their handshake', async () => {
+  const authority = new Authority();
+  const { cert, key } = authority.issue('localhost', 'DNS:localhost');
+  const tls = ['--tls.cert', cert, '--tls.key', key];
+  const server = await start(
+    '--limits.connections',
+    '3',
+    '--limits.handshake-timeout',
+    '1h',
+    ...tls,
+  );
+  const good = { ca: readFileSync(authority.cert), servername: 'localhost' };
+  const one = await RawClient.connect(server.mqp, {}, good);
+  const silent = [await RawClient.bare(server.mqp), await RawClient.bare(server.mqp)];
+  const third = await RawClient.bare(server.mqp);
+  await third.untilClosed();
+  const isTold = () => /"message":"this node is full"/.test(server.stderr());
+  await until(isTold, { what: 'the line about it' });
+  await one.ping();
+  assert(silent.every(({ isClosed }) => !isClosed));
+  for (const { socket } of silent) socket.destroy();
+  const again = () => RawClient.connect(server.mqp, {}, good).catch(() => undefined);
+  await until(async () => (await again()) !== undefined, { what: 'room for another connection' });
 });
 
 test('the largest message goes through the smallest ring that is allowed', async () => {
