@@ -42,9 +42,6 @@ import { TokenRates } from './server/token-rates.ts';
 import { type Access, fullAccess, type Tokens } from './server/tokens.ts';
 import { finishRelane } from './store/relane.ts';
 
-/** Exit code when a store cannot be opened at the start, or is not whole. */
-export const EXIT_STORE_FAILED = 70;
-
 /** Longest wait for Kafka's verdicts at the end, in ms. */
 const FLUSH_MS = 5_000;
 /** A node that serves. */

@@ -44,7 +44,6 @@ export interface MqpServerStats {
   readonly inFlightMessages: number;
   readonly inFlightBytes: number;
   readonly accepted: number;
-  readonly refused: number;
   readonly violations: number;
 }
 
@@ -64,7 +63,6 @@ export class MqpServer {
   private hard = false;
   private draining = false;
   private accepted = 0;
-  private refused = 0;
   private violations = 0;
 
   constructor(context: NodeContext, options: MqpServerOptions) {
@@ -87,7 +85,7 @@ export class MqpServer {
       onViolation: (session, code, message) => this.violate(session, code, message),
       onForeign: (session, head) => this.foreign(session, head),
       mayTake: () => !this.isFull,
-      onNoRoom: (session) => this.waiting.add(session, this.isFull),
+      onNoRoom: (session, where) => this.waiting.add(session, where),
       refuse: (frames) => refuseProduced(this.writer, frames, ErrorCode.DRAINING),
       onTaken: (session, messages, bytes) => {
         this.inFlightBytes += bytes;
@@ -126,9 +124,9 @@ export class MqpServer {
   stats(): MqpServerStats {
     let inFlightMessages = 0;
     for (const session of this.sessions.values()) inFlightMessages += session.inFlight;
-    const { inFlightBytes, accepted, refused, violations } = this;
+    const { inFlightBytes, accepted, violations } = this;
     const connections = this.sessions.size;
-    return { connections, inFlightMessages, inFlightBytes, accepted, refused, violations };
+    return { connections, inFlightMessages, inFlightBytes, accepted, violations };
   }
 
   /** Frames that answer produced messages of a session; *borrowed*. */

@@ -8,6 +8,7 @@ import type { LaneLink } from '../lanes/lane-link.ts';
 import { ReadSlots } from './read-slots.ts';
 import type { SessionLimits } from './session-limits.ts';
 import type { Access } from './tokens.ts';
+import type { Room } from './waiting-sessions.ts';
 
 /** A run of produce frames is handed to the lane at this length at the latest, in bytes. */
 const RUN_BYTES_MAX = 256 * 1024;
@@ -23,8 +24,8 @@ export interface SessionHooks {
   onForeign(session: Session, head: Buffer): void;
   /** Whether more bytes may wait for their answer, all connections together. */
   mayTake(): boolean;
-  /** Holds for lack of room, in the node or in its lane's ring: `release('ring')` follows. */
-  onNoRoom(session: Session): void;
+  /** Holds for lack of room: `release` with the same word follows. */
+  onNoRoom(session: Session, where: Room): void;
   /** Messages that came after GOAWAY: the bytes of their refusal. */
   refuse(frames: Buffer): Buffer;
   /** A run was taken. Answers for how many ms the session is not to be read, by its rate. */
@@ -35,15 +36,7 @@ export interface SessionHooks {
 }
 
 /** Why a session takes no more frames for the moment. */
-type Hold =
-  | 'handshake'
-  | 'ring'
-  | 'in-flight'
-  | 'unread'
-  | 'pressure'
-  | 'rate'
-  | 'control'
-  | 'settle';
+type Hold = Room | 'handshake' | 'in-flight' | 'unread' | 'rate' | 'control' | 'settle';
 
 /**
  * One connection: cuts the byte stream into frames, hands runs of produce frames to its lane, and
@@ -332,10 +325,12 @@ export class Session implements Receiver {
       this.hold('in-flight');
       return false;
     }
-    if (!this.hooks.mayTake() || !lane.offer(this.id, messages, bytes, start, end)) {
+    const isNodeFull = !this.hooks.mayTake();
+    if (isNodeFull || !lane.offer(this.id, messages, bytes, start, end)) {
+      const where = isNodeFull ? 'node' : 'ring';
       this.restore(bytes, start, end);
-      this.hold('ring');
-      this.hooks.onNoRoom(this);
+      this.hold(where);
+      this.hooks.onNoRoom(this, where);
       return false;
     }
     this.inFlight += messages;

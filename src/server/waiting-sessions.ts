@@ -1,8 +1,11 @@
+/** Where there is no room: in the node as a whole, or in the ring of a session's lane. */
+export type Room = 'node' | 'ring';
+
 /** As much of a session as its waiting needs; `L` is what its lane is known by. */
 export interface Waiter<L> {
   readonly lane: L | undefined;
   /** Tries again: what finds no room waits anew. */
-  release(why: 'ring'): void;
+  release(where: Room): void;
 }
 
 /**
@@ -14,10 +17,9 @@ export class WaitingSessions<L> {
   private readonly ofNode = new Set<Waiter<L>>();
   private readonly ofLane = new Map<L, Set<Waiter<L>>>();
 
-  /** Waits for room in its lane's ring; with `isNodeFull` for room in the node. */
-  add(session: Waiter<L>, isNodeFull: boolean): void {
+  add(session: Waiter<L>, where: Room): void {
     const { lane } = session;
-    if (isNodeFull || lane === undefined) {
+    if (where === 'node' || lane === undefined) {
       this.ofNode.add(session);
       return;
     }
@@ -36,7 +38,7 @@ export class WaitingSessions<L> {
     for (const session of this.ofNode) {
       if (isFull()) return;
       this.ofNode.delete(session);
-      session.release('ring');
+      session.release('node');
     }
   }
 
