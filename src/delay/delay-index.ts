@@ -106,7 +106,7 @@ export class DelayIndex {
 
   async find(id: Buffer): Promise<DelayPlace | undefined> {
     const value = await this.#kv.get(idKey(id));
-    return value === undefined ? undefined : { dueMs: u64(value, 0), offset: u64(value, 8) };
+    return value === undefined ? undefined : placeOf(value);
   }
 
   /** Where several stand, in their order. */
@@ -154,9 +154,14 @@ export class DelayIndex {
     const from = after === undefined ? prefix(kind) : Buffer.concat([idKey(after), Buffer.of(0)]);
     for await (const { key, value } of this.#kv.iterate({ from, to: prefix(kind + 1) })) {
       const id = key.subarray(1);
-      const dueMs = u64(value, 0);
-      const bytes = await this.record(id, dueMs);
-      if (bytes !== undefined) yield { id, dueMs, bytes };
+      let place: DelayPlace | undefined = placeOf(value);
+      let bytes = await this.record(id, place.dueMs);
+      // The iterator says where it stood: a series that fired since stands elsewhere.
+      if (bytes === undefined) {
+        place = await this.find(id);
+        bytes = place && (await this.record(id, place.dueMs));
+      }
+      if (place !== undefined && bytes !== undefined) yield { id, dueMs: place.dueMs, bytes };
     }
   }
 
@@ -325,6 +330,10 @@ function partitionKey(partition: number): Buffer {
 
 function crcOf(key: Buffer, record: Buffer): number {
   return crc32(record, crc32(key));
+}
+
+function placeOf(value: Buffer): DelayPlace {
+  return { dueMs: u64(value, 0), offset: u64(value, 8) };
 }
 
 function u64(bytes: Buffer, at: number): number {

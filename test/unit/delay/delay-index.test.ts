@@ -74,6 +74,27 @@ test('ends are forgotten after a day by a node that few end on, and that is star
   assert.deepEqual(await ends(again), [undefined, undefined]);
 });
 
+test('a series that fires while series are read is read where it stands then', async () => {
+  const index = await DelayIndex.open('', async () => new MemoryStore(), silentLogger());
+  const of = (sequence: number) => {
+    const id = delayIdOfSeries('a');
+    return Buffer.from(id).fill(sequence, id.length - 1);
+  };
+  const stands = async (id: Buffer, dueMs: number, beforeMs?: number) => {
+    const changes = new IndexChanges();
+    if (beforeMs !== undefined) changes.remove(id, beforeMs, false);
+    changes.put(id, dueMs, dueMs, Buffer.from(`at ${dueMs}`));
+    await index.write(changes);
+  };
+  for (const sequence of [1, 2, 3]) await stands(of(sequence), sequence);
+  const found: string[] = [];
+  for await (const { dueMs, bytes } of index.ofKind(of(1)[1] as number, of(1)[2] as number)) {
+    if (found.length === 0) await stands(of(2), 20, 2);
+    found.push(`${dueMs} ${bytes}`);
+  }
+  assert.deepEqual(found, ['1 at 1', '20 at 20', '3 at 3']);
+});
+
 test('a partition is forgotten by its own lines, some at a time, and again where that was broken off', async () => {
   const store = new MemoryStore();
   const opened = () => DelayIndex.open('', async () => store, silentLogger());
