@@ -1,7 +1,8 @@
 import type { PublishRecord } from '../backend/publisher-port.ts';
 import { type Clock, sleep } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { codeOf, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { Seldom } from '../base/seldom.ts';
 import type { DelayIndex } from './delay-index.ts';
 import { delayRecord, dueOf, movedTarget, readDelayRecord, tombstone } from './delay-record.ts';
 import { delayTopic } from './delay-topic.ts';
@@ -27,6 +28,7 @@ export interface RestatingHooks {
 }
 
 const AGAIN_MS = 1_000;
+const SAY_MS = 10_000;
 
 /** Of one message: what is to be written again. */
 interface Again {
@@ -42,11 +44,13 @@ interface Again {
  */
 export class Restating {
   readonly #hooks: RestatingHooks;
+  readonly #seldom: Seldom;
   /** By the names of their ids. */
   readonly #underWay = new Map<string, Again>();
 
   constructor(hooks: RestatingHooks) {
     this.#hooks = hooks;
+    this.#seldom = new Seldom(hooks.clock, SAY_MS);
   }
 
   /** Until it is written, or another node's. @throws RETRY_LATER when the index fails */
@@ -82,7 +86,8 @@ export class Restating {
         await untilApplied(partition, offset + 1);
         if (again.effect.upTo < offset) return;
       } catch (error) {
-        log.warn({ message: messageOf(error) }, 'a delayed message is written again');
+        const reason = { code: codeOf(error), message: messageOf(error) };
+        if (this.#seldom.isDue(reason.code)) log.warn(reason, 'delayed messages are written again');
         await sleep(clock, AGAIN_MS);
       }
     }

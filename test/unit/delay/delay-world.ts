@@ -127,6 +127,8 @@ export class DelayWorld {
   cluster!: DelayCluster;
   commands!: DelayCommands;
   series!: SeriesCommands;
+  /** What the node says. */
+  logger = silentLogger();
   /** The delay log takes nothing. */
   logIsAway = false;
   /** A partition of the delay log that takes nothing. */
@@ -161,7 +163,7 @@ export class DelayWorld {
       publisher: new MemoryPublisher(this),
       index,
       clock,
-      log: silentLogger(),
+      log: this.logger,
       clientId: 'node',
       onFailed: (error) => {
         throw error;

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { delayIdOfMessage } from '../../../protocol/src/delay-id.ts';
-import { DelayWorld } from './delay-world.ts';
+import type { ConsumerBackend } from '../../../src/backend/consumer-port.ts';
+import type { Publisher } from '../../../src/backend/publisher-port.ts';
+import { coded } from '../../../src/base/errors.ts';
+import { DelayWrites } from '../../../src/delay/delay-writes.ts';
+import { LogEnds } from '../../../src/delay/log-ends.ts';
+import { keptLog } from '../consume/engine-doubles.ts';
+import { DelayWorld, JumpClock } from './delay-world.ts';
 
 const values = (world: DelayWorld) => world.fired.map(({ value }) => value);
 
@@ -93,4 +100,30 @@ test('an end that the cleaner took is asked for by one tombstone in three second
   await world.jump(10_000);
   assert.equal(world.log.length, 5);
   await world.stop();
+});
+
+test('a cluster that cannot be asked is said once in ten seconds, whatever asks', async () => {
+  const { log, lines } = keptLog();
+  const clock = new JumpClock();
+  const away = () => Promise.reject(coded('BACKEND_UNAVAILABLE', 'away'));
+  const publisher = { publish: away } as unknown as Publisher;
+  const consumers = { span: away } as unknown as ConsumerBackend;
+  const ends = new LogEnds({ consumers, writes: new DelayWrites(publisher), clock, log });
+  for (let partition = 0; partition < 16; partition++) {
+    ends.ask(
+      partition,
+      () => true,
+      () => {},
+    );
+    ends.reach({ partition, applied: () => 0 });
+  }
+  for (let second = 0; second < 10; second++) {
+    clock.fire();
+    for (let i = 0; i < 20; i++) await setImmediate();
+    clock.jump(1_000);
+  }
+  assert.deepEqual(
+    lines.map(({ msg }) => msg),
+    ['the delay log cannot be asked', 'the end of the delay log is not reached'],
+  );
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { keptLog } from '../consume/engine-doubles.ts';
 import { DelayWorld } from './delay-world.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -125,6 +126,25 @@ test('what stands is written again once for all that come meanwhile, and outlive
   await world.start();
   await world.jump(60_000);
   assert.deepEqual(values(world), ['first']);
+  await world.stop();
+});
+
+test('a log that takes nothing is said once in ten seconds, however much is written again', async () => {
+  const world = new DelayWorld();
+  const { log, lines } = keptLog();
+  world.logger = log;
+  await world.start();
+  const of = (unique: string) => ({ topic: 't', unique, dueMs: world.clock.nowMs + 60_000 });
+  const keys = ['a', 'b', 'c', 'd'];
+  for (const key of keys) world.schedule({ ...of(key), value: 'first' });
+  await world.settle();
+  for (const key of keys) world.schedule({ ...of(key), value: 'other', ifAbsent: true });
+  world.logIsAway = true;
+  for (let second = 0; second < 15; second++) await world.jump(1_000);
+  assert.deepEqual(
+    lines.map(({ code, msg }) => [code, msg]),
+    [1, 2].map(() => ['BACKEND_UNAVAILABLE', 'delayed messages are written again']),
+  );
   await world.stop();
 });
 
