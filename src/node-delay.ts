@@ -115,6 +115,7 @@ export class NodeDelay implements DelaySite {
       seriesFired: stats.seriesFired,
       seriesMissed: stats.seriesMissed,
       applied: stats.applied,
+      foreign: stats.foreign,
       replays: stats.replays,
       loads: stats.loads,
       clockSteps: stats.clockSteps,

@@ -360,7 +360,6 @@ export class DelayCluster {
       this.loop.ended(effect.id, effect.endsOffset);
       return;
     }
-    this.stats.scheduled++;
     this.loop.scheduled(effect.record, effect.dueMs, own.ready);
   }
 

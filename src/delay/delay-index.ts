@@ -9,7 +9,7 @@ import { CHANGED_KEPT_MS } from './changed-names.ts';
 
 // key   := 'd' due:u64 id:24      → the record as it lies in the log, crc32:u32 of key and record
 //        | 'i' id:24              → due:u64 offset:u64
-//        | 'e' id:24              → offset:u64 timestampMs:u64       where and when a series ended
+//        | 'e' id:24              → offset:u64 timestampMs:u64       of its end or its move
 //        | 'p' partition:u8       → applied:u64 pending:u64 [heardMs:u64]
 //                                   the offset after the last applied; until when none was missed
 //        | 'v'                    → version:u8                      (big-endian: ordered bytewise)
@@ -119,7 +119,7 @@ export class DelayIndex {
     return places;
   }
 
-  /** The offset at which a series ended, where that is not long ago. */
+  /** The offset at which a series ended, or a message was cancelled or moved, of the last day. */
   async endedAt(id: Buffer): Promise<number | undefined> {
     const value = await this.#kv.get(endKey(id));
     return value === undefined ? undefined : u64(value, 0);

@@ -12,7 +12,6 @@ export class DelayStats {
   readonly lateMs = new Histogram(LATE_BOUNDS_MS);
   /** Publications that were refused and are tried again. */
   refused = 0;
-  scheduled = 0;
   /** Records applied from the log. */
   applied = 0;
   /** Records in the log that are not of its form. */

@@ -24,6 +24,7 @@ export interface DelayReport {
   readonly seriesFired: number;
   readonly seriesMissed: number;
   readonly applied: number;
+  readonly foreign: number;
   readonly replays: number;
   readonly loads: number;
   readonly clockSteps: number;
@@ -53,6 +54,7 @@ const COUNTERS: readonly Row[] = [
   ['_series_fired_total', 'Of those published: firings of series.', (r) => r.seriesFired],
   ['_series_missed_total', 'Missed firings of series, not made.', (r) => r.seriesMissed],
   ['_applied_total', 'Records of the delay log applied to the index.', (r) => r.applied],
+  ['_foreign_total', 'Records of the delay log not of its form, left alone.', (r) => r.foreign],
   ['_replays_total', 'Partitions read from the beginning of the log.', (r) => r.replays],
   ['_loads_total', 'Stretches of the index that were loaded.', (r) => r.loads],
   ['_clock_steps_total', 'Steps of the wall clock by more than a second.', (r) => r.clockSteps],
