@@ -2,6 +2,8 @@ interface Line {
   /** Offsets that wait, in order; those before `head` are gone. */
   readonly offsets: number[];
   head: number;
+  /** Messages of the key that are out: several only when owners before had leased them. */
+  out: number;
 }
 
 /**
@@ -32,9 +34,11 @@ export class KeyLines {
     return this.#lines.has(key);
   }
 
-  /** A message of the key goes out; nothing of it may be out. */
+  /** A message of the key goes out, or is out already. */
   begin(key: number): void {
-    this.#lines.set(key, { offsets: [], head: 0 });
+    const line = this.#lines.get(key);
+    if (line === undefined) this.#lines.set(key, { offsets: [], head: 0, out: 1 });
+    else line.out++;
   }
 
   /** Puts a message behind its key; false when too many wait there. */
@@ -46,16 +50,17 @@ export class KeyLines {
     return true;
   }
 
-  /** The message that was out is finished: the next offset of the key, -1 when none waits. */
+  /** A message that was out is finished: the next offset of the key, -1 when none may go. */
   next(key: number): number {
     const line = this.#lines.get(key);
-    if (line === undefined) return -1;
+    if (line === undefined || --line.out > 0) return -1;
     if (line.head === line.offsets.length) {
       this.#lines.delete(key);
       return -1;
     }
     const offset = line.offsets[line.head++] as number;
     this.#held--;
+    line.out = 1;
     if (line.head >= 64 && line.head * 2 >= line.offsets.length) {
       line.offsets.splice(0, line.head);
       line.head = 0;

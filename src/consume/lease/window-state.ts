@@ -308,7 +308,7 @@ export class WindowState {
     this.leased++;
     this.orphans++;
     const key = block.keys?.[index] ?? 0;
-    if (key !== 0 && this.keys?.isBusy(key) === false) this.keys.begin(key);
+    if (key !== 0) this.keys?.begin(key);
     this.timers.arm(this, block, lease.dueMs);
   }
 

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../../../../src/base/limits.ts';
+import { BlockTimers } from '../../../../src/consume/lease/block-timers.ts';
 import { KeyLines } from '../../../../src/consume/lease/key-lines.ts';
+import { LeaseWindow } from '../../../../src/consume/lease/lease-window.ts';
+import type { WindowState } from '../../../../src/consume/lease/window-state.ts';
+import { fetched } from '../../../support/fetched.ts';
 import { MemoryCluster } from '../../../support/memory-cluster.ts';
 import { EngineUnderTest } from '../engine-doubles.ts';
 
@@ -44,4 +48,24 @@ test('behind a key with its most held nothing is read on, and an ack lets one mo
   const values = client.take().map(({ value }) => value);
   assert.deepEqual(values.sort(), ['hot 1', 'other']);
   assert.deepEqual([partition.window.keys?.held, partition.window.fresh], [heldPerKeyMax, 0]);
+});
+
+test('of a key that an owner before has leased several messages, all are finished before the next', () => {
+  const timers = new BlockTimers<WindowState>(0);
+  const window = new LeaseWindow({ mode: 'key-ordered', floor: 0, heldMax: 10, timers });
+  // The group was in shared mode there.
+  for (const offset of [0, 1]) window.inherited.set(offset, { run: 7, attempt: 1, dueMs: 9 });
+  window.take(fetched([0, 1, 2, 3].map((offset) => ({ offset, key: 5 }))));
+  const most = { messagesMax: 10, bytesMax: 1e6, firstBytesMax: 1e6 };
+  const grant = { ...most, run: 8, sub: 1, dueMs: 9, staleBeforeMs: 0 };
+  assert.equal(window.pick(grant), 0);
+  window.settle(1, 7);
+  assert.equal(window.pick(grant), 0);
+  window.settle(0, 7);
+  assert.equal(window.pick(grant), 1);
+  assert.equal(window.block.offsetOf(window.picked[0] as number), 2);
+  window.settle(2, 8);
+  assert.equal(window.pick(grant), 1);
+  window.settle(3, 8);
+  assert.deepEqual([window.unfinished, window.keys?.size], [0, 0]);
 });
