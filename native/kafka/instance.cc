@@ -240,9 +240,7 @@ void Instance::CountReport(const rd_kafka_message_t* message, Topic* topic, int6
     slot.Refused();
     if (IsOfCluster(message->err)) topic->failed.fetch_add(1, std::memory_order_relaxed);
   }
-  const int64_t left = slot.bytes.fetch_sub(bytes) - bytes;
-  if (left <= topic->slot_bytes_max.load(std::memory_order_relaxed) / 2 && slot.full.load() &&
-      slot.full.exchange(false)) {
+  if (slot.Release(bytes, topic->slot_bytes_max.load(std::memory_order_relaxed) / 2)) {
     drained_.push_back(topic);
   }
   if (message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||

@@ -99,14 +99,17 @@ bool Produce::Reserve(TopicState* state, int32_t partition, int64_t bytes) {
   if (before <= 0) state->topic->NoteFilled(partition, &slot, now_ms_);
   // An empty partition takes a message of any size.
   if (before <= 0 || before + bytes <= max) return true;
-  slot.bytes.fetch_sub(bytes);
+  // The flag is up before the bytes go: who takes the last of them off sees it.
   state->topic->AddWaiter(lane_.id());
   slot.full.store(true);
-  // It may have drained before the flag was up; then nobody would say so.
-  if (slot.bytes.load() <= max / 2 && slot.full.exchange(false)) {
+  Release(state, partition, bytes, max / 2);
+  return false;
+}
+
+void Produce::Release(TopicState* state, int32_t partition, int64_t bytes, int64_t left_max) {
+  if (state->topic->Slot(partition).Release(bytes, left_max)) {
     core_->state().TopicReady(state->topic);
   }
-  return false;
 }
 
 Produce::Step Produce::Refused(TopicState* state, int code, uint64_t sequence) {
@@ -165,7 +168,8 @@ Produce::Step Produce::Send(TopicState* state, const Record& record, int32_t par
     sent_bytes_ += bytes;
     return Step::kNext;
   }
-  state->topic->Slot(partition).bytes.fetch_sub(bytes);
+  // Another lane may have found it full only because of these bytes.
+  Release(state, partition, bytes, state->topic->slot_bytes_max.load() / 2);
   return Failed(state, code, sequence);
 }
 

@@ -64,6 +64,8 @@ class Produce {
   Step SendRecord(const Record& record, uint64_t sequence);
   int32_t PartitionOf(const TopicState& state, const Record& record) const;
   bool Reserve(TopicState* state, int32_t partition, int64_t bytes);
+  /// Takes a reservation back.
+  void Release(TopicState* state, int32_t partition, int64_t bytes, int64_t left_max);
   Step Send(TopicState* state, const Record& record, int32_t partition, uint64_t sequence);
   rd_kafka_resp_err_t Enqueue(TopicState* state, const Record& record, int32_t partition,
                               uint64_t sequence);

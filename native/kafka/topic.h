@@ -41,6 +41,11 @@ struct PartitionSlot {
     counted_ms.store(now_ms, std::memory_order_relaxed);
   }
   void Refused() { counted_generation.store(0, std::memory_order_relaxed); }
+  /// Takes bytes off. True when it was full and `left_max` or less is left: its waiters are to be told.
+  bool Release(int64_t released, int64_t left_max) {
+    const int64_t left = bytes.fetch_sub(released) - released;
+    return left <= left_max && full.load() && full.exchange(false);
+  }
 
  private:
   /// Brokers forget producers that are silent (`producer.id.expiration.ms`, a day by default).
