@@ -1,6 +1,7 @@
 // KafkaProducer: a lane's hold on a shared native producer. See src/native/kafka.ts.
 #include <algorithm>
 #include <condition_variable>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
@@ -37,6 +38,7 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
                                 InstanceMethod<&KafkaProducer::SetTopic>("setTopic"),
                                 InstanceMethod<&KafkaProducer::Produce>("produce"),
                                 InstanceMethod<&KafkaProducer::PartitionCount>("partitionCount"),
+                                InstanceMethod<&KafkaProducer::AnsweredMsAgo>("answeredMsAgo"),
                                 InstanceMethod<&KafkaProducer::Metadata>("metadata"),
                                 InstanceMethod<&KafkaProducer::Flush>("flush"),
                                 InstanceMethod<&KafkaProducer::Renew>("renew"),
@@ -44,6 +46,7 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
                                 InstanceMethod<&KafkaProducer::Close>("close"),
                                 InstanceAccessor<&KafkaProducer::Generation>("generation"),
                                 InstanceAccessor<&KafkaProducer::InFlight>("inFlight"),
+                                InstanceAccessor<&KafkaProducer::Trouble>("trouble"),
                             }));
   }
 
@@ -215,6 +218,17 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
     return Napi::Number::New(info.Env(), topic == nullptr ? 0 : topic->partitions.load());
   }
 
+  Napi::Value AnsweredMsAgo(const Napi::CallbackInfo& info) {
+    if (Refuse(info)) return Napi::Value();
+    uint32_t id = 0;
+    napi_get_value_uint32(info.Env(), info[0], &id);
+    kafka::Topic* topic = core_->state().FindTopic(static_cast<uint16_t>(id));
+    const int64_t answered_ms = topic == nullptr ? 0 : topic->answered_ms.load();
+    const double ago = answered_ms == 0 ? std::numeric_limits<double>::infinity()
+                                        : static_cast<double>(kafka::SteadyMs() - answered_ms);
+    return Napi::Number::New(info.Env(), ago);
+  }
+
   Napi::Value Metadata(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     if (Refuse(info)) return Napi::Value();
@@ -290,6 +304,10 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
 
   Napi::Value Generation(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), core_ == nullptr ? 0 : core_->generation());
+  }
+
+  Napi::Value Trouble(const Napi::CallbackInfo& info) {
+    return Napi::String::New(info.Env(), core_ == nullptr ? "" : core_->state().Trouble());
   }
 
   Napi::Value InFlight(const Napi::CallbackInfo& info) {

@@ -94,6 +94,8 @@ class Topic {
   std::atomic<int64_t> failed{0};
   /// When `partitions` was last confirmed by the cluster, in steady milliseconds.
   std::atomic<int64_t> refreshed_ms{0};
+  /// When the cluster last said anything of the topic, be it that there is none; 0 = never.
+  std::atomic<int64_t> answered_ms{0};
 
  private:
   static constexpr size_t kBlock = 256;

@@ -28,8 +28,8 @@ export type PublishResult =
       readonly code: string;
       readonly message: string;
       /**
-       * True: it may pass later, and a copy may be in the log already (a timeout). False: the same
-       * record will be refused again, and is not in the log.
+       * True: it may pass later, and a copy may be in the log already or still come into it (a
+       * timeout). False: the same record will be refused again, and is not in the log.
        */
       readonly retriable: boolean;
     };

@@ -174,6 +174,11 @@ export interface KafkaProducer {
   produce(request: ProduceRequest): ProduceResult;
   /** Partition count last seen; 0 = not known. */
   partitionCount(topicId: number): number;
+  /**
+   * How long ago the cluster last said anything of the topic, be it that there is none, in ms;
+   * infinity when it never has.
+   */
+  answeredMsAgo(topicId: number): number;
   /** Asks for metadata of one topic, or of all. Rejects with {@link KafkaFailure}. */
   metadata(options: { topic?: string; timeoutMs: number }): Promise<KafkaMetadata>;
   /** Resolves true when this lane has nothing in flight, false after the time. */
@@ -188,6 +193,8 @@ export interface KafkaProducer {
   readonly generation: number;
   /** Of this lane, over all generations. */
   readonly inFlight: InFlight;
+  /** Why brokers cannot be used, as the library said it last; empty since one of them answered. */
+  readonly trouble: string;
   /**
    * How the topics fare over all lanes that share the producer: rows of {@link HEALTH_COLUMNS},
    * owned by the caller; topics that were never sent to have none.

@@ -13,6 +13,9 @@ import { PublishRoad } from './publish-road.ts';
 /** The most that librdkafka may be told, in bytes. */
 const LONGEST_MESSAGE = '1000000000';
 
+/** Until a record has its verdict, by default, in ms. */
+const TIMEOUT_MS = 30_000;
+
 /** What a {@link KafkaPublisher} is made of. */
 export interface KafkaPublisherOptions {
   readonly cluster: Cluster;
@@ -100,18 +103,24 @@ export class KafkaPublisher implements Publisher {
   }
 
   async #send(records: readonly PublishRecord[]): Promise<readonly PublishVerdict[]> {
+    const { clock, timeoutMs = TIMEOUT_MS } = this.#options;
+    const deadlineMs = clock.monotonic() + timeoutMs;
     this.#road ??= this.#open('', this.#options.config);
     const verdicts = [...(await this.#road.send(records))];
     const suspects = [...verdicts.keys()].filter((i) => verdicts[i]?.suspect === true);
     if (suspects.length === 0) return verdicts;
     this.#alone ??= this.#open('-alone', aloneSettings(this.#options.config));
-    const again = await this.#alone.send(suspects.map((i) => records[i] as PublishRecord));
+    const leftMs = Math.max(0, deadlineMs - clock.monotonic());
+    const again = await this.#alone.send(
+      suspects.map((i) => records[i] as PublishRecord),
+      leftMs,
+    );
     for (const [n, i] of suspects.entries()) verdicts[i] = again[n] as PublishVerdict;
     return verdicts;
   }
 
   #open(suffix: string, config: Record<string, string>): PublishRoad {
-    const { cluster, clock, logger: log, open, timeoutMs = 30_000 } = this.#options;
+    const { cluster, clock, logger: log, open, timeoutMs = TIMEOUT_MS } = this.#options;
     const { key = `publish-${cluster}` } = this.#options;
     // What other programs wrote is moved too, with headers of ours: its length is the broker's say.
     const anyLength = { ...config, 'message.max.bytes': LONGEST_MESSAGE };

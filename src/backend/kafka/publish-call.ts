@@ -18,6 +18,8 @@ export interface PublishCallOptions {
   /** Spreads the records without a key: those of one call lie together. */
   readonly spread: number;
   readonly nowMs: number;
+  /** Until every record has its verdict. */
+  readonly timeoutMs: number;
 }
 
 const waits = 0;
@@ -30,6 +32,7 @@ export class PublishCall {
   readonly firstSequence: number;
   readonly count: number;
   readonly startedMs: number;
+  readonly deadlineMs: number;
   readonly done: Promise<readonly PublishVerdict[]>;
   readonly #payload: Buffer;
   readonly #ids = Buffer.alloc(16);
@@ -42,10 +45,11 @@ export class PublishCall {
   #resolve: (verdicts: readonly PublishVerdict[]) => void = () => undefined;
 
   constructor(options: PublishCallOptions) {
-    const { records, topics, firstSequence, spread, nowMs } = options;
+    const { records, topics, firstSequence, spread, nowMs, timeoutMs } = options;
     this.firstSequence = firstSequence;
     this.count = records.length;
     this.startedMs = nowMs;
+    this.deadlineMs = nowMs + timeoutMs;
     this.#topics = topics;
     this.#payload = encodePayload(records, topics);
     this.#ids.writeUInt32BE(spread >>> 0, 4);
@@ -60,6 +64,11 @@ export class PublishCall {
 
   get isDone(): boolean {
     return this.#left === 0;
+  }
+
+  /** Records of it were not handed over. */
+  get isWaiting(): boolean {
+    return this.#waits > 0;
   }
 
   /** Topics of which records were not handed over. */
@@ -117,11 +126,15 @@ export class PublishCall {
     if (this.#left === 0) this.#resolve(this.#verdicts);
   }
 
-  /** Gives up what was not handed over, of one topic or of all. */
-  giveUp(verdict: PublishVerdict, topic?: number): void {
+  /** Gives up what was not handed over of a topic. */
+  giveUpTopic(topic: number, verdict: PublishVerdict): void {
     for (let i = 0; i < this.count; i++) {
-      if (this.#state[i] !== waits) continue;
-      if (topic === undefined || this.#topics[i] === topic) this.settle(i, verdict);
+      if (this.#state[i] === waits && this.#topics[i] === topic) this.settle(i, verdict);
     }
+  }
+
+  /** Gives up all that has no verdict; one that comes later is not looked at. */
+  giveUp(verdict: PublishVerdict): void {
+    for (let i = 0; i < this.count; i++) this.settle(i, verdict);
   }
 }

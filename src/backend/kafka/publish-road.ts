@@ -37,6 +37,8 @@ export class PublishRoad {
   readonly #names: string[] = [''];
   /** By firstSequence; a call leaves when all before it are done. */
   #calls: PublishCall[] = [];
+  /** Those of which records were not handed over, oldest first. */
+  readonly #waiting = new Set<PublishCall>();
   #blocked = new Uint8Array(64);
   #nextSequence = 1;
   #spread = 0;
@@ -58,7 +60,11 @@ export class PublishRoad {
     });
   }
 
-  send(records: readonly PublishRecord[]): Promise<readonly PublishVerdict[]> {
+  /** @param timeoutMs until each record has its verdict; default and most: the road's own */
+  send(
+    records: readonly PublishRecord[],
+    timeoutMs: number = this.#options.timeoutMs,
+  ): Promise<readonly PublishVerdict[]> {
     const topics = Uint16Array.from(records, (record) => this.#topicId(record.topic));
     const call = new PublishCall({
       records,
@@ -66,11 +72,13 @@ export class PublishRoad {
       firstSequence: this.#nextSequence,
       spread: this.#spread,
       nowMs: this.#options.clock.monotonic(),
+      timeoutMs,
     });
     this.#nextSequence += records.length;
     this.#spread += 1;
     this.#calls.push(call);
     this.#give(call, this.#blockedNow());
+    if (call.isWaiting) this.#waiting.add(call);
     this.#arm();
     return call.done;
   }
@@ -81,10 +89,9 @@ export class PublishRoad {
     await this.#producer.flush(this.#options.timeoutMs);
     await this.#producer.close();
     const verdict = refusal('BACKEND_UNAVAILABLE', 'the publisher is closed');
-    for (const call of this.#calls) {
-      for (let i = 0; i < call.count; i++) call.settle(i, verdict);
-    }
+    for (const call of this.#calls) call.giveUp(verdict);
     this.#calls = [];
+    this.#waiting.clear();
   }
 
   #topicId(name: string): number {
@@ -105,8 +112,7 @@ export class PublishRoad {
       this.#blocked = new Uint8Array(topicsMax + 2);
     }
     this.#blocked.fill(0);
-    for (const call of this.#calls.slice(0, -1)) {
-      if (call.isDone) continue;
+    for (const call of this.#waiting) {
       for (const topic of call.waiting()) this.#blocked[topic] = 1;
     }
     return this.#blocked;
@@ -120,8 +126,9 @@ export class PublishRoad {
   /** Hands over what waits, oldest first, when there may be room or a topic became known. */
   #pump(): void {
     const blocked = this.#blocked.fill(0);
-    for (const call of this.#calls) {
-      if (!call.isDone && call.waiting().size > 0) this.#give(call, blocked);
+    for (const call of this.#waiting) {
+      if (call.isWaiting) this.#give(call, blocked);
+      if (!call.isWaiting) this.#waiting.delete(call);
     }
   }
 
@@ -203,19 +210,30 @@ export class PublishRoad {
     if (this.#broken !== undefined) this.#renew(this.#broken);
     const nowMs = this.#options.clock.monotonic();
     for (const call of this.#calls) {
-      const ageMs = nowMs - call.startedMs;
-      if (call.isDone || ageMs < Math.min(unknownTopicMs, this.#options.timeoutMs)) continue;
-      if (ageMs >= this.#options.timeoutMs) {
-        call.giveUp(refusal('BACKEND_UNAVAILABLE', 'Kafka took no more records in time'));
-        continue;
-      }
-      for (const topic of call.waiting()) {
-        const name = this.#names[topic] ?? '';
-        if (name !== '' && this.#producer.partitionCount(topic) > 0) continue;
-        call.giveUp(refusal('UNKNOWN_TOPIC', `the cluster shows no topic ${name}`), topic);
-      }
+      if (call.isDone) continue;
+      if (nowMs >= call.deadlineMs) call.giveUp(this.#late());
+      else if (nowMs - call.startedMs >= unknownTopicMs) this.#giveUpUnknown(call, nowMs);
     }
     this.#pump();
+  }
+
+  /** That there is no such topic is the cluster's word, given since the call, or nobody's. */
+  #giveUpUnknown(call: PublishCall, nowMs: number): void {
+    for (const topic of call.waiting()) {
+      const name = this.#names[topic];
+      if (name !== undefined) {
+        if (this.#producer.partitionCount(topic) > 0) continue;
+        if (this.#producer.answeredMsAgo(topic) >= nowMs - call.startedMs) continue;
+      }
+      const words = `the cluster shows no topic ${name ?? ''}`;
+      call.giveUpTopic(topic, refusal('UNKNOWN_TOPIC', words));
+    }
+  }
+
+  #late(): PublishVerdict {
+    const { trouble } = this.#producer;
+    const words = 'Kafka took no more records in time';
+    return refusal('BACKEND_UNAVAILABLE', trouble === '' ? words : `${words}: ${trouble}`);
   }
 }
 

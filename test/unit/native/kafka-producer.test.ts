@@ -317,6 +317,17 @@ test('every verdict was handed up before flush answers', async () => {
   await lane.close();
 });
 
+test('it is known when the cluster last said anything of a topic, also that there is none', async () => {
+  const lane = new TestLane({ config: { 'allow.auto.create.topics': 'false' } });
+  assert.equal(lane.producer.answeredMsAgo(1), Number.POSITIVE_INFINITY);
+  lane.producer.setTopic(1, 'nowhere');
+  await until(() => lane.producer.answeredMsAgo(1) < GIVE_UP_MS, { what: 'an answer' });
+  assert.ok(lane.producer.answeredMsAgo(1) >= 0);
+  assert.equal(lane.producer.partitionCount(1), 0);
+  assert.equal(lane.producer.trouble, '');
+  await lane.close();
+});
+
 test('metadata lists brokers and partitions, and says why without a broker', async () => {
   const lane = new TestLane();
   await lane.topic(1, 'described');
@@ -329,7 +340,8 @@ test('metadata lists brokers and partitions, and says why without a broker', asy
   await lane.close();
   const config = { 'bootstrap.servers': '127.0.0.1:1', 'test.mock.num.brokers': '0' };
   const away = new TestLane({ config });
-  await until(() => away.events.length > 0, { what: 'the refused connection' });
+  await until(() => away.producer.trouble !== '', { what: 'the refused connection' });
+  assert.match(away.producer.trouble, /127\.0\.0\.1:1\b.*refused/);
   const asked = away.producer.metadata({ topic: 'x', timeoutMs: 200 });
   await assert.rejects(
     within(asked, GIVE_UP_MS, 'an answer'),

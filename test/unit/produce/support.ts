@@ -213,6 +213,10 @@ export class FakeProducer implements KafkaProducer {
     return 1;
   }
 
+  answeredMsAgo(): number {
+    return 0;
+  }
+
   async metadata(): Promise<never> {
     return assert.fail('not asked in these tests');
   }
@@ -225,9 +229,7 @@ export class FakeProducer implements KafkaProducer {
     return new Float64Array(0);
   }
 
-  stats(): string {
-    return '';
-  }
+  readonly trouble = '';
 
   async close(): Promise<void> {}
 

@@ -1,72 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { PublishVerdict } from '../../../../src/backend/kafka/publish-call.ts';
 import { PublishRoad } from '../../../../src/backend/kafka/publish-road.ts';
 import type { PublishRecord } from '../../../../src/backend/publisher-port.ts';
 import { silentLogger } from '../../../../src/base/log.ts';
-import type {
-  KafkaProducer,
-  KafkaProducerOptions,
-  ProduceRequest,
-  ProduceResult,
-} from '../../../../src/native/kafka.ts';
+import type { KafkaProducer } from '../../../../src/native/kafka.ts';
 import { FakeClock } from '../embedded/doubles.ts';
+import { FakeProducer } from './doubles.ts';
 
 const LOOK_MS = 100;
 const TIMEOUT_MS = 30_000;
-
-/** A native producer that breaks, and of which a new instance can be made or not. */
-class FakeProducer
-  implements
-    Pick<
-      KafkaProducer,
-      'setTopic' | 'produce' | 'partitionCount' | 'renew' | 'generation' | 'flush' | 'close'
-    >
-{
-  generation = 1;
-  isBroken = false;
-  /** No new instance can be made. */
-  isBarren = false;
-  renewals = 0;
-  private readonly options: KafkaProducerOptions;
-
-  constructor(options: KafkaProducerOptions) {
-    this.options = options;
-  }
-
-  setTopic(): void {}
-
-  partitionCount(): number {
-    return 1;
-  }
-
-  produce({ firstSequence, segmentCounts }: ProduceRequest): ProduceResult {
-    const [count = 0] = segmentCounts;
-    if (this.isBroken) return { sent: 0, nextOrdinal: 0, fatal: true, deferred: [] };
-    const row = [1, firstSequence, count, 0, 0, 7, this.generation];
-    queueMicrotask(() => this.options.onVerdicts(Float64Array.from(row), 1));
-    return { sent: count, nextOrdinal: count, fatal: false, deferred: [] };
-  }
-
-  /** As the native one: it does nothing when the generation is not `ofGeneration` any more. */
-  renew(ofGeneration: number): number {
-    this.renewals++;
-    if (this.generation !== ofGeneration) return this.generation;
-    if (this.isBarren) throw new RangeError('ssl.key.location failed: no such file');
-    this.isBroken = false;
-    return ++this.generation;
-  }
-
-  break(): void {
-    this.isBroken = true;
-    this.options.onEvent?.('fatal', -150, 'fenced');
-  }
-
-  async flush(): Promise<boolean> {
-    return true;
-  }
-
-  async close(): Promise<void> {}
-}
+/** A topic that the cluster does not show is given up after this. */
+const UNKNOWN_TOPIC_MS = 5_000;
 
 function open() {
   const clock = new FakeClock();
@@ -78,12 +23,16 @@ function open() {
     log: silentLogger(),
     timeoutMs: TIMEOUT_MS,
     open: (options) => {
-      producer = new FakeProducer(options);
+      producer = new FakeProducer(options, clock);
       return producer as unknown as KafkaProducer;
     },
   });
   assert(producer);
   return { clock, road, producer };
+}
+
+function codeOfFirst([verdict]: readonly PublishVerdict[]): string | undefined {
+  return verdict !== undefined && 'code' in verdict ? verdict.code : undefined;
 }
 
 const record: PublishRecord = {
@@ -127,7 +76,56 @@ test('what waits for a producer that cannot be renewed is given up in time', asy
   producer.isBroken = true;
   const sent = road.send([record]);
   clock.advance(TIMEOUT_MS + LOOK_MS);
-  const [verdict] = await sent;
-  assert.deepEqual(verdict && 'code' in verdict && verdict.code, 'BACKEND_UNAVAILABLE');
+  assert.equal(codeOfFirst(await sent), 'BACKEND_UNAVAILABLE');
+  await road.close();
+});
+
+test('that there is no topic is said only when the cluster has said so since the call', async () => {
+  const { clock, road, producer } = open();
+  producer.unknown = { answeredMs: Number.NEGATIVE_INFINITY };
+  const before = road.send([record]);
+  clock.advance(UNKNOWN_TOPIC_MS);
+  producer.unknown = { answeredMs: clock.monotonic() };
+  const after = road.send([record]);
+  clock.advance(LOOK_MS);
+  assert.equal(codeOfFirst(await before), 'UNKNOWN_TOPIC');
+  producer.trouble = 'connection refused';
+  clock.advance(TIMEOUT_MS);
+  assert.deepEqual(await after, [
+    {
+      code: 'BACKEND_UNAVAILABLE',
+      message: 'Kafka took no more records in time: connection refused',
+      retriable: true,
+    },
+  ]);
+  await road.close();
+});
+
+test('what was handed over has its verdict in time too, and a later one is not looked at', async () => {
+  const { clock, road, producer } = open();
+  producer.isSilent = true;
+  const sent = road.send([record, record]);
+  const short = road.send([record], 2 * LOOK_MS);
+  clock.advance(2 * LOOK_MS);
+  assert.equal(codeOfFirst(await short), 'BACKEND_UNAVAILABLE');
+  clock.advance(TIMEOUT_MS - 2 * LOOK_MS);
+  assert.equal(codeOfFirst(await sent), 'BACKEND_UNAVAILABLE');
+  producer.report(1, 3);
+  producer.isSilent = false;
+  assert.deepEqual(await road.send([record]), [{ partition: 0, offset: 7 }]);
+  await road.close();
+});
+
+test('a record waits behind earlier ones of its topic, and goes behind them', async () => {
+  const { clock, road, producer } = open();
+  producer.unknown = { answeredMs: Number.NEGATIVE_INFINITY };
+  const first = road.send([record]);
+  producer.unknown = undefined;
+  const second = road.send([record]);
+  assert.deepEqual(producer.blockedCalls, [false, true]);
+  clock.advance(LOOK_MS);
+  assert.deepEqual(await first, [{ partition: 0, offset: 7 }]);
+  assert.deepEqual(await second, [{ partition: 0, offset: 7 }]);
+  assert.deepEqual(producer.blockedCalls, [false, true, false, false]);
   await road.close();
 });
