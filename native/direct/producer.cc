@@ -4,6 +4,7 @@
 
 #include "core/bytes.h"
 #include "core/murmur2.h"
+#include "kafka/config.h"
 
 namespace mq::direct {
 namespace {
@@ -20,6 +21,8 @@ constexpr const char* kSettings[][2] = {
     {"acks", "all"},
     {"message.timeout.ms", "0"},
     {"socket.timeout.ms", "6000"},
+    {"request.timeout.ms", "2000"},
+    {"reconnect.backoff.max.ms", "1000"},
     {"allow.auto.create.topics", "false"},
     {"linger.ms", "0"},
     {"queue.buffering.max.kbytes", "65536"},
@@ -49,34 +52,15 @@ Producer::~Producer() {
   if (rk_ != nullptr) rd_kafka_destroy(rk_);
 }
 
-rd_kafka_conf_t* Producer::MakeConf(std::string* error) const {
-  rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  std::vector<std::pair<std::string, std::string>> all{{"bootstrap.servers", options_.brokers}};
-  for (const auto& [name, value] : kSettings) all.emplace_back(name, value);
-  all.insert(all.end(), options_.settings.begin(), options_.settings.end());
-  char reason[512];
-  for (const auto& [name, value] : all) {
-    if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), reason, sizeof reason) !=
-        RD_KAFKA_CONF_OK) {
-      *error = reason;
-      rd_kafka_conf_destroy(conf);
-      return nullptr;
-    }
-  }
-  rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
-  return conf;
-}
-
 bool Producer::Open(std::string* error) {
-  rd_kafka_conf_t* conf = MakeConf(error);
+  kafka::Config config{{"bootstrap.servers", options_.brokers}};
+  for (const auto& [name, value] : kSettings) config[name] = value;
+  for (const auto& [name, value] : options_.settings) config[name] = value;
+  rd_kafka_conf_t* conf = kafka::ConfOf(config, error);
   if (conf == nullptr) return false;
-  char reason[512];
-  rk_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-  if (rk_ == nullptr) {
-    *error = reason;
-    rd_kafka_conf_destroy(conf);
-    return false;
-  }
+  rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
+  rk_ = kafka::NewClient(RD_KAFKA_PRODUCER, conf, error);
+  if (rk_ == nullptr) return false;
   queue_ = rd_kafka_queue_get_main(rk_);
   topic_ = rd_kafka_topic_new(rk_, options_.topic.c_str(), nullptr);
   const rd_kafka_metadata_t* metadata = nullptr;

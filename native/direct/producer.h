@@ -34,7 +34,6 @@ class Producer {
     loadgen::MessageMaker maker;
     uint64_t sequence;
   };
-  rd_kafka_conf_t* MakeConf(std::string* error) const;
   rd_kafka_headers_t* HeadersOf(const Sender& sender, size_t index) const;
 
   const Options& options_;

@@ -16,22 +16,6 @@ constexpr int kEventsPerRound = 64;
 constexpr int kIdlePollMs = 1000;
 constexpr int kRetiredPollMs = 20;
 
-rd_kafka_conf_t* MakeConf(const Config& config, std::string* error) {
-  rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  char reason[512];
-  for (const auto& [name, value] : config) {
-    if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), reason, sizeof(reason)) !=
-        RD_KAFKA_CONF_OK) {
-      *error = reason;
-      rd_kafka_conf_destroy(conf);
-      return nullptr;
-    }
-  }
-  rd_kafka_conf_set(conf, "log.queue", "true", nullptr, 0);
-  rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
-  return conf;
-}
-
 /// Whether a failed report speaks against the cluster: not what was purged, nor what is the fault of
 /// the message, nor a topic that is gone.
 bool IsOfCluster(rd_kafka_resp_err_t code) {
@@ -60,16 +44,13 @@ std::shared_ptr<Instance> Instance::Create(std::shared_ptr<CoreState> state, con
                                            uint32_t generation, std::string* error) {
   MakePollPatient();
   MergeFreedAtOnce();
-  rd_kafka_conf_t* conf = MakeConf(config, error);
+  rd_kafka_conf_t* conf = ConfOf(config, error);
   if (conf == nullptr) return nullptr;
-  char reason[512];
+  rd_kafka_conf_set(conf, "log.queue", "true", nullptr, 0);
+  rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
   std::shared_ptr<Instance> self(new Instance(std::move(state), generation));
-  self->rk_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof(reason));
-  if (self->rk_ == nullptr) {
-    *error = reason;
-    rd_kafka_conf_destroy(conf);
-    return nullptr;
-  }
+  self->rk_ = NewClient(RD_KAFKA_PRODUCER, conf, error);
+  if (self->rk_ == nullptr) return nullptr;
   rd_kafka_set_log_queue(self->rk_, nullptr);
   self->queue_ = rd_kafka_queue_get_main(self->rk_);
   self->messages_.resize(kMessagesPerRead);

@@ -13,18 +13,16 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "kafka/config.h"
 #include "kafka/core-state.h"
 
 namespace mq::kafka {
-
-using Config = std::map<std::string, std::string>;
 
 class Instance {
  public:

@@ -11,8 +11,8 @@ namespace {
 // take turns.
 constexpr size_t kConsumersMax = 8;
 
-const std::map<std::string, std::string>& Fixed() {
-  static const auto* fixed = new std::map<std::string, std::string>{
+const Config& Fixed() {
+  static const auto* fixed = new Config{
       {"enable.auto.commit", "false"},
       {"enable.auto.offset.store", "false"},
       {"enable.partition.eof", "true"},
@@ -34,41 +34,47 @@ void OnData(rd_kafka_t*, void* opaque) { (*static_cast<std::function<void()>*>(o
 
 }  // namespace
 
-TailCursors::TailCursors(std::map<std::string, std::string> config, size_t cursors_max,
-                         std::function<void()> on_data)
+TailCursors::TailCursors(Config config, size_t cursors_max, std::function<void()> on_data)
     : config_(std::move(config)), cursors_max_(cursors_max), on_data_(std::move(on_data)) {}
 
-TailCursors::~TailCursors() {
+void TailCursors::Shut() {
   while (!cursors_.empty()) Stop(cursors_.back().get());
   for (rd_kafka_t* consumer : consumers_) rd_kafka_destroy(consumer);
+  consumers_.clear();
   if (asker_ != nullptr) rd_kafka_destroy(asker_);
+  asker_ = nullptr;
 }
 
 bool TailCursors::Open(std::string* error) {
-  asker_ = NewConsumer(error);
+  // Nobody would take its events: who asks is answered.
+  asker_ = NewConsumer(0, error);
   return asker_ != nullptr;
 }
 
-rd_kafka_t* TailCursors::NewConsumer(std::string* error) {
-  std::map<std::string, std::string> settings = Fixed();
+rd_kafka_t* TailCursors::NewConsumer(int events, std::string* error) {
+  Config settings = Fixed();
   for (const auto& [name, value] : config_) settings[name] = value;
-  rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  char reason[512];
-  for (const auto& [name, value] : settings) {
-    if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), reason, sizeof(reason)) !=
-        RD_KAFKA_CONF_OK) {
-      *error = reason;
-      rd_kafka_conf_destroy(conf);
-      return nullptr;
-    }
-  }
+  rd_kafka_conf_t* conf = ConfOf(settings, error);
+  if (conf == nullptr) return nullptr;
+  rd_kafka_conf_set_events(conf, events);
   rd_kafka_conf_set_log_cb(conf, nullptr);
-  rd_kafka_t* consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof(reason));
-  if (consumer == nullptr) {
-    *error = reason;
-    rd_kafka_conf_destroy(conf);
+  return NewClient(RD_KAFKA_CONSUMER, conf, error);
+}
+
+void TailCursors::Look() {
+  for (size_t i = 0; i < consumers_.size(); i++) {
+    rd_kafka_queue_t* queue = rd_kafka_queue_get_main(consumers_[i]);
+    while (rd_kafka_event_t* event = rd_kafka_queue_poll(queue, 0)) {
+      const rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+      rd_kafka_event_destroy(event);
+      // One broker of several, or one connection, may go without anybody missing it.
+      if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) continue;
+      for (const auto& cursor : cursors_) {
+        if (cursor->consumer == i) cursor->trouble = code;
+      }
+    }
+    rd_kafka_queue_destroy(queue);
   }
-  return consumer;
 }
 
 TailCursor* TailCursors::Find(const std::string& topic, int32_t partition, int64_t next) {
@@ -81,7 +87,8 @@ TailCursor* TailCursors::Find(const std::string& topic, int32_t partition, int64
   return nullptr;
 }
 
-size_t TailCursors::ConsumerFor(const std::string& topic, int32_t partition) {
+size_t TailCursors::ConsumerFor(const std::string& topic, int32_t partition,
+                                std::string* error) {
   for (size_t i = 0; i < consumers_.size(); i++) {
     const bool holds = std::any_of(cursors_.begin(), cursors_.end(), [&](const auto& cursor) {
       return cursor->consumer == i && cursor->partition == partition && cursor->topic == topic;
@@ -89,8 +96,7 @@ size_t TailCursors::ConsumerFor(const std::string& topic, int32_t partition) {
     if (!holds) return i;
   }
   if (consumers_.size() < kConsumersMax) {
-    std::string error;
-    rd_kafka_t* consumer = NewConsumer(&error);
+    rd_kafka_t* consumer = NewConsumer(RD_KAFKA_EVENT_ERROR, error);
     if (consumer != nullptr) consumers_.push_back(consumer);
     if (consumer != nullptr) return consumers_.size() - 1;
   }
@@ -110,13 +116,20 @@ bool TailCursors::StopOldest(const std::string* topic, int32_t partition) {
 }
 
 TailCursor* TailCursors::Start(const std::string& topic, int32_t partition, int64_t offset,
-                               int* code) {
+                               int* code, std::string* error) {
   *code = RD_KAFKA_RESP_ERR__QUEUE_FULL;
+  *error = "too many reads at once";
   if (cursors_.size() >= cursors_max_ && !StopOldest(nullptr, 0)) return nullptr;
-  size_t consumer = ConsumerFor(topic, partition);
+  std::string reason;
+  size_t consumer = ConsumerFor(topic, partition, &reason);
   if (consumer == consumers_.size()) {
-    if (!StopOldest(&topic, partition)) return nullptr;
-    consumer = ConsumerFor(topic, partition);
+    if (!StopOldest(&topic, partition)) {
+      if (reason.empty()) return nullptr;
+      *code = RD_KAFKA_RESP_ERR__FAIL;
+      *error = std::move(reason);
+      return nullptr;
+    }
+    consumer = ConsumerFor(topic, partition, &reason);
   }
   auto cursor = std::make_unique<TailCursor>();
   cursor->topic = topic;
@@ -127,12 +140,14 @@ TailCursor* TailCursors::Start(const std::string& topic, int32_t partition, int6
   cursor->handle = rd_kafka_topic_new(consumers_[consumer], topic.c_str(), nullptr);
   if (cursor->handle == nullptr) {
     *code = rd_kafka_last_error();
+    *error = rd_kafka_err2str(rd_kafka_last_error());
     return nullptr;
   }
   cursor->queue = rd_kafka_queue_new(consumers_[consumer]);
   rd_kafka_queue_cb_event_enable(cursor->queue, OnData, &on_data_);
   if (rd_kafka_consume_start_queue(cursor->handle, partition, offset, cursor->queue) != 0) {
     *code = rd_kafka_last_error();
+    *error = rd_kafka_err2str(rd_kafka_last_error());
     Release(cursor.get());
     return nullptr;
   }

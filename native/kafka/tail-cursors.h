@@ -7,10 +7,11 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "kafka/config.h"
 
 namespace mq::kafka {
 
@@ -25,6 +26,8 @@ struct TailCursor {
   int64_t end = 0;
   bool busy = false;
   int64_t used_ms = 0;
+  /// Why nothing may come of it, as librdkafka said it since something came; 0 = it has not.
+  int trouble = 0;
   /// Taken from the queue, but did not fit the read.
   std::deque<rd_kafka_message_t*> held;
 };
@@ -32,36 +35,41 @@ struct TailCursor {
 class TailCursors {
  public:
   /// `on_data` is called on native threads when a cursor's empty queue got something.
-  TailCursors(std::map<std::string, std::string> config, size_t cursors_max,
-              std::function<void()> on_data);
-  ~TailCursors();
+  TailCursors(Config config, size_t cursors_max, std::function<void()> on_data);
+  ~TailCursors() { Shut(); }
 
   /// Makes the asker, so that bad settings show at once.
   bool Open(std::string* error);
   /// A handle to ask offsets with: one that never fetches, since an answer would wait behind the
-  /// fetches of its connection. It lives as long as this object, any thread may use it.
+  /// fetches of its connection. Any thread may use it until Shut.
   rd_kafka_t* asker() const { return asker_; }
+  /// Ends all of it, which may wait for native threads.
+  void Shut();
 
   /// An idle cursor that stands at `next`, or null.
   TailCursor* Find(const std::string& topic, int32_t partition, int64_t next);
-  /// A new cursor; the idle one used longest ago may go. Null with a code when all are busy or
-  /// Kafka refuses.
-  TailCursor* Start(const std::string& topic, int32_t partition, int64_t offset, int* code);
+  /// A new cursor; the idle one used longest ago may go. Null when all are busy (`_QUEUE_FULL`), or
+  /// Kafka refuses, or no consumer could be made; with a code, and in words.
+  TailCursor* Start(const std::string& topic, int32_t partition, int64_t offset, int* code,
+                    std::string* error);
   void Stop(TailCursor* cursor);
   void StopIdle(int64_t used_before_ms);
+  /// Notes at their cursors which consumers reach no broker.
+  void Look();
   /// Reads the last seen log start and end.
   void Refresh(TailCursor* cursor);
 
  private:
   using List = std::vector<std::unique_ptr<TailCursor>>;
 
-  rd_kafka_t* NewConsumer(std::string* error);
-  /// A consumer without the partition; consumers_.size() when there is none.
-  size_t ConsumerFor(const std::string& topic, int32_t partition);
+  rd_kafka_t* NewConsumer(int events, std::string* error);
+  /// A consumer without the partition; consumers_.size() when there is none, with an error when
+  /// one more could not be made.
+  size_t ConsumerFor(const std::string& topic, int32_t partition, std::string* error);
   bool StopOldest(const std::string* topic, int32_t partition);
   void Release(TailCursor* cursor);
 
-  const std::map<std::string, std::string> config_;
+  const Config config_;
   const size_t cursors_max_;
   std::function<void()> on_data_;
   rd_kafka_t* asker_ = nullptr;

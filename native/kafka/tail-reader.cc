@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <thread>
 
 #include "kafka/tail-record.h"
@@ -33,8 +34,8 @@ bool IsFinal(int code) {
 
 }  // namespace
 
-std::shared_ptr<TailReader> TailReader::Open(std::map<std::string, std::string> config,
-                                             size_t cursors_max, std::string* error) {
+std::shared_ptr<TailReader> TailReader::Open(Config config, size_t cursors_max,
+                                             std::string* error) {
   std::shared_ptr<TailReader> self(new TailReader(std::move(config), cursors_max));
   if (!self->cursors_.Open(error)) return nullptr;
   std::thread([self] { self->Serve(); }).detach();
@@ -107,6 +108,7 @@ void TailReader::Serve() {
     waited.swap(waiting_);
     for (ReadPtr& read : waited) Admit(std::move(read));
     for (ReadPtr& read : arrived) Admit(std::move(read));
+    cursors_.Look();
     const int64_t served = SteadyMs();
     bool freed = false;
     for (size_t i = 0; i < active_.size();) {
@@ -122,18 +124,23 @@ void TailReader::Serve() {
     // What waits for a cursor need not wait for a signal.
     if (freed && !waiting_.empty()) signalled_ = true;
   }
-  std::deque<ReadPtr> left;
-  left.swap(inbox_);
+  std::vector<ReadPtr> own = std::move(active_);
+  std::move(waiting_.begin(), waiting_.end(), std::back_inserter(own));
+  End(std::move(guard), std::move(own));
+}
+
+void TailReader::End(std::unique_lock<std::mutex> guard, std::vector<ReadPtr> own) {
+  // Either thread may have put a read there for the other, which has ended meanwhile.
+  for (std::deque<ReadPtr>* queue : {&inbox_, &to_ask_}) {
+    std::move(queue->begin(), queue->end(), std::back_inserter(own));
+    queue->clear();
+  }
   const bool last = --threads_ == 0;
   guard.unlock();
-  for (ReadPtr& read : left) Fail(read.get(), RD_KAFKA_RESP_ERR__DESTROY, "the reader is closed");
-  for (ReadPtr& read : active_) {
-    Fail(read.get(), RD_KAFKA_RESP_ERR__DESTROY, "the reader is closed");
-  }
-  active_.clear();
-  for (ReadPtr& read : waiting_) Fail(read.get(), RD_KAFKA_RESP_ERR__DESTROY, "the reader is closed");
-  waiting_.clear();
-  if (last && closed_done_) closed_done_();
+  for (ReadPtr& read : own) Fail(read.get(), RD_KAFKA_RESP_ERR__DESTROY, "the reader is closed");
+  if (!last) return;
+  cursors_.Shut();
+  if (closed_done_) closed_done_();
 }
 
 void TailReader::Admit(ReadPtr read) {
@@ -147,15 +154,14 @@ void TailReader::Admit(ReadPtr read) {
     return;
   }
   if (read->cursor == nullptr) {
-    const int code = StartCursor(read.get());
+    std::string error;
+    const int code = StartCursor(read.get(), &error);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && SteadyMs() < read->deadline_ms + kGraceMs) {
       waiting_.push_back(std::move(read));
       return;
     }
     if (code != 0) {
-      Fail(read.get(), code, code == RD_KAFKA_RESP_ERR__QUEUE_FULL
-                                 ? "too many reads at once"
-                                 : rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code)));
+      Fail(read.get(), code, error);
       return;
     }
   }
@@ -166,12 +172,12 @@ void TailReader::Admit(ReadPtr read) {
   active_.push_back(std::move(read));
 }
 
-int TailReader::StartCursor(TailRead* read) {
+int TailReader::StartCursor(TailRead* read, std::string* error) {
   int code = 0;
   const int64_t offset = read->position;
   read->cursor = cursors_.Find(read->topic, read->partition, offset);
   if (read->cursor == nullptr) {
-    read->cursor = cursors_.Start(read->topic, read->partition, offset, &code);
+    read->cursor = cursors_.Start(read->topic, read->partition, offset, &code, error);
   }
   if (read->cursor == nullptr) return code;
   read->cursor->start = read->answer.start;
@@ -204,6 +210,7 @@ bool TailReader::Advance(TailRead* read, int64_t now_ms) {
     }
     rd_kafka_message_t* message = cursor->held.front();
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      cursor->trouble = 0;
       if (TakeMessage(read, message)) {
         cursor->held.pop_front();
       } else {
@@ -216,14 +223,20 @@ bool TailReader::Advance(TailRead* read, int64_t now_ms) {
       cursor->next = std::max(cursor->next, message->offset);
       cursor->end = std::max(cursor->end, message->offset);
       read->at_end = true;
+      cursor->trouble = 0;
     } else if (IsFinal(message->err)) {
       // Records before it are given first; the next read meets it again.
       if (read->answer.count > 0) break;
       failed = message->err;
+    } else {
+      cursor->trouble = message->err;
     }
     rd_kafka_message_destroy(message);
     cursor->held.pop_front();
   }
+  const bool over = now_ms >= read->deadline_ms || (read->at_end && read->wait_ms == 0);
+  // Nothing came, and something is amiss: whoever asks again has it looked at from the start.
+  if (over && read->answer.count == 0 && failed == 0) failed = cursor->trouble;
   if (failed != 0) {
     if (failed == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
       failed = RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
@@ -232,7 +245,6 @@ bool TailReader::Advance(TailRead* read, int64_t now_ms) {
     Fail(read, failed, rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(failed)));
     return true;
   }
-  const bool over = now_ms >= read->deadline_ms || (read->at_end && read->wait_ms == 0);
   if (read->answer.count == 0 && !over) return false;
   Finish(read);
   return true;
@@ -254,15 +266,7 @@ void TailReader::Ask() {
     signalled_ = true;
     bell_.notify_one();
   }
-  std::deque<ReadPtr> left;
-  left.swap(to_ask_);
-  left.insert(left.end(), std::make_move_iterator(inbox_.begin()),
-              std::make_move_iterator(inbox_.end()));
-  inbox_.clear();
-  const bool last = --threads_ == 0;
-  guard.unlock();
-  for (ReadPtr& read : left) Fail(read.get(), RD_KAFKA_RESP_ERR__DESTROY, "the reader is closed");
-  if (last && closed_done_) closed_done_();
+  End(std::move(guard), {});
 }
 
 bool TailReader::AskOffsets(TailRead* read) {

@@ -4,7 +4,8 @@
 // end, offset of a time). Rules: (1) a read is in exactly one place: the inbox, the asker's
 // queue, or the list of those being served; (2) its answer is given once, on either thread;
 // (3) the threads share ownership of this object, so Close returns at once and `done` is called
-// when both have ended.
+// when both have ended; (4) the last of them ends the cursors, so that no other thread waits for
+// that, whoever lets go of this object last.
 #pragma once
 
 #include <condition_variable>
@@ -54,27 +55,28 @@ struct TailRead {
 
 class TailReader : public std::enable_shared_from_this<TailReader> {
  public:
-  static std::shared_ptr<TailReader> Open(std::map<std::string, std::string> config,
-                                          size_t cursors_max, std::string* error);
+  static std::shared_ptr<TailReader> Open(Config config, size_t cursors_max, std::string* error);
   void Read(std::unique_ptr<TailRead> read);
   void Close(std::function<void()> done);
 
  private:
   using ReadPtr = std::unique_ptr<TailRead>;
 
-  TailReader(std::map<std::string, std::string> config, size_t cursors_max)
+  TailReader(Config config, size_t cursors_max)
       : cursors_(std::move(config), cursors_max, [this] { Signal(); }) {}
 
   void Signal();
   void Serve();
   void Admit(ReadPtr read);
   /// 0, or why there is no cursor.
-  int StartCursor(TailRead* read);
+  int StartCursor(TailRead* read, std::string* error);
   /// True when the read is answered.
   bool Advance(TailRead* read, int64_t now_ms);
   bool TakeMessage(TailRead* read, rd_kafka_message_t* message);
   void Finish(TailRead* read);
   void Fail(TailRead* read, int code, const std::string& error);
+  /// The last thing a thread does; `own` are the reads that it alone has.
+  void End(std::unique_lock<std::mutex> guard, std::vector<ReadPtr> own);
 
   void Ask();
   bool AskOffsets(TailRead* read);

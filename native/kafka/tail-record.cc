@@ -70,7 +70,7 @@ void AppendHeader(std::vector<uint8_t>* out, const Header& header) {
   if (header.value != nullptr) Append(out, header.value, header.value_length);
 }
 
-/// The id goes to `id`; the others are appended with their length before them, if there are any.
+/// Those but the id are appended, with their length before them.
 void AppendHeaders(std::vector<uint8_t>* out, const rd_kafka_headers_t* headers, size_t id_index) {
   const size_t at = out->size();
   AppendU32(out, 0);

@@ -276,7 +276,10 @@ class Receiver : public Link {
       *error = "ACK: " + refusal.text;
       return false;
     }
+    *error = "an ACKED that ends too early";
+    if (length < wire::kFrameHead + 2) return false;
     const size_t failed = load_be16(frame + wire::kFrameHead);
+    if (length < wire::kFrameHead + 2 + 6 * failed) return false;
     for (size_t i = 0; i < failed; i++) {
       totals_->failed[load_be16(frame + wire::kFrameHead + 2 + 6 * i + 4)]++;
     }

@@ -67,7 +67,7 @@ export interface JoinOptions {
   /** Shown by every tool of Kafka as the member's client id: the node's id. */
   readonly clientId: string;
   /**
-   * Longest time from `onRevoking` to its `done`, in ms; default 10,000, at most 60,000. After it
+   * Longest time from `onRevoking` to its `done`, in ms; default 10,000, at most 45,000. After it
    * the driver gives the partitions up by itself, calls `onLost` for them, and `onError` with
    * `REVOKE_TIMEOUT`.
    */

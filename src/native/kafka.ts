@@ -140,7 +140,7 @@ export interface ProduceResult {
 /** Counters of messages without a verdict yet. */
 export interface InFlight {
   messages: number;
-  /** Bytes of keys and values. */
+  /** Bytes of keys, values and headers, and 64 a record. */
   bytes: number;
 }
 
@@ -248,9 +248,15 @@ export interface TailResult {
   records: Buffer;
 }
 
-/** Reads partitions without a group: one native consumer, a cursor per position read. */
+/**
+ * Reads partitions without a group, a cursor per position read: one native consumer that asks, and
+ * up to 8 that fetch, since each can hold a partition once.
+ */
 export interface KafkaTail {
-  /** Rejects with {@link KafkaFailure}; code 1 is OFFSET_OUT_OF_RANGE. */
+  /**
+   * Rejects with {@link KafkaFailure}; code 1 is OFFSET_OUT_OF_RANGE. Also when nothing came in its
+   * time and no broker could be reached since something came; the next read asks anew.
+   */
   read(request: TailRequest): Promise<TailResult>;
   /** First and next offset of a partition, asked from its leader. */
   offsets(options: { topic: string; partition: number; timeoutMs: number }): Promise<{
@@ -295,6 +301,7 @@ export const KAFKA_CODE = {
   _TRANSPORT: -195,
   _UNKNOWN_PARTITION: -190,
   _UNKNOWN_TOPIC: -188,
+  _ALL_BROKERS_DOWN: -187,
   _TIMED_OUT: -185,
   _QUEUE_FULL: -184,
   _PURGE_QUEUE: -152,

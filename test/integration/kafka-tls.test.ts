@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { copyFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { KAFKA_CODE, openKafkaTail } from '../../src/native/kafka.ts';
 import { Authority } from '../support/certificates.ts';
 import { connect } from '../support/connect.ts';
 import { readTail } from '../support/delivered.ts';
@@ -7,7 +10,8 @@ import { type KafkaBroker, skipWithoutKafka, startKafka } from '../support/kafka
 import { untilDrained } from '../support/node-state.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
-import { until } from '../support/wait.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { GIVE_UP_MS, until, within } from '../support/wait.ts';
 
 const login = 'org.apache.kafka.common.security.plain.PlainLoginModule required';
 const authority = new Authority();
@@ -73,6 +77,35 @@ test('over TLS with a certificate and a password of its own a node sends, reads 
     assert.equal(code, 0, stderr);
     assert.deepEqual(stdout.trim().split('\n').sort(), values.toSorted());
   });
+
+  await t.test(
+    'why no consumer can be made is said, and is no matter of too many reads',
+    async () => {
+      const ca = join(tempDir(), 'ca.pem');
+      copyFileSync(authority.cert, ca);
+      const tail = openKafkaTail({
+        config: {
+          'bootstrap.servers': broker.address,
+          'security.protocol': 'sasl_ssl',
+          'sasl.mechanism': 'PLAIN',
+          'sasl.username': 'node',
+          'sasl.password': 'the-password',
+          'ssl.ca.location': ca,
+          'ssl.certificate.location': own.cert,
+          'ssl.key.location': own.key,
+        },
+      });
+      rmSync(ca);
+      const at = { topic: 'tls', partition: 0, from: 1, position: 0, bytesMax: 1, waitMs: 1_000 };
+      const read = within(tail.read(at), GIVE_UP_MS, 'an answer');
+      await assert.rejects(read, (error: Error & { kafkaCode?: number }) => {
+        assert.match(error.message, /ssl\.ca\.location/);
+        assert.notEqual(error.kafkaCode, KAFKA_CODE._QUEUE_FULL);
+        return true;
+      });
+      await tail.close();
+    },
+  );
 
   await t.test('doctor finds it well, and says nothing beside', async () => {
     const { code, stdout, stderr } = await doctor(broker.address, authority.cert);

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import {
+  KAFKA_CODE,
   type KafkaTail,
   openKafkaTail,
   type TailRequest,
   type TailResult,
 } from '../../../src/native/kafka.ts';
-import { GIVE_UP_MS, within } from '../../support/wait.ts';
+import { GIVE_UP_MS, until, within } from '../../support/wait.ts';
 import { TestLane } from './kafka-lane.ts';
 import { type TailRecord, tailRecords } from './kafka-records.ts';
 
@@ -200,4 +201,29 @@ test('more reads of one partition than may be at once take turns', async () => {
   );
   const values = found.map(({ records }) => tailRecords(records)[0]?.value?.toString());
   assert.deepEqual(values, positions.map(String));
+});
+
+test('a read that goes on where one ended fails while no broker can be reached', async () => {
+  const cluster = new TestLane();
+  await cluster.topic(1, 'left-alone');
+  const { brokers } = await cluster.producer.metadata({ timeoutMs: 10_000 });
+  const config = { 'bootstrap.servers': `${brokers[0]?.host}:${brokers[0]?.port}` };
+  const other = openKafkaTail({ config });
+  const at = { topic: 'left-alone', partition: 0, bytesMax: 100, waitMs: 50 };
+  const first = await other.read({ ...at, from: END, position: 0 });
+  assert.deepEqual([first.count, first.nextOffset], [0, 0]);
+  await cluster.close();
+  const failure = await until(
+    async () => {
+      try {
+        await other.read({ ...at, from: 0, position: 0 });
+        return undefined;
+      } catch (error) {
+        return error as { kafkaCode?: number };
+      }
+    },
+    { what: 'a read that fails' },
+  );
+  assert.equal(failure.kafkaCode, KAFKA_CODE._ALL_BROKERS_DOWN);
+  await other.close();
 });
