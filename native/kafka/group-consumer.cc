@@ -34,27 +34,15 @@ std::shared_ptr<GroupConsumer> GroupConsumer::Open(GroupSettings settings,
 }
 
 bool GroupConsumer::Create(std::string* error) {
-  rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  char reason[512];
-  std::map<std::string, std::string> config = settings_.config;
+  Config config = settings_.config;
   config["group.id"] = settings_.group;
-  for (const auto& [name, value] : config) {
-    if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), reason, sizeof(reason)) !=
-        RD_KAFKA_CONF_OK) {
-      *error = reason;
-      rd_kafka_conf_destroy(conf);
-      return false;
-    }
-  }
+  rd_kafka_conf_t* conf = ConfOf(config, error);
+  if (conf == nullptr) return false;
   rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR |
                                      RD_KAFKA_EVENT_OFFSET_COMMIT);
   rd_kafka_conf_set_log_cb(conf, nullptr);
-  rk_ = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof(reason));
-  if (rk_ == nullptr) {
-    *error = reason;
-    rd_kafka_conf_destroy(conf);
-    return false;
-  }
+  rk_ = NewClient(RD_KAFKA_CONSUMER, conf, error);
+  if (rk_ == nullptr) return false;
   rd_kafka_poll_set_consumer(rk_);
   signal_ = [this] { Signal(); };
   queue_ = rd_kafka_queue_get_consumer(rk_);
@@ -122,7 +110,8 @@ bool GroupConsumer::WaitForWork(std::deque<Command>* commands) {
   const bool full = mail_bytes_ >= kMailBytesMax;
   if (!work_left_ || full) {
     // Mail that is out is watched, to see that somebody takes it.
-    const bool at_rest = mail_.empty() && !revoking_ && !closing_ && commits_.empty();
+    const bool at_rest = mail_.empty() && !revoking_ && !closing_ && commits_.empty() &&
+                         !unseated_;
     const std::chrono::milliseconds most(at_rest ? kRestMs : kLookMs);
     bell_.wait_for(guard, most, [this] { return signalled_; });
   }
@@ -145,6 +134,7 @@ void GroupConsumer::Run() {
     ServeEvents(replies_);
     const int64_t now = SteadyMs();
     ServeRevoke(now);
+    ServeUnseated(now);
     ServeCommits(now);
     HandUp();
     if (IsClosed(now)) break;

@@ -12,23 +12,24 @@
 
 #include <rdkafka.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "kafka/config.h"
 #include "kafka/group-partition.h"
 
 namespace mq::kafka {
 
 struct GroupSettings {
-  std::map<std::string, std::string> config;
+  Config config;
   std::string group;
   std::vector<std::string> topics;
   int64_t revoke_timeout_ms = 10'000;
@@ -95,8 +96,13 @@ class GroupConsumer : public std::enable_shared_from_this<GroupConsumer> {
   void DoStart(const Place& place, uint32_t epoch, int64_t offset);
   void DoWant(const Place& place, uint32_t epoch, int64_t bytes);
   void DoClose(std::function<void()> done);
-  void Jump(GroupPartition* partition, uint32_t epoch, int64_t offset);
-  void Assign(GroupPartition* partition, int64_t offset);
+  /// Has librdkafka read the partition from where it was started last; later, when it refuses.
+  void Seat(GroupPartition* partition);
+  void ServeUnseated(int64_t now_ms);
+  void Assign(GroupPartition* partition);
+  void Unassign(GroupPartition* partition);
+  /// Hands up what librdkafka refuses, and frees it; 0 when it refused nothing.
+  int Tell(const GroupPartition* partition, rd_kafka_error_t* error);
   /// Tells librdkafka that they are given up, and forgets them.
   void GiveUp(const std::vector<Place>& places);
   void FinishRevoke();
@@ -127,7 +133,8 @@ class GroupConsumer : public std::enable_shared_from_this<GroupConsumer> {
   Partitions partitions_;
   std::vector<GroupNote> out_;
   size_t out_bytes_ = 0;
-  bool work_left_ = false;
+  /// There is more to pack than the mail takes: who empties it rings.
+  std::atomic<bool> work_left_{false};
   bool revoking_ = false;
   int revoke_serial_ = 0;
   std::vector<Place> revoked_;
@@ -135,6 +142,9 @@ class GroupConsumer : public std::enable_shared_from_this<GroupConsumer> {
   /// A jump's unassign may have answered a revocation that we had not seen yet.
   bool disturbed_ = false;
   std::deque<Command> after_revoke_;
+  /// Something was started that librdkafka did not take as it was to be, and when it is tried again.
+  bool unseated_ = false;
+  int64_t seat_again_ms_ = 0;
   std::deque<PendingCommit> commits_;
   bool committing_ = false;
   std::unordered_map<uintptr_t, CommittedDone> asked_;

@@ -41,6 +41,7 @@ void GroupPartition::Restart(uint32_t epoch, int64_t offset) {
   credit_.reset();
   epoch_ = epoch;
   next_ = offset;
+  seated = false;
   ready_.store(true);
 }
 

@@ -27,6 +27,8 @@ class GroupPartition {
   const Place& place() const { return place_; }
   bool started() const { return queue_ != nullptr; }
   uint32_t epoch() const { return epoch_; }
+  /// The offset that comes next.
+  int64_t next() const { return next_; }
 
   /// Takes the partition's queue out of the consumer's; before it is assigned with an offset.
   void Open(rd_kafka_t* rk);
@@ -40,10 +42,12 @@ class GroupPartition {
 
   /// In librdkafka's own assignment.
   bool assigned = false;
+  /// There from where the last Restart said.
+  bool seated = false;
 
   void Want(int64_t bytes) { credit_.want(bytes); }
   bool HasWork() const {
-    return started() && credit_.open() && (!held_.empty() || ready_.load());
+    return started() && seated && credit_.open() && (!held_.empty() || ready_.load());
   }
   /// Packs what there is, at most `bytes_max` at a time. False when there was nothing to pack;
   /// `failed` is then an error that ended the partition's fetching, or 0.

@@ -7,7 +7,14 @@
 namespace mq::kafka {
 namespace {
 
+/// Between two tries to have a partition read that librdkafka did not take.
+constexpr int64_t kSeatAgainMs = 1'000;
+
 rd_kafka_topic_partition_list_t* NewList() { return rd_kafka_topic_partition_list_new(8); }
+
+rd_kafka_topic_partition_t* AddPlace(rd_kafka_topic_partition_list_t* list, const Place& place) {
+  return rd_kafka_topic_partition_list_add(list, place.topic.c_str(), place.partition);
+}
 
 std::vector<Place> PlacesOf(const rd_kafka_topic_partition_list_t* list) {
   std::vector<Place> places;
@@ -27,12 +34,8 @@ void GroupConsumer::HandleRebalance(rd_kafka_event_t* event) {
                           std::make_unique<GroupPartition>(place, signal_));
     }
     rd_kafka_topic_partition_list_t* none = NewList();
-    rd_kafka_error_t* error = rd_kafka_incremental_assign(rk_, none);
+    Tell(nullptr, rd_kafka_incremental_assign(rk_, none));
     rd_kafka_topic_partition_list_destroy(none);
-    if (error != nullptr) {
-      AddError(rd_kafka_error_code(error), rd_kafka_error_string(error), nullptr);
-      rd_kafka_error_destroy(error);
-    }
     Add(GroupNote::kAssigned, std::move(places));
     return;
   }
@@ -82,17 +85,11 @@ void GroupConsumer::GiveUp(const std::vector<Place>& places) {
   for (const Place& place : places) {
     auto found = partitions_.find(KeyOf(place.topic, place.partition));
     if (found == partitions_.end()) continue;
-    if (found->second->assigned) {
-      rd_kafka_topic_partition_list_add(list, place.topic.c_str(), place.partition);
-    }
+    if (found->second->assigned) AddPlace(list, place);
     partitions_.erase(found);
   }
-  rd_kafka_error_t* error = rd_kafka_incremental_unassign(rk_, list);
+  Tell(nullptr, rd_kafka_incremental_unassign(rk_, list));
   rd_kafka_topic_partition_list_destroy(list);
-  if (error != nullptr) {
-    AddError(rd_kafka_error_code(error), rd_kafka_error_string(error), nullptr);
-    rd_kafka_error_destroy(error);
-  }
 }
 
 void GroupConsumer::DoStart(const Place& place, uint32_t epoch, int64_t offset) {
@@ -108,10 +105,9 @@ void GroupConsumer::DoStart(const Place& place, uint32_t epoch, int64_t offset) 
     }
     return;
   }
-  if (partition->assigned) return Jump(partition, epoch, offset);
   partition->Open(rk_);
   partition->Restart(epoch, offset);
-  Assign(partition, offset);
+  Seat(partition);
 }
 
 void GroupConsumer::DoWant(const Place& place, uint32_t epoch, int64_t bytes) {
@@ -123,32 +119,62 @@ void GroupConsumer::DoWant(const Place& place, uint32_t epoch, int64_t bytes) {
   after_revoke_.push_back([this, place, epoch, bytes] { DoWant(place, epoch, bytes); });
 }
 
-void GroupConsumer::Jump(GroupPartition* partition, uint32_t epoch, int64_t offset) {
+void GroupConsumer::Seat(GroupPartition* partition) {
   const Place place = partition->place();
-  rd_kafka_topic_partition_list_t* list = NewList();
-  rd_kafka_topic_partition_list_add(list, place.topic.c_str(), place.partition);
-  rd_kafka_error_t* error = rd_kafka_incremental_unassign(rk_, list);
-  rd_kafka_topic_partition_list_destroy(list);
-  if (error != nullptr) rd_kafka_error_destroy(error);
-  partition->assigned = false;
-  disturbed_ = true;
-  ServeEvents(queue_);
-  disturbed_ = false;
-  if (Find(place) == nullptr) return;
-  partition->Restart(epoch, offset);
-  Assign(partition, offset);
+  if (partition->assigned) {
+    Unassign(partition);
+    disturbed_ = true;
+    ServeEvents(queue_);
+    disturbed_ = false;
+    partition = Find(place);
+    if (partition == nullptr) return;
+  }
+  if (!partition->assigned) Assign(partition);
+  if (partition->seated) return;
+  if (!unseated_) seat_again_ms_ = SteadyMs() + kSeatAgainMs;
+  unseated_ = true;
 }
 
-void GroupConsumer::Assign(GroupPartition* partition, int64_t offset) {
-  const Place& place = partition->place();
+void GroupConsumer::ServeUnseated(int64_t now_ms) {
+  // As a start, it waits for the end of a revocation.
+  if (!unseated_ || revoking_ || closing_ || now_ms < seat_again_ms_) return;
+  unseated_ = false;
+  std::vector<Place> places;
+  for (const auto& [key, partition] : partitions_) {
+    if (partition->started() && !partition->seated) places.push_back(partition->place());
+  }
+  // What comes between may take some of them away.
+  for (const Place& place : places) {
+    GroupPartition* partition = Find(place);
+    if (partition != nullptr) Seat(partition);
+  }
+}
+
+void GroupConsumer::Unassign(GroupPartition* partition) {
   rd_kafka_topic_partition_list_t* list = NewList();
-  rd_kafka_topic_partition_list_add(list, place.topic.c_str(), place.partition)->offset = offset;
-  rd_kafka_error_t* error = rd_kafka_incremental_assign(rk_, list);
+  AddPlace(list, partition->place());
+  const int code = Tell(partition, rd_kafka_incremental_unassign(rk_, list));
   rd_kafka_topic_partition_list_destroy(list);
-  partition->assigned = error == nullptr;
-  if (error == nullptr) return;
-  AddError(rd_kafka_error_code(error), rd_kafka_error_string(error), partition);
+  // A bad argument: it is not there.
+  partition->assigned = code != 0 && code != RD_KAFKA_RESP_ERR__INVALID_ARG;
+}
+
+void GroupConsumer::Assign(GroupPartition* partition) {
+  rd_kafka_topic_partition_list_t* list = NewList();
+  AddPlace(list, partition->place())->offset = partition->next();
+  const int code = Tell(partition, rd_kafka_incremental_assign(rk_, list));
+  rd_kafka_topic_partition_list_destroy(list);
+  partition->seated = code == 0;
+  // A conflict: it is there, from where it was started before.
+  partition->assigned = code == 0 || code == RD_KAFKA_RESP_ERR__CONFLICT;
+}
+
+int GroupConsumer::Tell(const GroupPartition* partition, rd_kafka_error_t* error) {
+  if (error == nullptr) return 0;
+  const int code = rd_kafka_error_code(error);
+  AddError(code, rd_kafka_error_string(error), partition);
   rd_kafka_error_destroy(error);
+  return code;
 }
 
 }  // namespace mq::kafka
