@@ -7,7 +7,7 @@ import {
   type ProduceResult,
 } from '../../../../src/native/kafka.ts';
 
-/** A native producer that breaks, and of which a new instance can be made or not; it has one topic. */
+/** A native producer of one topic that breaks, and of which a new instance can be made or not. */
 export class FakeProducer
   implements
     Pick<
