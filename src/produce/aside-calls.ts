@@ -53,7 +53,7 @@ async function each(
   aside: AsideLog,
   log: AsideCall['log'],
   topic: string,
-  take: (entries: readonly AsideEntry[]) => Promise<void>,
+  take: (entries: readonly AsideEntry[]) => Promise<unknown>,
 ): Promise<void> {
   for (let from = 0; ; ) {
     const entries: AsideEntry[] = [];

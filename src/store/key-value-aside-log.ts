@@ -14,8 +14,6 @@ import type {
 import { decodeUndeliverable, encodeUndeliverable } from './undeliverable.ts';
 
 const KINDS = { undeliverable: 'u', parked: 'q' } as const;
-/** Of an entry beside its texts and its body. */
-const ENTRY_BYTES = 256;
 
 /** Both logs, by topic. */
 export type AsideTotals = Readonly<Record<AsideName, Map<string, AsideCount>>>;
@@ -46,7 +44,7 @@ export async function countAside(
     for await (const { key, value } of kv.iterate(kindRange(KINDS[log]))) {
       const entry = decodeUndeliverable(unsealed(key, value, crc32c));
       onSequence(entry.sequence);
-      count(totals[log], entry);
+      count(totals[log], entry, bytesOf(key, value));
     }
   }
   return totals;
@@ -124,15 +122,16 @@ export class KeyValueAsideLog implements AsideLog {
     }
   }
 
-  /** Forgets entries: they were delivered, or are given up. */
-  remove(log: AsideName, entries: readonly AsideEntry[]): Promise<void> {
+  /** Forgets entries: they were delivered, or are given up. Answers how many were there. */
+  remove(log: AsideName, places: readonly AsidePlace[]): Promise<number> {
     return this.#next(async () => {
-      const there = await this.#present(log, entries);
-      if (there.length === 0) return;
+      const there = await this.#present(log, places);
+      if (there.length === 0) return 0;
       // Their confirmed bits must be on the disk before the entries that stand for them go.
       await this.#hooks.settle();
-      await this.#hooks.write(there.map((entry) => ({ key: keyOf(log, entry), value: undefined })));
+      await this.#hooks.write(there.map(({ key }) => ({ key, value: undefined })));
       this.#forget(log, there);
+      return there.length;
     });
   }
 
@@ -142,8 +141,9 @@ export class KeyValueAsideLog implements AsideLog {
     return this.#next(async () => {
       const there = await this.#present(from, entries);
       if (there.length === 0) return;
-      const gone = there.map((entry) => ({ key: keyOf(from, entry), value: undefined }));
-      await this.#add(to, there, gone);
+      const gone = there.map(({ key }) => ({ key, value: undefined }));
+      const moved = there.map(({ place }) => place);
+      await this.#add(to, moved, gone);
       this.#forget(from, there);
     });
   }
@@ -158,11 +158,14 @@ export class KeyValueAsideLog implements AsideLog {
   }
 
   /** Those of the entries that are still there, each once. */
-  async #present(log: AsideName, entries: readonly AsideEntry[]): Promise<AsideEntry[]> {
+  async #present<T extends AsidePlace>(log: AsideName, asked: readonly T[]): Promise<Present<T>[]> {
     const { kv } = this.#hooks.source();
-    const asked = distinct(entries);
-    const found = await Promise.all(asked.map((entry) => kv.get(keyOf(log, entry))));
-    return asked.filter((_, index) => found[index] !== undefined);
+    const places = distinct(asked).map((place) => ({ place, key: keyOf(log, place) }));
+    const found = await Promise.all(places.map(({ key }) => kv.get(key)));
+    return places.flatMap(({ place, key }, index) => {
+      const value = found[index];
+      return value === undefined ? [] : [{ place, key, bytes: bytesOf(key, value) }];
+    });
   }
 
   async #add(log: AsideName, entries: readonly AsideEntry[], more: KeyValueOp[]): Promise<void> {
@@ -171,19 +174,29 @@ export class KeyValueAsideLog implements AsideLog {
       sealed(keyOf(log, entry), encodeUndeliverable(entry), crc32c),
     );
     await this.#hooks.write([...ops, ...more]);
-    for (const entry of entries) count(this.#totals[log], entry);
-  }
-
-  #forget(log: AsideName, entries: readonly AsideEntry[]): void {
-    const totals = this.#totals[log];
-    for (const entry of entries) {
-      const topic = totals.get(entry.topic);
-      if (topic === undefined) continue;
-      topic.messages--;
-      topic.bytes -= bytesOf(entry);
-      if (topic.messages === 0) totals.delete(entry.topic);
+    for (const [index, entry] of entries.entries()) {
+      const { key, value } = ops[index] as KeyValueOp;
+      count(this.#totals[log], entry, bytesOf(key, value));
     }
   }
+
+  #forget(log: AsideName, gone: readonly Present<AsidePlace>[]): void {
+    const totals = this.#totals[log];
+    for (const { place, bytes } of gone) {
+      const topic = totals.get(place.topic);
+      if (topic === undefined) continue;
+      topic.messages--;
+      topic.bytes -= bytes;
+      if (topic.messages === 0) totals.delete(place.topic);
+    }
+  }
+}
+
+/** An entry that was found. */
+interface Present<T> {
+  readonly place: T;
+  readonly key: Buffer;
+  readonly bytes: number;
 }
 
 /** By sequence, of which a lane never gives one twice. */
@@ -195,21 +208,21 @@ function keyOf(log: AsideName, { topic, sequence }: AsidePlace): Buffer {
   return log === 'parked' ? parkedKey(topic, sequence) : undeliverableKey(sequence);
 }
 
-function count(into: Map<string, AsideCount>, entry: AsideEntry): void {
+function count(into: Map<string, AsideCount>, entry: AsideEntry, bytes: number): void {
   const { topic, failedMs } = entry;
   const known = into.get(topic);
   if (known === undefined) {
-    into.set(topic, { messages: 1, bytes: bytesOf(entry), sinceMs: failedMs });
+    into.set(topic, { messages: 1, bytes, sinceMs: failedMs });
     return;
   }
   known.messages++;
-  known.bytes += bytesOf(entry);
+  known.bytes += bytes;
   known.sinceMs = Math.min(known.sinceMs, failedMs);
 }
 
-/** What an entry counts against the quota of its log: about what it takes on the disk. */
-function bytesOf({ body, topic, reason }: AsideEntry): number {
-  return ENTRY_BYTES + body.length + topic.length + reason.length;
+/** What an entry counts against the quota of its log. */
+function bytesOf(key: Buffer, value: Buffer | undefined): number {
+  return key.length + (value?.length ?? 0);
 }
 
 /** The undeliverable log is in the order of sequences, whatever the topic. */

@@ -64,7 +64,7 @@ export class AloneSender {
   }
 
   /** Gives back what waits of a topic and is not on its way. */
-  giveBack(topic: number, to: Pick<RunSet, 'add'>): void {
+  giveBack(topic: number, to: RunSet): void {
     const lag = this.waiting.get(topic);
     if (lag === undefined) return;
     const { count } = lag.returned;

@@ -16,6 +16,7 @@ import { Road, type RoadProducer } from './road.ts';
 import { Roads } from './roads.ts';
 import { Stepper } from './stepper.ts';
 import type { StoredTopics } from './stored-topics.ts';
+import { dropWaiting } from './topic-drop.ts';
 import type { MessageRun } from './verdict-rows.ts';
 
 /** Hooks and parts of a {@link Forwarder}. */
@@ -38,7 +39,10 @@ export interface ForwarderParts extends RoadProducer {
     offset: number,
     cluster: ClusterNumber,
   ): void;
-  /** Refused for good. Resolves when that is durable and told. */
+  /**
+   * Refused for good: into the undeliverable log, before whatever is put aside from now on.
+   * Resolves when that is durable and told.
+   */
   onRefused(refusals: readonly Refusal[]): Promise<void>;
   /** A batch is about to be sent that may have been sent already, and why. */
   onResend(cause: string, header: ResentBatch, cluster: ClusterNumber): void;
@@ -152,43 +156,23 @@ export class Forwarder {
     if (this.parking?.has(topic) === true) {
       return this.parking.giveUp(topic, { kind: 'refused', code: 'UNKNOWN_TOPIC' });
     }
-    if (this.parts.isUndeliverableFull?.() === true) return 0;
-    const { lags } = this.roads.of(topic);
-    const lag = lags.get(topic);
+    const lag = this.roads.of(topic).lags.get(topic);
     if (lag === undefined || lag.isDropping) return 0;
-    const reason = `the cluster knows no topic ${this.parts.topics.nameOf(topic) ?? topic}`;
-    const backlog = new Backlog(this.parts);
-    let dropped = 0;
     lag.isDropping = true;
     try {
       this.roads.of(topic).giveBack(lag);
-      while (lag.next < this.cursor && !this.isClosed) {
-        const from = lag.next;
-        const read = await backlog.read(from);
-        // What came back meanwhile stands before what was read.
-        if (lag.next < from) continue;
-        const end = Math.min(read.nextSequence, this.cursor);
-        const refusals: Refusal[] = [];
-        for (const batch of read.batches) {
-          const wants = (id: number, sequence: number): boolean =>
-            id === topic && sequence < end && lag.wants(sequence);
-          const { skip } = backlog.skipBut(batch, wants);
-          for (const [ordinal, skipped] of skip.entries()) {
-            if (skipped === 1) continue;
-            const sequence = batch.firstSequence + ordinal;
-            refusals.push({ sequence, code: 'UNKNOWN_TOPIC', reason });
-          }
-        }
-        lag.advance(end);
-        dropped += refusals.length;
-        if (refusals.length > 0) await this.parts.onRefused(refusals);
-      }
+      return await dropWaiting(lag, {
+        backlog: new Backlog(this.parts),
+        reason: `the cluster knows no topic ${this.parts.topics.nameOf(topic) ?? topic}`,
+        end: () => this.cursor,
+        isOver: () => this.isClosed || this.parts.isUndeliverableFull?.() === true,
+        refuse: (refusals) => this.parts.onRefused(refusals),
+      });
     } finally {
       lag.isDropping = false;
       this.roads.of(topic).lags.ready(topic);
       this.work();
     }
-    return dropped;
   }
 
   close(): void {

@@ -2,7 +2,7 @@ import type { Verdict } from '../../backend/kafka/verdict-codes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { DEFER_REASON, DEFERRED_COLUMNS, type ProduceRequest } from '../../native/kafka.ts';
-import type { AsideEntry, LaneStore } from '../../store/lane-store.ts';
+import type { AsideEntry, AsidePlace, LaneStore } from '../../store/lane-store.ts';
 import { type LaneStats, stat } from '../intake/lane-stats.ts';
 import { SEGMENT_ID_BYTES, writeU48 } from '../intake/micro-batch.ts';
 import type { ParkedChunk, ParkedTopic } from './parked-topic.ts';
@@ -40,20 +40,18 @@ export class ParkedSender {
   private opened: { producer: AloneProducer; sender: Sender } | undefined;
   private readonly registered = new Set<number>();
   private readonly topics = new Map<number, ParkedTopic>();
-  private refused: { entry: AsideEntry; verdict: Verdict }[] = [];
   private serial = 1;
 
   constructor(parts: ParkedSenderParts) {
     this.parts = parts;
   }
 
-  /** The next entries of a topic that are not delivered. */
+  /** The next entries of a topic. */
   async entriesOf(topic: ParkedTopic, countMax: number): Promise<AsideEntry[]> {
     const entries: AsideEntry[] = [];
     let bytes = 0;
     const from = { topic: topic.name, sequence: topic.from };
     for await (const entry of this.parts.store.aside.entries('parked', from)) {
-      if (topic.delivered.has(entry.sequence)) continue;
       entries.push(entry);
       bytes += entry.body.length;
       if (entries.length >= countMax || bytes >= CHUNK_BYTES) break;
@@ -68,7 +66,8 @@ export class ParkedSender {
   async send(topic: ParkedTopic): Promise<void> {
     const { sender } = this.open(topic.id);
     if (!sender.isUsable) return;
-    const entries = await this.entriesOf(topic, topic.chunkMax);
+    const countMax = topic.from < topic.aloneUntil ? 1 : topic.chunkMax;
+    const entries = await this.entriesOf(topic, countMax);
     // What was put into the log before the place it is read from is found the next time.
     if (entries.length === 0) topic.from = 0;
     if (entries.length === 0 || !sender.isUsable) return;
@@ -82,7 +81,8 @@ export class ParkedSender {
     }
     this.serial += sent;
     const taken = entries.slice(0, sent);
-    topic.chunk = { entries: taken, first, left: sent, delivered: [], isFailed: false };
+    const verdicts = { left: sent, delivered: [], cameBack: false, refusal: undefined };
+    topic.chunk = { entries: taken, first, ...verdicts };
     topic.from = (taken.at(-1)?.sequence ?? 0) + 1;
     topic.chunkMax = sent < entries.length ? Math.min(2 * sent, CHUNK_ENTRIES) : CHUNK_ENTRIES;
   }
@@ -90,20 +90,23 @@ export class ParkedSender {
   /** Writes down what became of the topic's messages. */
   async settle(topic: ParkedTopic): Promise<void> {
     const { store, stats, onRefused } = this.parts;
-    await this.removeDelivered(topic);
-    const refused = this.refused.filter(({ entry }) => entry.topic === topic.name);
-    this.refused = this.refused.filter(({ entry }) => entry.topic !== topic.name);
-    for (const { entry, verdict } of refused) await onRefused([entry], verdict);
-    const { chunk } = topic;
+    const { name, chunk } = topic;
+    const remove = async (places: readonly AsidePlace[]): Promise<void> => {
+      if (places.length > 0) stats.add(stat.unparked, await store.aside.remove('parked', places));
+    };
+    const { delivered } = topic;
+    topic.delivered = [];
+    await remove(delivered.map((sequence) => ({ topic: name, sequence })));
     if (chunk === undefined || chunk.left > 0) return;
-    if (chunk.delivered.length > 0) {
-      await store.aside.remove('parked', chunk.delivered);
-      stats.add(stat.unparked, chunk.delivered.length);
-    }
+    await remove(chunk.delivered);
+    const { entries, refusal } = chunk;
+    const isWhole = refusal !== undefined && entries.length > 1;
+    if (isWhole) topic.aloneUntil = (entries.at(-1)?.sequence ?? 0) + 1;
+    const isStuck = refusal !== undefined && !isWhole && !(await onRefused(entries, refusal));
     topic.chunk = undefined;
-    if (!chunk.isFailed) return;
-    topic.from = Math.min(topic.from, chunk.entries[0]?.sequence ?? 0);
-    this.fail(topic);
+    if (!chunk.cameBack && !isWhole && !isStuck) return;
+    topic.from = Math.min(topic.from, entries[0]?.sequence ?? 0);
+    if (chunk.cameBack || isStuck) this.fail(topic);
   }
 
   close(): void {
@@ -134,22 +137,6 @@ export class ParkedSender {
     topic.retryAtMs = this.parts.clock.monotonic() + RETRY_MS;
   }
 
-  /** The ordinary producer has delivered these after they were parked. */
-  private async removeDelivered(topic: ParkedTopic): Promise<void> {
-    const { store, stats } = this.parts;
-    const gone: AsideEntry[] = [];
-    for (const sequence of [...topic.delivered]) {
-      for await (const entry of store.aside.entries('parked', { topic: topic.name, sequence })) {
-        if (entry.sequence === sequence) gone.push(entry);
-        break;
-      }
-      topic.delivered.delete(sequence);
-    }
-    if (gone.length === 0) return;
-    await store.aside.remove('parked', gone);
-    stats.add(stat.unparked, gone.length);
-  }
-
   private open(topic: number): { producer: AloneProducer; sender: Sender } {
     const { clock, log, open, work } = this.parts;
     if (this.opened === undefined) {
@@ -172,17 +159,19 @@ export class ParkedSender {
       },
       broken: (generation) => sender?.broken(generation),
       confirmed: (run, partition, offset) => {
+        this.noteJudged(run.topic);
         this.each(run, (entry, chunk, skipped) => {
           chunk.delivered.push(entry);
           this.parts.onDelivered(entry, partition, offset < 0 ? -1 : offset + skipped);
         });
       },
       refused: (run, verdict) => {
+        this.noteJudged(run.topic);
         this.each(run, (entry, chunk) => this.judge(run.topic, entry, chunk, verdict));
       },
       returned: (run) => {
         this.each(run, (_, chunk) => {
-          chunk.isFailed = true;
+          chunk.cameBack = true;
         });
       },
     });
@@ -190,14 +179,19 @@ export class ParkedSender {
     this.parts.work();
   }
 
+  private noteJudged(id: number): void {
+    const topic = this.topics.get(id);
+    if (topic !== undefined) topic.judgedMs = this.parts.clock.monotonic();
+  }
+
   /** Only what was sent alone is refused for its own sake; some refusals count the second time. */
   private judge(id: number, entry: AsideEntry, chunk: ParkedChunk, verdict: Verdict): void {
     const topic = this.topics.get(id);
-    chunk.isFailed = true;
-    if (topic === undefined || chunk.entries.length > 1) return;
-    const isAgain = topic.struck === entry.sequence;
-    topic.struck = entry.sequence;
-    if (verdict.twice !== true || isAgain) this.refused.push({ entry, verdict });
+    if (topic === undefined) return;
+    if (verdict.twice === true && chunk.entries.length === 1 && topic.struck !== entry.sequence) {
+      topic.struck = entry.sequence;
+      chunk.cameBack = true;
+    } else chunk.refusal = verdict;
   }
 
   private each(

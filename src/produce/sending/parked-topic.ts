@@ -1,3 +1,4 @@
+import type { Verdict } from '../../backend/kafka/verdict-codes.ts';
 import type { AsideEntry } from '../../store/lane-store.ts';
 import type { Backlog } from './backlog.ts';
 import type { Lag } from './lag.ts';
@@ -10,8 +11,17 @@ export interface ParkedChunk {
   /** Entries without a verdict. */
   left: number;
   readonly delivered: AsideEntry[];
-  /** Some came back, or were refused. */
-  isFailed: boolean;
+  /** Some came back, or were refused where a refusal counts only when it comes again. */
+  cameBack: boolean;
+  /** Some were refused for good; each for its own sake only when it was sent alone. */
+  refusal: Verdict | undefined;
+}
+
+/** Somebody wants to give up all that is parked of a topic. */
+export interface GiveUp {
+  readonly verdict: Verdict;
+  /** So many messages were. */
+  done(messages: number): void;
 }
 
 /** A topic of which messages are parked. */
@@ -22,24 +32,33 @@ export class ParkedTopic {
   readonly backlog: Backlog;
   /** Everything before it left the outbox. */
   swept = 0;
-  /** Parked while they were with the ordinary producer, and without a verdict of it. */
+  /** Below {@link swept}, with the ordinary producer, and without a verdict of it. */
   readonly onTheWay = new Set<number>();
-  /** Confirmed by the ordinary producer all the same; to be taken out of the log. */
-  readonly delivered = new Set<number>();
+  /** Of these, confirmed by it all the same: to be taken out of the log. */
+  delivered: number[] = [];
   chunk: ParkedChunk | undefined;
   /** Where its log is read on: what is before was delivered, or is with the producer. */
   from = 0;
   /** Entries of the next chunk at most; one, until that shows whether the topic takes any. */
   chunkMax = 1;
+  /** Messages before this sequence are sent one by one: their chunk was refused. */
+  aloneUntil = 0;
   retryAtMs = 0;
+  /** When the cluster last took, or refused for good, a message of its log. */
+  judgedMs = Number.NEGATIVE_INFINITY;
   /** A message that was refused once, where a refusal counts only when it comes again. */
   struck = 0;
-  isGivenUp = false;
+  giveUp: GiveUp | undefined;
 
   constructor(id: number, name: string, lag: Lag, backlog: Backlog) {
     this.id = id;
     this.name = name;
     this.lag = lag;
     this.backlog = backlog;
+  }
+
+  /** No message of it is out: not of its log, and not with the ordinary producer. */
+  get isIdle(): boolean {
+    return this.chunk === undefined && this.onTheWay.size === 0 && this.delivered.length === 0;
   }
 }

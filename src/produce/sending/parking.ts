@@ -2,12 +2,11 @@ import type { Verdict } from '../../backend/kafka/verdict-codes.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Logger } from '../../base/log.ts';
-import type { LaneStore } from '../../store/lane-store.ts';
+import type { LaneStore, StoredBatch } from '../../store/lane-store.ts';
 import { type LaneStats, stat } from '../intake/lane-stats.ts';
 import type { Backlog } from './backlog.ts';
-import type { Lag } from './lag.ts';
 import { ParkedSender, type ParkedSenderParts } from './parked-sender.ts';
-import { ParkedTopic } from './parked-topic.ts';
+import { type GiveUp, ParkedTopic } from './parked-topic.ts';
 import type { Place } from './pending.ts';
 import type { Roads } from './roads.ts';
 import { Stepper } from './stepper.ts';
@@ -15,8 +14,9 @@ import type { StoredTopics } from './stored-topics.ts';
 import type { MessageRun } from './verdict-rows.ts';
 
 const LOOK_MS = 1_000;
-/** Others of the cluster were confirmed no longer ago than this: the cluster is well. */
+/** What had its messages judged no longer ago than this is well: a cluster, or a topic. */
 const WELL_MS = 5_000;
+const GIVE_UP_ENTRIES = 500;
 const REASON = 'its topic takes no messages';
 
 /** Parts of a {@link Parking}. */
@@ -56,8 +56,13 @@ export interface ForwarderParking
 /**
  * Topics that take no messages while the rest of their cluster does. After a while their messages
  * leave the outbox for the parked log, in order, and those that come later follow them there, so
- * that nothing else waits for them. They are tried again one first, then all; when the log of a
- * topic is empty, its messages go the ordinary way again.
+ * that nothing else waits for them. They are tried again one first, then all; while they are taken
+ * what comes stays in the outbox, so that the log runs empty however much comes. Then the topic's
+ * messages go the ordinary way again.
+ *
+ * Who has a message of a parked topic is known: the outbox what was not swept yet, the ordinary
+ * producer what is on the way, the parked one its chunk, and the log the rest. One step at a time
+ * changes that, and verdicts.
  */
 export class Parking {
   private readonly parts: ParkingParts;
@@ -97,10 +102,8 @@ export class Parking {
 
   /** Takes a topic up whose messages are in the parked log; what comes later follows them. */
   resume(name: string): void {
-    const { topics, roads } = this.parts;
-    const id = topics.idOf(name);
-    if (!this.parked.has(id)) this.add(id, name, roads.begin(id));
-    this.work();
+    const id = this.parts.topics.idOf(name);
+    if (!this.parked.has(id)) this.add(id, name);
   }
 
   /** Tries parked topics now: one by name, or all. */
@@ -120,10 +123,11 @@ export class Parking {
    */
   delivered(id: number, sequence: number): boolean {
     const topic = this.parked.get(id);
-    if (topic === undefined) return false;
-    topic.delivered.add(sequence);
+    if (topic?.onTheWay.delete(sequence) !== true) return false;
+    topic.delivered.push(sequence);
     this.work();
-    return topic.onTheWay.delete(sequence);
+    // While it is being put into the log, it is still the outbox that has it.
+    return this.parts.store.isConfirmed(sequence);
   }
 
   /**
@@ -140,44 +144,37 @@ export class Parking {
     return true;
   }
 
-  /** Gives up a topic that the cluster does not know any more. Answers the number of messages. */
-  async giveUp(id: number, verdict: Verdict): Promise<number> {
+  /**
+   * Gives up a topic that the cluster does not know any more, once nothing of it is on its way.
+   * Answers the number of messages.
+   */
+  giveUp(id: number, verdict: Verdict): Promise<number> {
     const topic = this.parked.get(id);
-    if (topic === undefined) return 0;
-    const { store } = this.parts;
-    let given = 0;
-    topic.isGivenUp = true;
-    topic.from = 0;
-    try {
-      await this.sweep(topic);
-      for (;;) {
-        const entries = await this.sender.entriesOf(topic, 500);
-        if (entries.length === 0 || this.isClosed) break;
-        if (!(await this.parts.onRefused(entries, verdict))) break;
-        given += entries.length;
-        topic.from = (entries.at(-1)?.sequence ?? 0) + 1;
-        if (store.aside.topics('parked').get(topic.name) === undefined) break;
-      }
-    } finally {
-      topic.isGivenUp = false;
+    if (topic === undefined || topic.giveUp !== undefined) return Promise.resolve(0);
+    return new Promise((done) => {
+      topic.giveUp = { verdict, done };
       this.work();
-    }
-    return given;
+    });
   }
 
   close(): void {
     this.isClosed = true;
     this.timer?.cancel();
     this.sender.close();
+    for (const { giveUp } of this.parked.values()) giveUp?.done(0);
   }
 
-  private add(id: number, name: string, lag: Lag): ParkedTopic {
-    const topic = new ParkedTopic(id, name, lag, this.parts.newBacklog());
-    topic.swept = this.parts.store.floor;
+  private add(id: number, name: string): void {
+    const { roads, newBacklog, store } = this.parts;
+    const lag = roads.begin(id);
+    const topic = new ParkedTopic(id, name, lag, newBacklog());
+    topic.swept = store.floor;
     lag.isParked = true;
     lag.timer?.cancel();
+    // What waits to be sent alone is nobody's any more.
+    roads.of(id).giveBack(lag);
     this.parked.set(id, topic);
-    return topic;
+    this.work();
   }
 
   private work(): void {
@@ -246,74 +243,87 @@ export class Parking {
     }
     log.warn({ topic: name }, 'the topic takes no messages: what it has is parked');
     this.stuck.delete(id);
-    this.add(id, name, roads.begin(id));
-    this.work();
+    this.add(id, name);
   }
 
   private async step(): Promise<void> {
+    const { store, clock } = this.parts;
     for (const topic of [...this.parked.values()]) {
       if (this.isClosed) return;
-      if (topic.isGivenUp) continue;
-      await this.sweep(topic);
+      if (clock.monotonic() - topic.judgedMs >= WELL_MS) await this.sweep(topic);
       await this.sender.settle(topic);
-      if (this.isDone(topic)) this.release(topic);
+      if (!topic.isIdle) continue;
+      if (topic.giveUp !== undefined) await this.giveAllUp(topic, topic.giveUp);
+      if (store.aside.topics('parked').get(topic.name) === undefined) this.release(topic);
       else await this.retry(topic);
     }
   }
 
   private async retry(topic: ParkedTopic): Promise<void> {
     const { clock, roads } = this.parts;
-    if (topic.onTheWay.size > 0 || topic.chunk !== undefined) return;
     if (roads.main.cluster !== 0 || clock.monotonic() < topic.retryAtMs) return;
     await this.sender.send(topic);
   }
 
-  /** Moves what the outbox holds of a topic into its log, up to the newest. */
+  /** Moves what the outbox holds of a topic into its log, up to the newest of this moment. */
   private async sweep(topic: ParkedTopic): Promise<void> {
-    const { store, cursor, isFull, stats, onParked } = this.parts;
-    while (topic.swept < cursor() && !this.isClosed) {
-      if (isFull()) return;
+    const { store, cursor, isFull } = this.parts;
+    const to = cursor();
+    while (topic.swept < to && !this.isClosed && !isFull()) {
       const read = await topic.backlog.read(Math.max(topic.swept, store.floor));
-      const end = Math.min(read.nextSequence, cursor());
-      const sequences: number[] = [];
-      for (const batch of read.batches) {
-        const { skip } = topic.backlog.skipBut(
-          batch,
-          (id, sequence) => id === topic.id && sequence < end,
-        );
-        for (const [ordinal, skipped] of skip.entries()) {
-          const sequence = batch.firstSequence + ordinal;
-          if (skipped === 0 && !store.isConfirmed(sequence)) sequences.push(sequence);
-        }
+      const end = Math.min(read.nextSequence, to);
+      const sequences = read.batches.flatMap((batch) => this.openOf(topic, batch, end));
+      for (const sequence of sequences) {
+        if (!topic.lag.wants(sequence)) topic.onTheWay.add(sequence);
       }
-      if (sequences.length > 0) {
-        const why = { code: 'PARKED', reason: REASON };
-        await store.aside.put(
-          'parked',
-          sequences.map((sequence) => ({ ...why, sequence })),
-        );
-        stats.add(stat.parked, sequences.length);
-        // Verdicts may have come while that was written.
-        const parked = sequences.filter((sequence) => !topic.delivered.has(sequence));
-        onParked(parked);
-        for (const sequence of parked) {
-          if (!topic.lag.wants(sequence)) topic.onTheWay.add(sequence);
-        }
-      }
+      if (sequences.length > 0) await this.put(topic, sequences);
       topic.swept = Math.max(topic.swept, end);
       topic.lag.advance(end);
     }
   }
 
-  private isDone({ name, chunk, onTheWay, swept }: ParkedTopic): boolean {
-    const { store, cursor } = this.parts;
-    const isEmpty = store.aside.topics('parked').get(name) === undefined;
-    return isEmpty && chunk === undefined && onTheWay.size === 0 && swept >= cursor();
+  /** What a batch holds of a topic below `end`, and nobody has confirmed. */
+  private openOf(topic: ParkedTopic, batch: StoredBatch, end: number): number[] {
+    const wants = (id: number, sequence: number): boolean => id === topic.id && sequence < end;
+    const { skip } = topic.backlog.skipBut(batch, wants);
+    const open: number[] = [];
+    for (const [ordinal, skipped] of skip.entries()) {
+      const sequence = batch.firstSequence + ordinal;
+      if (skipped === 0 && !this.parts.store.isConfirmed(sequence)) open.push(sequence);
+    }
+    return open;
   }
 
-  private release({ id, name, lag }: ParkedTopic): void {
+  private async put(topic: ParkedTopic, sequences: readonly number[]): Promise<void> {
+    const { store, stats, onParked } = this.parts;
+    const why = { code: 'PARKED', reason: REASON };
+    const put = sequences.map((sequence) => ({ ...why, sequence }));
+    const moved = new Set<number>();
+    for (const { sequence } of await store.aside.put('parked', put)) moved.add(sequence);
+    stats.add(stat.parked, moved.size);
+    // The others were delivered meanwhile, or were being refused: no verdict of them comes.
+    for (const sequence of sequences) if (!moved.has(sequence)) topic.onTheWay.delete(sequence);
+    for (const sequence of topic.delivered) moved.delete(sequence);
+    onParked([...moved]);
+  }
+
+  private async giveAllUp(topic: ParkedTopic, { verdict, done }: GiveUp): Promise<void> {
+    let given = 0;
+    for (topic.from = 0; !this.isClosed; ) {
+      const entries = await this.sender.entriesOf(topic, GIVE_UP_ENTRIES);
+      const last = entries.at(-1);
+      if (last === undefined || !(await this.parts.onRefused(entries, verdict))) break;
+      given += entries.length;
+      topic.from = last.sequence + 1;
+    }
+    topic.giveUp = undefined;
+    done(given);
+  }
+
+  private release({ id, name, lag, giveUp }: ParkedTopic): void {
     this.parked.delete(id);
     lag.isParked = false;
+    giveUp?.done(0);
     this.parts.log.info({ topic: name }, 'nothing of the topic is parked any more');
     this.parts.onReleased(id);
   }

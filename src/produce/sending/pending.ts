@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import { ErrorCode } from '../../../protocol/src/generated.ts';
 import type { LaneStore } from '../../store/lane-store.ts';
 import type { Acker } from '../intake/acker.ts';
@@ -277,6 +278,7 @@ export class Pending {
       const to = Math.min(end, batch.firstSequence + batch.messages);
       if (from >= to) continue;
       batch.open -= to - from;
+      assert(batch.open >= 0, 'a message was settled twice');
       if (batch.open === 0) this.settled += batch.segments;
       if (batch.hasReplicated) this.settleRows(batch, from, to, firstSequence, verdict);
     }

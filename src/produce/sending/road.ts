@@ -142,10 +142,7 @@ export class Road {
   /** Gives back what waits of a topic to be sent alone and is not on its way. */
   giveBack(lag: Lag): void {
     if (lag.cause === '') lag.cause = 'alone';
-    const { topic } = lag;
-    const toLog = (first: number, count: number): void =>
-      this.parts.onReturned({ topic, first, count }, { kind: 'resend', name: lag.cause });
-    this.alone?.giveBack(topic, this.parts.isParked(topic) ? { add: toLog } : lag.returned);
+    this.alone?.giveBack(lag.topic, lag.returned);
   }
 
   /** As {@link giveBack}, for every topic. */

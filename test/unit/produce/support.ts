@@ -7,22 +7,15 @@ import {
   type ProduceRequest,
   type ProduceResult,
 } from '../../../src/native/kafka.ts';
-import { ArraySlab } from '../../../src/produce/intake/array-slab.ts';
 import { LaneStats } from '../../../src/produce/intake/lane-stats.ts';
-import {
-  addSegment,
-  emptyMicroBatch,
-  type MicroBatch,
-} from '../../../src/produce/intake/micro-batch.ts';
-import { ProducerSession } from '../../../src/produce/intake/producer-session.ts';
 import { DrainPace } from '../../../src/produce/sending/drain-pace.ts';
 import { Forwarder } from '../../../src/produce/sending/forwarder.ts';
 import type { AloneProducer, RoadProducer } from '../../../src/produce/sending/road.ts';
 import { StoredTopics } from '../../../src/produce/sending/stored-topics.ts';
-import type { BatchHeader } from '../../../src/store/batch-header.ts';
-import type { BatchRead, LaneStore, Refusal, StoredBatch } from '../../../src/store/lane-store.ts';
+import type { LaneStore, Refusal } from '../../../src/store/lane-store.ts';
 import { seed } from '../../support/seeded.ts';
-import { ManualClock, payloadOf } from '../store/support.ts';
+import { ManualClock } from '../store/support.ts';
+import { FakeStore } from './fake-store.ts';
 
 /** Checks a property with the run's seed, which is printed. */
 export async function check<T>(
@@ -36,78 +29,6 @@ export async function check<T>(
 /** Lets everything run that waits for no timer and no I/O. */
 export function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-}
-
-/** The outbox in memory: as much of a lane's store as the forwarder needs. */
-export class FakeStore {
-  readonly batches: { header: BatchHeader; payload: Buffer }[] = [];
-  readonly confirmed = new Set<number>();
-  readonly refused = new Map<number, string>();
-  nextSequence = 1;
-  reads = 0;
-
-  get floor(): number {
-    let floor = 1;
-    while (this.confirmed.has(floor)) floor++;
-    return floor;
-  }
-
-  append(topics: readonly number[], nameOf = (id: number) => `t${id}`): MicroBatch {
-    const batch = emptyMicroBatch(1_700_000_000_000, 1, new ArraySlab());
-    const producer = new ProducerSession(7n, 0);
-    const sequence = this.nextSequence;
-    const count = topics.length;
-    const one = { session: 1, correlationId: sequence, replicated: false, due: false };
-    addSegment(batch, { ...one, count, sequence, producer });
-    batch.firstSequence = sequence;
-    const payload = payloadOf(
-      topics.map((topic, i) => ({ topic, flags: 0, body: Buffer.from(`${sequence + i}`) })),
-    );
-    const header: BatchHeader = {
-      crc: 0,
-      previousCrc: 0,
-      messages: count,
-      firstSequence: sequence,
-      acceptedMs: batch.acceptedMs,
-      payloadBytes: payload.length,
-      payloadCrc: 0,
-      segments: [{ producerId: 7n, epoch: 0, flags: 0, count, firstSequence: sequence }],
-      topics: [...new Set(topics)].map((id) => ({ id, name: nameOf(id) })),
-      chunks: [],
-    };
-    this.batches.push({ header, payload });
-    this.nextSequence += count;
-    return batch;
-  }
-
-  payloadAt(index: number): Buffer {
-    return (this.batches[index] as { payload: Buffer }).payload;
-  }
-
-  isConfirmed(sequence: number): boolean {
-    return this.confirmed.has(sequence);
-  }
-
-  /** A few batches at a time, so that a long backlog takes several reads. */
-  async readBatches(fromSequence: number): Promise<BatchRead> {
-    this.reads++;
-    await Promise.resolve();
-    const found: StoredBatch[] = [];
-    for (const { header, payload } of this.batches) {
-      const { firstSequence, messages } = header;
-      if (firstSequence + messages <= fromSequence) continue;
-      let confirmed = 0;
-      for (let i = 0; i < messages; i++) if (this.confirmed.has(firstSequence + i)) confirmed++;
-      if (confirmed === messages) continue;
-      if (found.length === 3) return { batches: found, nextSequence: firstSequence };
-      found.push({ header, firstSequence, messages, payload: Buffer.from(payload), confirmed });
-    }
-    return { batches: found, nextSequence: this.nextSequence };
-  }
-
-  stats(): { unconfirmedMessages: number } {
-    return { unconfirmedMessages: this.nextSequence - 1 - this.confirmed.size };
-  }
 }
 
 interface Sent {
@@ -132,10 +53,15 @@ export class FakeProducer implements KafkaProducer {
   produced: ProduceRequest[] = [];
   waiting: Sent[] = [];
   onRows: (rows: Float64Array, count: number) => void = () => {};
+  /** By sequence: what was sent under a number of its own ({@link numbersOwn}). */
+  readonly messages = new Map<number, number>();
   private readonly log: BrokerLog;
+  private readonly numbersOwn: boolean;
 
-  constructor(log: BrokerLog) {
+  /** @param numbersOwn messages come under numbers of their sender, not of the lane */
+  constructor(log: BrokerLog, numbersOwn = false) {
     this.log = log;
+    this.numbersOwn = numbersOwn;
   }
 
   get inFlight(): { messages: number; bytes: number } {
@@ -159,7 +85,8 @@ export class FakeProducer implements KafkaProducer {
     for (let ordinal = 0; ordinal < messages; ordinal++) {
       const topic = bytes.readUInt16LE(at + 4);
       const body = bytes.toString('utf8', at + 8, at + 8 + bytes.readUInt32LE(at));
-      assert.equal(Number(body), firstSequence + ordinal);
+      if (this.numbersOwn) this.messages.set(firstSequence + ordinal, Number(body));
+      else assert.equal(Number(body), firstSequence + ordinal);
       at += 8 + bytes.readUInt32LE(at);
       if (ordinal < fromOrdinal) continue;
       const sequence = firstSequence + ordinal;
@@ -186,7 +113,7 @@ export class FakeProducer implements KafkaProducer {
     if (code === 0) {
       const log = this.log.topics.get(topic) ?? [];
       this.log.topics.set(topic, log);
-      for (const { sequence } of judged) log.push(sequence);
+      for (const { sequence } of judged) log.push(this.messages.get(sequence) ?? sequence);
     }
     this.say(judged.map(({ sequence }) => [topic, sequence, 1, code, -1, -1, this.generation]));
   }

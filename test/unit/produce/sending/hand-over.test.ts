@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HandOver } from '../../../../src/produce/sending/hand-over.ts';
 import { ManualClock } from '../../store/support.ts';
-import { FakeStore } from '../support.ts';
+import { FakeStore } from '../fake-store.ts';
 
 /** A hand-over, what went through it, and a broker that reports when it is told to. */
 function bench() {

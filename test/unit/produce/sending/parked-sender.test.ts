@@ -62,11 +62,13 @@ class FakeAside {
     }
   }
 
-  async remove(_log: AsideName, entries: readonly AsideEntry[]): Promise<void> {
+  async remove(_log: AsideName, places: readonly AsidePlace[]): Promise<number> {
     this.removals++;
+    const gone = new Set(places.map(({ sequence }) => sequence));
     for (const place of this.entriesByPlace) {
-      if (entries.includes(place.entry)) place.isGone = true;
+      if (gone.has(place.entry.sequence)) place.isGone = true;
     }
+    return gone.size;
   }
 }
 
@@ -198,6 +200,41 @@ test('what was sent is not walked over again', async () => {
   }
   assert.deepEqual([bench.aside.left, bench.aside.removals], [[], 11]);
   assert.ok(bench.aside.walked <= 2 * 5_000, `${bench.aside.walked} entries were walked over`);
+});
+
+test('messages that are refused cost no pause, and no other its delivery', async () => {
+  const bench = new Bench();
+  bench.park(1, 400);
+  const { kafka } = bench;
+  // The clock stands still: whoever waits for it never ends.
+  for (let round = 0; round < 420 && bench.aside.left.length > 0; round++) {
+    await bench.work();
+    // A batch is refused for each message of it.
+    const isBad = kafka.waiting.some(({ body }) => Number(body) % 50 === 0);
+    kafka.judge(Number.POSITIVE_INFINITY, isBad ? 87 : 0);
+    await bench.work();
+  }
+  assert.deepEqual(bench.aside.left, []);
+  assert.deepEqual(bench.refused, [50, 100, 150, 200, 250, 300, 350, 400]);
+  assert.equal(bench.delivered.length, 392);
+});
+
+test('what was sent alone after a refusal is sent together again behind it', async () => {
+  const bench = new Bench();
+  bench.park(1, 20);
+  await bench.work();
+  bench.kafka.judge(1);
+  await bench.work();
+  assert.equal(bench.kafka.waiting.length, 19);
+  bench.park(21, 20);
+  bench.kafka.judge(19, 87);
+  for (let alone = 0; alone < 19; alone++) {
+    await bench.work();
+    assert.equal(bench.kafka.waiting.length, 1);
+    bench.kafka.judge(1);
+  }
+  await bench.work();
+  assert.equal(bench.kafka.waiting.length, 20);
 });
 
 test('a topic that takes nothing is tried with one message every two seconds, or when it is ready', async () => {

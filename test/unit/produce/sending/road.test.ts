@@ -9,7 +9,8 @@ import { StoredTopics } from '../../../../src/produce/sending/stored-topics.ts';
 import type { MessageRun } from '../../../../src/produce/sending/verdict-rows.ts';
 import type { LaneStore } from '../../../../src/store/lane-store.ts';
 import { ManualClock } from '../../store/support.ts';
-import { FakeProducer, FakeStore, settle } from '../support.ts';
+import { FakeStore } from '../fake-store.ts';
+import { FakeProducer, settle } from '../support.ts';
 
 /** The primary's road of a lane that has stored four messages of topic 1. */
 class RoadBench {
@@ -76,20 +77,6 @@ test('what goes alone and comes back once its topic is parked goes to the parked
     { topic: 1, first: 1, count: 1 },
     { topic: 1, first: 2, count: 1 },
   ]);
-  bench.road.close();
-});
-
-test('what waits to go alone of a parked topic is given back to the parked log', async () => {
-  const bench = new RoadBench();
-  bench.alone.queueRoom = 1;
-  await settle();
-  bench.isParked = true;
-  const lag = bench.road.lags.get(1);
-  bench.road.giveAllBack();
-  assert.deepEqual(bench.returned, [{ topic: 1, first: 2, count: 3 }]);
-  assert.deepEqual([lag?.returned.isEmpty, lag?.isAlone], [true, true], 'one is on its way');
-  bench.alone.judge(1, 1, 0);
-  assert.equal(lag?.isAlone, false);
   bench.road.close();
 });
 
