@@ -205,6 +205,7 @@ export class LaneRoom {
     const log = await EmbeddedLog.open({
       chunks: store.chunks,
       clock: systemClock,
+      log: shell.log,
       retention: { ms: settings?.retentionMs, bytes: settings?.retentionBytes },
       onFailure: (error) => this.fail(error),
     });

@@ -1,4 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
+import { codeOf, messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
 import type { ChunkLog, LogChunk } from '../../store/lane-store.ts';
 import type { PartitionLog } from './partition-log.ts';
 
@@ -16,8 +18,11 @@ export interface CompactionLimits {
 export interface CompactionOptions {
   readonly chunks: ChunkLog;
   readonly clock: Clock;
+  readonly log: Logger;
   /** Keys that a pass remembers; what is beyond waits for the next. Default 250,000. */
   readonly keysMax?: number;
+  /** Their bytes, likewise; default 32 MiB. */
+  readonly keyBytesMax?: number;
   /** Bytes read at a time: the lane does nothing else while they are looked through. */
   readonly sliceBytes?: number;
   /** True: the log is being closed, and a pass ends early. */
@@ -35,6 +40,13 @@ interface Progress {
   tombstoneMs: number | undefined;
 }
 
+/** The newest offset of each key in what is new of a partition. */
+class Newest {
+  readonly offsets = new Map<string, number>();
+  /** Of the keys. */
+  bytes = 0;
+}
+
 interface Kept {
   readonly parts: Buffer[];
   bytes: number;
@@ -50,24 +62,41 @@ const TWO_32 = 0x1_0000_0000;
  * Keeps the newest record of each key. A pass reads what is new and remembers the newest offset of
  * each key in it; then it goes over the log from its start, slice by slice, and puts one chunk with
  * what is kept in the place of the slice's. Records without a key stay. A tombstone goes once it is
- * older than the limit, in a pass that has seen all before it.
+ * older than the limit, in a pass that has seen all before it. A partition with a damaged chunk is
+ * left alone from then on: who reads the chunk is told, and nobody else need be.
  */
 export class Compaction {
   readonly #options: CompactionOptions;
   readonly #progress = new WeakMap<PartitionLog, Progress>();
+  readonly #damaged = new WeakSet<PartitionLog>();
 
   constructor(options: CompactionOptions) {
     this.#options = options;
   }
 
-  /** Compacts a partition if it is worth it. Not to run beside a deletion of the partition. */
-  async sweep(log: PartitionLog, limits: CompactionLimits): Promise<void> {
+  /**
+   * Compacts a partition of a topic if it is worth it. Not to run beside a deletion of the
+   * partition. Rejects with what the disk said of a write.
+   */
+  async sweep(topic: string, log: PartitionLog, limits: CompactionLimits): Promise<void> {
+    if (this.#damaged.has(log)) return;
+    try {
+      await this.#compact(log, limits);
+    } catch (error) {
+      if (codeOf(error) !== 'STORE_CORRUPT') throw error;
+      this.#damaged.add(log);
+      const words = `not compacted until the next start: ${messageOf(error)}`;
+      this.#options.log.error({ topic, partition: log.partition }, words);
+    }
+  }
+
+  async #compact(log: PartitionLog, limits: CompactionLimits): Promise<void> {
     const nowMs = this.#options.clock.now();
     const progress = this.#progress.get(log) ?? fresh(log);
     this.#progress.set(log, progress);
     if (!isDue(log, limits, progress, nowMs)) return;
     const { newest, end } = await this.#readNew(log, progress.cleanedOffset);
-    const pass = new Pass(newest, nowMs - limits.tombstoneMs);
+    const pass = new Pass(newest.offsets, nowMs - limits.tombstoneMs);
     let offset = log.startOffset;
     while (offset < end && !this.#options.isClosed()) {
       offset = await this.#rewriteSlice(log, { offset, end }, pass);
@@ -82,16 +111,17 @@ export class Compaction {
   async #readNew(
     log: PartitionLog,
     from: number,
-  ): Promise<{ newest: Map<string, number>; end: number }> {
-    const { keysMax = 250_000 } = this.#options;
-    const newest = new Map<string, number>();
+  ): Promise<{ newest: Newest; end: number }> {
+    const { keysMax = 250_000, keyBytesMax = 32 * 1024 * 1024, isClosed } = this.#options;
+    const newest = new Newest();
+    const isFull = () => newest.offsets.size >= keysMax || newest.bytes >= keyBytesMax;
     const end = log.endOffset;
     let offset = Math.max(from, log.startOffset);
-    while (offset < end && newest.size < keysMax && !this.#options.isClosed()) {
+    while (offset < end && !isFull() && !isClosed()) {
       for (const chunk of await this.#read(log, offset, end)) {
         noteKeys(chunk, newest);
         offset = chunk.baseOffset + chunk.messages;
-        if (newest.size >= keysMax) break;
+        if (isFull()) break;
       }
     }
     return { newest, end: offset };
@@ -197,11 +227,15 @@ function keep(kept: Kept, records: Buffer, from: number, to: number): void {
   kept.bytes += to - from;
 }
 
-function noteKeys({ records }: LogChunk, newest: Map<string, number>): void {
+function noteKeys({ records }: LogChunk, newest: Newest): void {
+  const { offsets } = newest;
   for (let at = 0; at < records.length; ) {
     const end = at + 4 + records.readUInt32BE(at);
     const key = keyOf(records, at, end);
-    if (key !== undefined) newest.set(key, u64(records, at + 4));
+    if (key !== undefined) {
+      if (!offsets.has(key)) newest.bytes += key.length;
+      offsets.set(key, u64(records, at + 4));
+    }
     at = end;
   }
 }

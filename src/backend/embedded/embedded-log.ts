@@ -2,6 +2,7 @@ import assert from 'node:assert';
 import type { Clock } from '../../base/clock.ts';
 import { coded } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
+import type { Logger } from '../../base/log.ts';
 import { type BatchBuilder, CHUNK_COLUMNS, chunkColumn } from '../../native/batch-builder.ts';
 import type { ChunkAppend, ChunkLog, LogChunk } from '../../store/lane-store.ts';
 import { type PartitionOffsets, type TailRequest, type TailResult, tailFrom } from '../port.ts';
@@ -18,6 +19,7 @@ export interface EmbeddedLogOptions {
   /** The chunks of the lane's store. */
   readonly chunks: ChunkLog;
   readonly clock: Clock;
+  readonly log: Logger;
   /** Of topics that say nothing themselves. */
   readonly retention: RetentionLimits;
   /** Between two looks for what retention may free, in ms; default 5,000. */
@@ -97,8 +99,7 @@ export class EmbeddedLog {
     this.#defaults = options.retention;
     for (const start of found) this.#found.set(`${start.topicId}/${start.partition}`, start);
     this.#compaction = new Compaction({
-      chunks: options.chunks,
-      clock: options.clock,
+      ...options,
       isClosed: () => this.#closed,
     });
     this.#retention = new Retention({
@@ -261,8 +262,9 @@ export class EmbeddedLog {
   }
 
   async #compact(log: PartitionLog): Promise<void> {
-    const limits = this.#byId.get(log.topicId)?.compaction;
-    if (limits !== undefined) await this.#compaction.sweep(log, limits);
+    const { name, compaction } = this.#byId.get(log.topicId) ?? {};
+    if (name === undefined || compaction === undefined) return;
+    await this.#compaction.sweep(name, log, compaction);
   }
 
   #openPartition(topicId: number, partition: number): PartitionLog {

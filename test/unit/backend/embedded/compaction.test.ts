@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { CompactionLimits } from '../../../../src/backend/embedded/compaction.ts';
+import { Compaction, type CompactionLimits } from '../../../../src/backend/embedded/compaction.ts';
+import { silentLogger } from '../../../../src/base/log.ts';
 import { EmbeddedLog } from '../../../../src/backend/embedded/embedded-log.ts';
 import { OwnRecords } from '../../../../src/backend/embedded/own-records.ts';
+import { PartitionLog } from '../../../../src/backend/embedded/partition-log.ts';
 import { measureRecord, writeRecord } from '../../../../src/backend/embedded/wire-record.ts';
 import { tailFrom } from '../../../../src/backend/port.ts';
 import { crc32c } from '../../../../src/native/addon.ts';
@@ -28,6 +30,7 @@ class Bench {
     this.log = await EmbeddedLog.open({
       chunks: this.chunks,
       clock: this.clock,
+      log: silentLogger(),
       retention: { ms: undefined, bytes: undefined },
       onFailure: (error) => assert.fail(String(error)),
     });
@@ -147,6 +150,45 @@ describe('Compaction', () => {
     for (let i = 0; i < 20; i++) await bench.put([['k', large]]);
     await bench.compact();
     assert.equal((await bench.readAll(100_000)).length, 1);
+  });
+
+  test('leaves a partition with a damaged chunk alone, which its readers are told of', async () => {
+    const bench = new Bench();
+    await bench.open();
+    for (let i = 0; i < 10; i++) await bench.put([['k', `v${i}`]]);
+    bench.chunks.damagedOffset = 5;
+    await bench.compact();
+    const { reads } = bench.chunks;
+    bench.clock.advance(2);
+    await bench.log.sweep();
+    assert.equal(bench.chunks.reads, reads, 'it is not read again');
+    assert.equal(bench.chunks.chunksOf(1, 0), 10);
+    await assert.rejects(bench.readAll(), { code: 'STORE_CORRUPT' });
+    bench.chunks.damagedOffset = Number.POSITIVE_INFINITY;
+    await bench.open();
+    await bench.compact();
+    assert.equal((await bench.readAll()).length, 1);
+  });
+
+  test('remembers no more bytes of keys than it may, and goes on with the next pass', async () => {
+    const bench = new Bench();
+    await bench.open();
+    const names = Array.from({ length: 20 }, (_, i) => `key-${i}`.padEnd(10, '.'));
+    for (const name of [...names, ...names]) await bench.put([[name, 'v']]);
+    const { chunks, clock } = bench;
+    const [start] = await chunks.partitions();
+    assert.ok(start);
+    const log = new PartitionLog(start);
+    const more = { keyBytesMax: 100, sliceBytes: 1, isClosed: () => false };
+    const compaction = new Compaction({ chunks, clock, log: silentLogger(), ...more });
+    const left: number[] = [];
+    for (let pass = 0; pass < 4; pass++) {
+      await compaction.sweep('state', log, eager);
+      clock.advance(2);
+      await compaction.sweep('state', log, eager);
+      left.push((await bench.readAll()).length);
+    }
+    assert.deepEqual(left, [40, 40, 30, 20]);
   });
 
   test('agrees with a map that only knows the newest', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Clock, Timer } from '../../../../src/base/clock.ts';
+import { coded } from '../../../../src/base/errors.ts';
 import type { BatchBuilder, ChunkPlan } from '../../../../src/native/batch-builder.ts';
 import type {
   ChunkAppend,
@@ -68,6 +69,8 @@ export class MemoryChunks implements ChunkLog {
   readonly #chunks = new Map<string, LogChunk[]>();
   readonly #starts = new Map<string, number>();
   reads = 0;
+  /** The chunk that holds this offset is not what was written. */
+  damagedOffset = Number.POSITIVE_INFINITY;
 
   append(plan: ChunkAppend): void {
     for (let i = 0; i < plan.count; i++) {
@@ -109,6 +112,10 @@ export class MemoryChunks implements ChunkLog {
     const found: LogChunk[] = [];
     let bytes = 0;
     for (const chunk of this.#from(from)) {
+      const { baseOffset, messages } = chunk;
+      if (baseOffset <= this.damagedOffset && this.damagedOffset < baseOffset + messages) {
+        throw coded('STORE_CORRUPT', `the chunk at ${baseOffset}`);
+      }
       found.push(chunk);
       bytes += chunk.bytes;
       if (bytes >= bytesMax) break;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { EmbeddedBackend } from '../../../../src/backend/embedded/embedded-backend.ts';
+import { silentLogger } from '../../../../src/base/log.ts';
 import { EmbeddedLog } from '../../../../src/backend/embedded/embedded-log.ts';
 import { type LaneControl, logHandlers } from '../../../../src/backend/embedded/lane-control.ts';
 import { OwnRecords } from '../../../../src/backend/embedded/own-records.ts';
@@ -21,6 +22,7 @@ describe('EmbeddedBackend', () => {
     log = await EmbeddedLog.open({
       chunks,
       clock: new FakeClock(),
+      log: silentLogger(),
       retention: { ms: undefined, bytes: undefined },
       onFailure: (error) => assert.fail(String(error)),
     });

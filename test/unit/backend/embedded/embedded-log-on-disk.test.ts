@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { silentLogger } from '../../../../src/base/log.ts';
 import { EmbeddedLog } from '../../../../src/backend/embedded/embedded-log.ts';
 import { tailFrom } from '../../../../src/backend/port.ts';
 import { BatchBuilder, crc32c } from '../../../../src/native/addon.ts';
@@ -35,6 +36,7 @@ class Bench {
     this.log = await EmbeddedLog.open({
       chunks: store.chunks,
       clock,
+      log: silentLogger(),
       retention: { ms: retention.ms, bytes: retention.bytes },
       onFailure: (error) => assert.fail(String(error)),
     });

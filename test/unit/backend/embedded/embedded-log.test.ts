@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
+import { silentLogger } from '../../../../src/base/log.ts';
 import { EmbeddedLog } from '../../../../src/backend/embedded/embedded-log.ts';
 import { type TailRequest, tailFrom } from '../../../../src/backend/port.ts';
 import { decode, FakeClock, type FakeMessage, fakeBuilder, MemoryChunks } from './doubles.ts';
@@ -15,6 +16,7 @@ describe('EmbeddedLog', () => {
     log = await EmbeddedLog.open({
       chunks,
       clock,
+      log: silentLogger(),
       retention: { ms: retention.ms, bytes: retention.bytes },
       onFailure: (error) => assert.fail(String(error)),
     });
