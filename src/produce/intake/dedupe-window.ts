@@ -125,42 +125,40 @@ export class DedupeWindow {
   private markGaps(from: number, to: number): void {
     this.gaps ??= new Uint32Array(WORDS);
     const start = Math.max(from, to - limits.windowSequences + 1);
-    this.reuse(from, to);
-    for (let s = start; s <= to; s++) this.set(s);
+    this.change(start, to, true);
   }
 
   /** The slots of these sequences are about to be reused: clears what an older one left there. */
   private reuse(from: number, to: number): void {
-    if (this.gaps === undefined) return;
-    if (to - from + 1 >= limits.windowSequences) {
-      this.gaps.fill(0);
-      this.gapCount = 0;
-      return;
-    }
-    for (let s = from; s <= to && this.gapCount > 0; s++) this.clear(s);
+    this.change(Math.max(from, to - limits.windowSequences + 1), to, false);
   }
 
   private fill(from: number, to: number): void {
-    for (let s = from; s <= to && this.gapCount > 0; s++) this.clear(s);
+    this.change(from, to, false);
   }
 
-  private set(sequence: number): void {
-    if (this.gaps === undefined || this.isGap(sequence)) return;
-    const bit = sequence % limits.windowSequences;
-    this.gaps[bit >>> 5] = ((this.gaps[bit >>> 5] ?? 0) | (1 << (bit & 31))) >>> 0;
-    this.gapCount++;
-  }
-
-  private clear(sequence: number): void {
-    if (this.gaps === undefined || !this.isGap(sequence)) return;
-    const bit = sequence % limits.windowSequences;
-    this.gaps[bit >>> 5] = ((this.gaps[bit >>> 5] ?? 0) & ~(1 << (bit & 31))) >>> 0;
-    this.gapCount--;
+  /** Sets or clears the slots of at most a window of sequences, a word of them at a time. */
+  private change(from: number, to: number, isGap: boolean): void {
+    const { gaps } = this;
+    if (gaps === undefined) return;
+    for (let s = from; s <= to && (isGap || this.gapCount > 0); ) {
+      const bit = s % limits.windowSequences;
+      const count = Math.min(32 - (bit & 31), to - s + 1);
+      const mask = ((0xffff_ffff >>> (32 - count)) << (bit & 31)) >>> 0;
+      const before = gaps[bit >>> 5] ?? 0;
+      const after = (isGap ? before | mask : before & ~mask) >>> 0;
+      if (after !== before) {
+        gaps[bit >>> 5] = after;
+        this.gapCount += popcount(after) - popcount(before);
+      }
+      s += count;
+    }
   }
 }
 
+/** Bits that are set, summed up in pairs, fours and eights of them at once. */
 function popcount(word: number): number {
-  let n = 0;
-  for (let w = word; w !== 0; w = (w & (w - 1)) >>> 0) n++;
-  return n;
+  const pairs = word - ((word >>> 1) & 0x5555_5555);
+  const fours = (pairs & 0x3333_3333) + ((pairs >>> 2) & 0x3333_3333);
+  return Math.imul((fours + (fours >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
 }

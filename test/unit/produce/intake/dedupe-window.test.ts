@@ -111,3 +111,28 @@ test('a window without gaps costs no bitmap, and one whose gaps are filled gives
   assert.equal(window.bitmapBytes, 0);
   assert.equal(window.encode().length, 16);
 });
+
+test('a jump over the whole window costs its words, not its sequences', (t) => {
+  const words = Uint32Array;
+  let touched = 0;
+  class Counted extends words {
+    constructor(length: number) {
+      super(length);
+      const get = (target: Uint32Array, key: string): unknown => {
+        touched++;
+        const value: unknown = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      };
+      return new Proxy<this>(this, { get });
+    }
+  }
+  globalThis.Uint32Array = Counted as unknown as Uint32ArrayConstructor;
+  t.after(() => {
+    globalThis.Uint32Array = words;
+  });
+  const window = new DedupeWindow();
+  window.accept(1, 1);
+  window.accept(10 * W, 1);
+  assert.equal(window.look(10 * W - 1), 'gap');
+  assert.ok(touched > 0 && touched <= W / 32 + 10, `${touched} words were looked at`);
+});
