@@ -75,7 +75,7 @@ export class LogJournal implements Journal {
     const request = this.head.request(batch);
     // Only a batch with messages is answered through here, and with it what rides along.
     if (batch.messages === 0) return this.write(request, undefined, undefined);
-    return this.write(request, this.plan, this.takeOwn(request, batch.acceptedMs));
+    return this.write(request, this.plan, this.parts.own.take(batch.acceptedMs));
   }
 
   get hasOwn(): boolean {
@@ -84,27 +84,12 @@ export class LogJournal implements Journal {
 
   async appendOwn(): Promise<void> {
     const nowMs = this.parts.clock.now();
-    const request = this.head.begin(nowMs);
-    const own = this.takeOwn(request, nowMs);
+    const own = this.parts.own.take(nowMs);
+    // All that waited was refused. A header that is begun has taken the windows with it.
     if (own === undefined) return;
-    await this.write(request, undefined, own);
+    await this.write(this.head.begin(nowMs), undefined, own);
     this.riding = undefined;
     own.stored();
-  }
-
-  private takeOwn(request: HeadRequest, timestampMs: number): OwnAppend | undefined {
-    const own = this.parts.own.take(timestampMs);
-    if (own === undefined) return undefined;
-    const { messages: count } = own;
-    // They count in the lane's chain, so that their loss would be noticed like any other.
-    request.header.addSegment({
-      producerId: 0n,
-      epoch: 0,
-      flags: SEGMENT_OWN,
-      count,
-      firstSequence: 0,
-    });
-    return own;
   }
 
   private async write(
@@ -113,6 +98,12 @@ export class LogJournal implements Journal {
     own: OwnAppend | undefined,
   ): Promise<void> {
     this.riding = own;
+    if (own !== undefined) {
+      // They count in the lane's chain, so that their loss would be noticed like any other.
+      const { messages: count } = own;
+      const nobody = { producerId: 0n, epoch: 0, flags: SEGMENT_OWN, firstSequence: 0 };
+      request.header.addSegment({ ...nobody, count });
+    }
     let chunks = plan ?? own?.chunks;
     if (plan !== undefined && own !== undefined) chunks = joinAppends(plan, own.chunks);
     try {
