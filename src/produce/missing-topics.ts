@@ -11,7 +11,10 @@ export interface MissingTopicsParts {
   readonly log: Logger;
   /** Asks the cluster itself. False: it has no such topic. Rejects when it cannot be asked. */
   probe(name: string): Promise<boolean>;
-  /** Gives up what waits for the topic. Answers the number of messages. */
+  /**
+   * Gives up what waits for the topic, as far as the undeliverable log has room. Answers the number
+   * of messages.
+   */
   drop(id: number): Promise<number>;
 }
 
@@ -61,7 +64,8 @@ export class MissingTopics {
       if (missingSinceMs === now) log.warn({ topic: name }, 'the cluster knows no such topic');
       if (now - missingSinceMs < limits.topicMissingMs) continue;
       const messages = await this.parts.drop(id);
-      log.error({ topic: name, messages }, 'given up: they are in the undeliverable log');
+      const words = 'given up as far as the undeliverable log has room: it has these messages now';
+      log.error({ topic: name, messages }, words);
       return;
     }
   }

@@ -149,8 +149,9 @@ export class Forwarder {
   }
 
   /**
-   * Gives up what waits of a topic that the cluster does not know any more. What is on its way
-   * keeps its verdict. Answers the number of messages, once they are in the undeliverable log.
+   * Gives up what waits of a topic that the cluster does not know any more, as far as the
+   * undeliverable log has room. What is on its way keeps its verdict. Answers the number of
+   * messages, once they are in that log.
    */
   async drop(topic: number): Promise<number> {
     if (this.parking?.has(topic) === true) {
