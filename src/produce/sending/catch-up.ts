@@ -154,7 +154,8 @@ export class CatchUp {
       // One that stands before this walk's position became ready meanwhile: the next walk is its.
       if (!isWalking(lag) || next < position || next >= end) continue;
       members.set(lag.topic, lag);
-      if (lag.returned.first < end) cause ??= lag.cause;
+      const isRepeated = lag.returned.first < end || batch.firstSequence < lag.repeatsUntil;
+      if (isRepeated) cause ??= lag.cause;
     }
     if (members.size === 0) return true;
     const wants = (topic: number, sequence: number): boolean =>

@@ -91,6 +91,7 @@ export class Forwarder {
     this.roads = new Roads(backup === undefined ? [primary] : [primary, this.newRoad(1, backup)], {
       clock: parts.clock,
       end: () => this.cursor,
+      former: () => ({ until: this.resendUntil, cause: this.resendCause }),
       onMoved: () => {
         stats.set(stat.cluster, this.roads.main.cluster);
         this.work();

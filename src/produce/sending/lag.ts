@@ -13,6 +13,8 @@ export class Lag {
   readonly returned = new RunSet();
   /** Why they came back, for the log of resends. */
   cause = '';
+  /** What is below was noted as sent again, but not for the cluster that it goes to now. */
+  repeatsUntil = 0;
   /** The next walk takes it along. */
   isReady = false;
   /** Its messages are being given up: nothing of it is sent meanwhile. */
@@ -40,6 +42,12 @@ export class Lag {
   /** Whether a message of the topic is to be sent. */
   wants(sequence: number): boolean {
     return sequence >= this.from || this.returned.has(sequence);
+  }
+
+  /** It goes to another cluster, which may have what a former run sent there. */
+  mayRepeat({ until, cause }: { readonly until: number; readonly cause: string }): void {
+    this.repeatsUntil = until;
+    if (this.cause === '') this.cause = cause;
   }
 
   /** All it wants below `end` was handed over. */

@@ -12,6 +12,8 @@ export interface RoadsHooks {
   end(): number;
   /** The plan is in force: there may be something to send. */
   onMoved(): void;
+  /** What was stored before this sequence may have been sent by a former run, and who says so. */
+  former(): { readonly until: number; readonly cause: string };
   readonly clock: Clock;
   /** So many topics are behind. */
   onBehind(topics: number): void;
@@ -111,10 +113,14 @@ export class Roads {
 
   private commit({ main, elsewhere }: SendPlan): void {
     const lags: Lag[] = [];
+    const roadsBefore = new Map<Lag, Road>();
     for (const road of this.all) {
       // Only an idle road knows where each message is that was to be sent alone.
       if (road.isIdle) road.giveAllBack();
-      lags.push(...road.lags.takeAll());
+      for (const lag of road.lags.takeAll()) {
+        lags.push(lag);
+        roadsBefore.set(lag, road);
+      }
     }
     this.mainRoad = this.all[main] ?? this.mainRoad;
     this.elsewhere = new Map(elsewhere);
@@ -125,6 +131,8 @@ export class Roads {
     }
     for (const lag of lags) {
       const road = this.of(lag.topic);
+      const before = roadsBefore.get(lag);
+      if (before !== undefined && before !== road) lag.mayRepeat(this.hooks.former());
       lag.isGuest = road !== this.mainRoad;
       lag.missing = 0;
       road.lags.adopt(lag);

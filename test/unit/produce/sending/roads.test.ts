@@ -152,6 +152,23 @@ test('what is sent at the start is noted with each cluster that some of it goes 
   assert.deepEqual(noted, ['start 1 to 0', 'start 1 to 1', 'start 3 to 1', 'start 4 to 0']);
 });
 
+test('what was noted for the primary, and goes to the backup after all, is noted for that too', async () => {
+  const bench = new ForwarderBench(({ store }) => {
+    store.append([1, 2]);
+    store.append([1]);
+  }).know(1, 2);
+  bench.producer.full.set(1, 0);
+  bench.forwarder.start();
+  await settle();
+  bench.produce([1]);
+  bench.producer.judge(2, 1, 0);
+  bench.forwarder.setPlan(onBackup);
+  await bench.drain();
+  assert.deepEqual(backupLogOf(bench, 1), [1, 3, 4]);
+  const noted = ['start 1 to 0', 'start 3 to 0', 'start 1 to 1', 'start 3 to 1'];
+  assert.deepEqual(bench.resentTo, noted);
+});
+
 test('what the backup alone refuses waits for the primary', async () => {
   const bench = new ForwarderBench().know(1);
   bench.forwarder.setPlan(onBackup);
