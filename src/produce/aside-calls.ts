@@ -27,13 +27,14 @@ export async function answerAside(room: AsideRoom, call: AsideCall): Promise<Asi
   }
   if (call.does === 'read') return read(aside, call);
   let count = 0;
+  for (const name of names) count += aside.topics(log).get(name)?.messages ?? 0;
   if (call.does === 'retry') {
-    for (const name of names) {
-      count += aside.topics(log).get(name)?.messages ?? 0;
-      if (log === 'undeliverable') {
-        await each(aside, log, name, (some) => aside.move(log, 'parked', some));
-      }
-      if (aside.topics('parked').has(name)) room.retryParked(name);
+    if (log === 'undeliverable') {
+      await each(aside, log, topic, (some) => aside.move(log, 'parked', some));
+    }
+    const parked = aside.topics('parked');
+    for (const name of topic === undefined ? [...parked.keys()] : [topic]) {
+      if (parked.has(name)) room.retryParked(name);
     }
     return { count };
   }
@@ -41,31 +42,26 @@ export async function answerAside(room: AsideRoom, call: AsideCall): Promise<Asi
     const words = 'parked messages were answered and will be delivered: they are not discarded';
     throw coded('NOT_SUPPORTED', words);
   }
-  for (const name of names) {
-    count += aside.topics(log).get(name)?.messages ?? 0;
-    await each(aside, log, name, (some) => aside.remove(log, some));
-  }
+  await each(aside, log, topic, (some) => aside.remove(log, some));
   return { count };
 }
 
-/** Hands over the entries of a topic, some at a time, until there are none. */
+/** Hands over the entries of a topic, or of all, some at a time, in one walk over the log. */
 async function each(
   aside: AsideLog,
   log: AsideCall['log'],
-  topic: string,
+  topic: string | undefined,
   take: (entries: readonly AsideEntry[]) => Promise<unknown>,
 ): Promise<void> {
-  for (let from = 0; ; ) {
-    const entries: AsideEntry[] = [];
-    for await (const entry of aside.entries(log, { topic, sequence: from })) {
-      entries.push(entry);
-      if (entries.length >= STEP) break;
-    }
-    const last = entries.at(-1);
-    if (last === undefined) return;
+  let entries: AsideEntry[] = [];
+  const from = topic === undefined ? undefined : { topic, sequence: 0 };
+  for await (const entry of aside.entries(log, from)) {
+    entries.push(entry);
+    if (entries.length < STEP) continue;
     await take(entries);
-    from = last.sequence + 1;
+    entries = [];
   }
+  if (entries.length > 0) await take(entries);
 }
 
 async function read(aside: AsideLog, call: AsideCall): Promise<AsideAnswer> {

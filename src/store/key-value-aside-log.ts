@@ -122,6 +122,15 @@ export class KeyValueAsideLog implements AsideLog {
     }
   }
 
+  /** Entries of the undeliverable log, the newest first, at most `countMax`. */
+  async *newest(countMax: number): AsyncGenerator<AsideEntry> {
+    const { kv, crc32c } = this.#hooks.source();
+    const how = { reverse: true, limit: countMax };
+    for await (const { key, value } of kv.iterate(kindRange(KINDS.undeliverable), how)) {
+      yield decodeUndeliverable(unsealed(key, value, crc32c));
+    }
+  }
+
   /** Forgets entries: they were delivered, or are given up. Answers how many were there. */
   remove(log: AsideName, places: readonly AsidePlace[]): Promise<number> {
     return this.#next(async () => {

@@ -45,7 +45,7 @@ export interface KeyValueStore {
   /** All or nothing. With `sync` it resolves after fdatasync of the log. */
   write(ops: readonly KeyValueOp[], options: { sync: boolean }): Promise<void>;
   get(key: Buffer): Promise<Buffer | undefined>;
-  /** A consistent view of the moment of the call. */
+  /** A consistent view of the moment when the first entry is asked for. */
   iterate(range: KeyRange, options?: IterateOptions): AsyncGenerator<KeyValueEntry>;
   /** Gives deleted space back where the binding can be asked to; else it happens by itself. */
   compact(range: KeyRange): Promise<void>;

@@ -139,6 +139,8 @@ export interface AsideLog {
   put(log: AsideName, refusals: readonly Refusal[]): Promise<readonly AsideEntry[]>;
   /** Entries of a log; of a topic from a sequence on, in order. */
   entries(log: AsideName, from?: AsidePlace): AsyncGenerator<AsideEntry>;
+  /** Entries of the undeliverable log, the newest first, at most `countMax`. */
+  newest(countMax: number): AsyncGenerator<AsideEntry>;
   /** Forgets entries: they were delivered, or are given up. Answers how many were there. */
   remove(log: AsideName, places: readonly AsidePlace[]): Promise<number>;
   /** Moves entries from one log to the other. */

@@ -108,10 +108,7 @@ export class Compaction {
     progress.tombstoneMs = pass.tombstoneMs;
   }
 
-  async #readNew(
-    log: PartitionLog,
-    from: number,
-  ): Promise<{ newest: Newest; end: number }> {
+  async #readNew(log: PartitionLog, from: number): Promise<{ newest: Newest; end: number }> {
     const { keysMax = 250_000, keyBytesMax = 32 * 1024 * 1024, isClosed } = this.#options;
     const newest = new Newest();
     const isFull = () => newest.offsets.size >= keysMax || newest.bytes >= keyBytesMax;

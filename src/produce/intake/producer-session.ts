@@ -34,7 +34,7 @@ export class ProducerSession {
   readonly window: DedupeWindow;
   /** `producerId:u64 | epoch:u16`, big-endian, as it stands in ids. */
   readonly idBytes: Uint8Array;
-  /** When a message of it was last judged, in ms of the lane's monotonic clock. */
+  /** When a connection last came or left, or it was read back, in ms of the monotonic clock. */
   lastUsedMs = 0;
   /** The name of the token that speaks for it; undefined since a former run: the next may. */
   owner: string | undefined;

@@ -183,8 +183,9 @@ export class Producers {
   }
 
   /**
-   * Lets go of producers that were silent for too long, or of the most silent when there are too
-   * many. A producer that is connected keeps its window, but not its gaps when memory is short.
+   * Lets go of producers that nobody has been connected as for too long, or, when there are too
+   * many, of those not connected that are known longest. A producer that is connected keeps its
+   * window, but not its gaps when memory is short.
    */
   evict(): void {
     const now = this.clock.monotonic();

@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../../protocol/src/generated.ts';
 
 /** Refused messages that are remembered; the oldest are forgotten first. */
-const IDS_MAX = 100_000;
+export const REFUSED_IDS_MAX = 100_000;
 
 /** A stretch of sequences that were refused alike, or (code 0) were not refused. */
 export interface RefusedStretch {
@@ -27,7 +27,7 @@ export class RefusedIds {
   private readonly producers = new Map<string, Map<number, number>>();
   private size = 0;
 
-  constructor(max = IDS_MAX) {
+  constructor(max = REFUSED_IDS_MAX) {
     this.max = max;
   }
 

@@ -8,7 +8,7 @@ import type { Acker } from '../intake/acker.ts';
 import { type LaneStats, stat } from '../intake/lane-stats.ts';
 import { type DuplicateRun, type MicroBatch, ROW_COLUMNS, row } from '../intake/micro-batch.ts';
 import type { Producers } from '../intake/producers.ts';
-import { RefusedIds, refusalCode } from '../intake/refused-ids.ts';
+import { REFUSED_IDS_MAX, RefusedIds, refusalCode } from '../intake/refused-ids.ts';
 import type { Forwarder } from '../sending/forwarder.ts';
 import { Pending, type Place } from '../sending/pending.ts';
 import type { Journal, Pressure } from './journal.ts';
@@ -171,10 +171,13 @@ export class OutboxJournal implements Journal {
 
   /** Remembers what the undeliverable log holds, so that a resend hears the same refusal. */
   async restore(): Promise<void> {
-    for await (const entry of this.parts.store.aside.entries('undeliverable')) {
+    const newest: (readonly [id: bigint, epoch: number, sequence: number, code: number])[] = [];
+    for await (const entry of this.parts.store.aside.newest(REFUSED_IDS_MAX)) {
       const { producerId, epoch, producerSequence, code } = entry;
-      this.refusedIds.add(producerId, epoch, producerSequence, refusalCode(code));
+      newest.push([producerId, epoch, producerSequence, refusalCode(code)]);
     }
+    // The oldest first, as they were refused: they are the first to be forgotten.
+    for (const ids of newest.toReversed()) this.refusedIds.add(...ids);
   }
 
   /**

@@ -51,6 +51,8 @@ export class FakeAside implements AsideLog {
     AsideName,
     Map<number, AsideEntry>
   >;
+  /** Times that the undeliverable log was walked over. */
+  walks = 0;
   private readonly store: FakeStore;
   private readonly disk: FakeDisk;
   private turn: Promise<unknown> = Promise.resolve();
@@ -93,6 +95,7 @@ export class FakeAside implements AsideLog {
   }
 
   async *entries(log: AsideName, from?: AsidePlace): AsyncGenerator<AsideEntry> {
+    if (log === 'undeliverable') this.walks++;
     await this.disk.pass();
     const all = [...this.logs[log].values()].sort((a, b) => a.sequence - b.sequence);
     for (const entry of all) {
@@ -100,6 +103,12 @@ export class FakeAside implements AsideLog {
       if (from !== undefined && entry.sequence < from.sequence) continue;
       yield entry;
     }
+  }
+
+  async *newest(countMax: number): AsyncGenerator<AsideEntry> {
+    const all: AsideEntry[] = [];
+    for await (const entry of this.entries('undeliverable')) all.push(entry);
+    yield* all.toReversed().slice(0, countMax);
   }
 
   remove(log: AsideName, places: readonly AsidePlace[]): Promise<number> {
@@ -263,13 +272,14 @@ export class OutboxBench {
     }
   }
 
-  /** An operator sends what was put aside again. */
-  retry(log: AsideName, topic: number): void {
+  /** An operator sends what was put aside again: of a topic, or all. */
+  retry(log: AsideName, topic?: number): void {
+    const of = topic === undefined ? {} : { topic: `t${topic}` };
     const room = {
       aside: this.aside,
       retryParked: (name: string | undefined) => this.forwarder.retryParked(name),
     };
-    this.beside.push(answerAside(room, { does: 'retry', log, topic: `t${topic}` }));
+    this.beside.push(answerAside(room, { does: 'retry', log, ...of }));
   }
 
   /** The messages that a producer has, by the lane's sequences. */

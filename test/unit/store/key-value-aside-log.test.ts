@@ -113,4 +113,18 @@ for (const driver of drivers) {
     assert.equal(last.aside.topics('parked').get('orders')?.messages, 1);
     await last.close();
   });
+
+  test(`${driver}: the newest that are undeliverable are read from the end`, async (t) => {
+    const store = await open(await tempFolder(t), driver);
+    await append(store, 1, 8);
+    const why = { code: 'MESSAGE_TOO_LARGE', reason: 'too large' };
+    const put = [2, 7, 4].map((sequence) => ({ ...why, sequence }));
+    await store.aside.put('undeliverable', put);
+    const newest = await listOf(store.aside.newest(2));
+    assert.deepEqual(
+      newest.map(({ sequence }) => sequence),
+      [7, 4],
+    );
+    await store.close();
+  });
 }

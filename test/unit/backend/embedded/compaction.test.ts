@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Compaction, type CompactionLimits } from '../../../../src/backend/embedded/compaction.ts';
-import { silentLogger } from '../../../../src/base/log.ts';
 import { EmbeddedLog } from '../../../../src/backend/embedded/embedded-log.ts';
 import { OwnRecords } from '../../../../src/backend/embedded/own-records.ts';
 import { PartitionLog } from '../../../../src/backend/embedded/partition-log.ts';
 import { measureRecord, writeRecord } from '../../../../src/backend/embedded/wire-record.ts';
 import { tailFrom } from '../../../../src/backend/port.ts';
+import { silentLogger } from '../../../../src/base/log.ts';
 import { crc32c } from '../../../../src/native/addon.ts';
 import { FakeClock, MemoryChunks } from './doubles.ts';
 

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { EmbeddedBackend } from '../../../../src/backend/embedded/embedded-backend.ts';
-import { silentLogger } from '../../../../src/base/log.ts';
 import { EmbeddedLog } from '../../../../src/backend/embedded/embedded-log.ts';
 import { type LaneControl, logHandlers } from '../../../../src/backend/embedded/lane-control.ts';
 import { OwnRecords } from '../../../../src/backend/embedded/own-records.ts';
 import { openTopic } from '../../../../src/backend/open-topic.ts';
 import { tailFrom } from '../../../../src/backend/port.ts';
+import { silentLogger } from '../../../../src/base/log.ts';
 import { FileCatalog } from '../../../../src/catalog/file-catalog.ts';
 import { decode, FakeClock, fakeBuilder, MemoryChunks, MemoryGroups } from './doubles.ts';
 

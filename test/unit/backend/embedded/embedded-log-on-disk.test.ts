@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { silentLogger } from '../../../../src/base/log.ts';
 import { EmbeddedLog } from '../../../../src/backend/embedded/embedded-log.ts';
 import { tailFrom } from '../../../../src/backend/port.ts';
+import { silentLogger } from '../../../../src/base/log.ts';
 import { BatchBuilder, crc32c } from '../../../../src/native/addon.ts';
 import { BatchHeaderBuilder } from '../../../../src/store/batch-header.ts';
 import { driverForNode } from '../../../../src/store/key-value-store.ts';

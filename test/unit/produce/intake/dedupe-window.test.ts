@@ -115,18 +115,14 @@ test('a window without gaps costs no bitmap, and one whose gaps are filled gives
 test('a jump over the whole window costs its words, not its sequences', (t) => {
   const words = Uint32Array;
   let touched = 0;
-  class Counted extends words {
-    constructor(length: number) {
-      super(length);
-      const get = (target: Uint32Array, key: string): unknown => {
-        touched++;
-        const value: unknown = Reflect.get(target, key);
-        return typeof value === 'function' ? value.bind(target) : value;
-      };
-      return new Proxy<this>(this, { get });
-    }
-  }
-  globalThis.Uint32Array = Counted as unknown as Uint32ArrayConstructor;
+  const get = (target: Uint32Array, key: string): unknown => {
+    touched++;
+    const value: unknown = Reflect.get(target, key);
+    return typeof value === 'function' ? value.bind(target) : value;
+  };
+  globalThis.Uint32Array = new Proxy(words, {
+    construct: (target, [length]: [number]) => new Proxy(new target(length), { get }),
+  });
   t.after(() => {
     globalThis.Uint32Array = words;
   });
