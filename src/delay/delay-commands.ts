@@ -128,7 +128,11 @@ export class DelayCommands {
     return this.#late.run(`cancel ${nameOf(id)}`, () => this.#cancel(id));
   }
 
-  /** @throws as cancel; BEYOND_HORIZON, INVALID_ARGUMENT */
+  /**
+   * `moved`: what was held stands at the new time.
+   * @throws as cancel; BEYOND_HORIZON, INVALID_ARGUMENT; RETRY_LATER when another message took the
+   * place of its key meanwhile
+   */
   move(id: Buffer, dueMs: number): Promise<DelayOutcome> {
     return this.#late.run(`move ${nameOf(id)} ${dueMs}`, () => this.#move(id, dueMs));
   }
@@ -150,7 +154,7 @@ export class DelayCommands {
         const record = readDelayRecord(stands.bytes) as DelayRecord;
         const target = movedTarget(record.target as Buffer, dueMs);
         await this.#changes.write(delayRecord(delayTopic, record, target, stands));
-        // Behind a copy of its message, or what its owner wrote again, it is dropped.
+        // Behind a copy of its message, or what its owner wrote again, the record is dropped.
         const now = await this.#changes.standing(held);
         if (now === undefined) return 'notFound';
         if (now.dueMs === dueMs) {
