@@ -77,7 +77,7 @@ export class Subscription {
   /** Messages that may be delivered to it now. */
   get room(): number {
     if (this.ended || this.receiver.isClogged) return 0;
-    if (this.out > 0 && this.outBytes >= this.creditBytes) return 0;
+    if (this.outBytes >= this.creditBytes && (this.out > 0 || this.creditBytes === 0)) return 0;
     return Math.max(0, this.creditMessages - this.out);
   }
 

@@ -327,3 +327,17 @@ test('what was too old to be given out is committed, though nobody acks anything
   assert.deepEqual([client.take().length, under.policy.stale], [0, 5]);
   assert.equal(cluster.commits.get('g/t/0')?.offset, 5);
 });
+
+test('credit of no bytes holds deliveries, also while nothing is out', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe();
+  under.engine.credit(client.id, client.sub.subscription, { messages: 10, bytes: 0 });
+  cluster.append('t', 0, ...valuesOf(3, 'm'));
+  await under.pass(100);
+  assert.equal(client.take().length, 0);
+  under.engine.credit(client.id, client.sub.subscription, { messages: 10, bytes: 1 });
+  await under.pass(100);
+  assert.equal(client.take().length, 1);
+});
