@@ -127,7 +127,8 @@ export class FakeAside implements AsideLog {
     });
   }
 
-  private entryOf(refusal: Refusal): AsideEntry {
+  /** The entry of a message that the outbox holds. */
+  entryOf(refusal: Refusal): AsideEntry {
     const { sequence } = refusal;
     const { header, payload } = this.store.batchOf(sequence);
     let at = 0;
@@ -196,7 +197,8 @@ export class OutboxBench {
   readonly beside: Promise<unknown>[] = [];
   readonly #waitedFor: number[] = [];
 
-  constructor(topicIds: readonly number[]) {
+  /** @param prepare leaves what a former run has left */
+  constructor(topicIds: readonly number[], prepare: (bench: OutboxBench) => void = () => {}) {
     const { clock, stats, marks, producer, backup } = this;
     const store = Object.assign(this.store, { aside: this.aside }) as unknown as LaneStore;
     const onFailure = (error: unknown): void => assert.fail(`${error}`);
@@ -243,6 +245,7 @@ export class OutboxBench {
     this.journal = journal;
     producer.onRows = (rows, count) => this.forwarder.verdicts(rows, count);
     backup.onRows = (rows, count) => this.forwarder.verdicts(rows, count, 1);
+    prepare(this);
     this.forwarder.start();
   }
 

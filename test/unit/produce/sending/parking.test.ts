@@ -28,6 +28,20 @@ test('what was with the producer is parked with the rest, and its verdicts count
   await bench.end();
 });
 
+test('what a former run has parked is sent before what it has left in the outbox', async () => {
+  const bench = new OutboxBench([1, 2], ({ store, aside }) => {
+    for (let i = 0; i < 6; i++) store.append([1]);
+    for (const sequence of [1, 2, 4]) {
+      const entry = aside.entryOf({ sequence, code: 'PARKED', reason: '' });
+      aside.logs.parked.set(sequence, entry);
+      store.confirmed.add(sequence);
+    }
+  });
+  await bench.drain();
+  assert.deepEqual(bench.log.topics.get(1), [1, 2, 3, 4, 5, 6]);
+  await bench.end();
+});
+
 test('what is delivered while it is put into the log is taken out again', async () => {
   const bench = new OutboxBench([1, 2]);
   bench.produce([1]);
