@@ -56,11 +56,7 @@ napi_value MakeOffsets(Napi::Env env, const std::vector<kafka::GroupOffset>& off
 
 napi_value MakeBatch(Napi::Env env, kafka::GroupBatch* batch) {
   Napi::Object object = PlaceObject(env, batch->place);
-  auto* records = new std::vector<uint8_t>(std::move(batch->records));
-  object.Set("records",
-             Napi::Buffer<uint8_t>::New(
-                 env, records->data(), records->size(),
-                 [](Napi::Env, uint8_t*, std::vector<uint8_t>* held) { delete held; }, records));
+  object.Set("records", MakeRecords(env, std::move(batch->records)));
   SetIndex(env, object, batch->index);
   object.Set("nextOffset", static_cast<double>(batch->next));
   object.Set("endOffset", static_cast<double>(batch->end));

@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include "bind/index-values.h"
 #include "bind/kafka-fields.h"
 #include "bind/kafka-link.h"
 #include "kafka/system.h"
@@ -24,11 +25,7 @@ napi_value AnswerValue(napi_env raw, const std::shared_ptr<kafka::TailAnswer>& a
   if (!with_records) return value;
   value.Set("nextOffset", static_cast<double>(answer->next));
   value.Set("count", answer->count);
-  auto* records = new std::vector<uint8_t>(std::move(answer->records));
-  value.Set("records",
-            Napi::Buffer<uint8_t>::New(
-                env, records->data(), records->size(),
-                [](Napi::Env, uint8_t*, std::vector<uint8_t>* held) { delete held; }, records));
+  value.Set("records", MakeRecords(env, std::move(answer->records)));
   return value;
 }
 

@@ -125,6 +125,13 @@ test('consecutive reads go on where the one before ended and stay in the bound',
   );
 });
 
+test('a read at the end gives no records, of which views can be made', async () => {
+  const { topic } = await topicWith(1);
+  const { count, records } = await read(topic, { position: 1 });
+  const { buffer, byteOffset, byteLength } = records;
+  assert.deepEqual([count, Buffer.from(buffer, byteOffset, byteLength).length], [0, 0]);
+});
+
 test('a record larger than the bound is given alone', async () => {
   const { topic } = await topicWith(3, () => Buffer.alloc(1_000, 'x'));
   const result = await read(topic, { from: BEGINNING, bytesMax: 10 });
