@@ -257,7 +257,7 @@ export class Dispatcher {
 
 /** Who holds deliveries, as one that is about to end does, must not hold a partition. */
 function takesMore(sub: Subscription): boolean {
-  return !sub.ended && sub.creditMessages > 0;
+  return !sub.ended && sub.creditMessages > 0 && sub.creditBytes > 0;
 }
 
 function leastBound(subs: readonly Subscription[], topic: string): Subscription | undefined {

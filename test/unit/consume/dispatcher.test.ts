@@ -164,7 +164,7 @@ test('of partitions in order none waits for a subscription that takes nothing mo
   assert(kept !== undefined && rest.length > 0, 'it has two partitions');
   under.ack(rest);
   under.ack(other.take());
-  under.engine.credit(leaving.id, leaving.sub.subscription, { messages: 0, bytes: 0 });
+  under.engine.credit(leaving.id, leaving.sub.subscription, { messages: 9, bytes: 0 });
   appendEverywhere('b');
   await under.pass(20);
   const got = other.take().map(({ partition }) => partition);
