@@ -114,6 +114,7 @@ const bad: readonly (readonly [path: string, line: string, says: RegExp])[] = [
   ['src/lanes/ring.ts', 'frames.forEach(write);', /for loop/],
   ['test/unit/x.test.ts', 'await new Promise((r) => setTimeout(r, 5));', /until\(\)/],
   ['test/unit/x.test.ts', "import { setTimeout as nap } from 'node:timers/promises';", /until\(\)/],
+  ['test/unit/x.test.ts', `import fc from '${'fast'}-check';`, /a dozen/],
   ['native/core/x.h', '#include <napi.h>', /native\/bind/],
   ['native/kafka/x.cc', '#include "node_api.h"', /native\/bind/],
   ['src/base/x.ts', `${'\n'.repeat(401)}end();`, /split it/],

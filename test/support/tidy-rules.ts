@@ -197,6 +197,15 @@ const marker = banText(
   'do it, or open an issue and say in words what is not there yet',
 );
 
+const lengths: TidyRule = {
+  ...banText(
+    'lengths',
+    new RegExp(`from '${'fast'}-check'`),
+    'import fc of test/support/fast-check.ts: lists end at a dozen without its setting',
+  ),
+  applies: (path) => typescript(path) && path !== 'test/support/fast-check.ts',
+};
+
 /** Every rule that looks at one file at a time. */
 export const tidyRules: readonly TidyRule[] = [
   time,
@@ -205,6 +214,7 @@ export const tidyRules: readonly TidyRule[] = [
   hot,
   sleep,
   nodeApi,
+  lengths,
   fileLength,
   columns,
   titles,

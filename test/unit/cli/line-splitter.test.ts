@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { type Line, LineSplitter, tooLong } from '../../../src/cli/line-splitter.ts';
+import { fc } from '../../support/fast-check.ts';
 
 function split(chunks: readonly (string | Buffer)[], lineBytesMax = 1000): (string | symbol)[] {
   const splitter = new LineSplitter(lineBytesMax);

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import {
   formatBytes,
   formatDuration,
   parseBytes,
   parseDuration,
 } from '../../../src/config/units.ts';
+import { fc } from '../../support/fast-check.ts';
 
 test('a size is bytes, or a number with a binary or decimal unit', () => {
   assert.equal(parseBytes('64MiB'), 64 * 2 ** 20);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { encodeDelayTarget, MQ_TO_NAME } from '../../../protocol/src/delay-target.ts';
 import { FrameWriter } from '../../../protocol/src/frame-writer.ts';
 import { type MessageHeader, writeTailHeaders } from '../../../protocol/src/message-headers.ts';
 import { encodeMqHeader } from '../../../protocol/src/mq-header.ts';
 import { peekTopic, readDelayRecord, topicOf } from '../../../src/delay/delay-record.ts';
+import { fc } from '../../support/fast-check.ts';
 import { seed } from '../../support/seeded.ts';
 
 const id = { producerId: 7n, epoch: 1, sequence: 2, originNode: 1n };

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import fc from 'fast-check';
 import type {
   Publisher,
   PublishRecord,
@@ -9,6 +8,7 @@ import type {
 } from '../../../src/backend/publisher-port.ts';
 import { DueWindow, type NearDelay } from '../../../src/delay/due-window.ts';
 import { FireQueue } from '../../../src/delay/fire-queue.ts';
+import { fc } from '../../support/fast-check.ts';
 import { seed } from '../../support/seeded.ts';
 import { JumpClock } from './delay-world.ts';
 

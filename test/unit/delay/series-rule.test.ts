@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import type { MissedFirings, SeriesEvery } from '../../../protocol/src/series.ts';
 import { MISSED_AFTER_MS, SeriesRule, type Turn } from '../../../src/delay/series-rule.ts';
 import { type Firing, firstOf, timesOf } from '../../../src/delay/series-times.ts';
+import { fc } from '../../support/fast-check.ts';
 
 const anchorMs = Date.parse('2026-05-01T00:00:10Z');
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import type { SeriesEvery } from '../../../protocol/src/series.ts';
 import { firstOf, TIMES_END_MS, timesOf } from '../../../src/delay/series-times.ts';
+import { fc } from '../../support/fast-check.ts';
 
 const anchorMs = Date.parse('2026-03-28T00:00:00.250Z');
 const none = new Set<number>();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import fc from 'fast-check';
 import { createRingMemory, RingReader, RingWriter } from '../../../src/lanes/ring.ts';
+import { fc } from '../../support/fast-check.ts';
 import { seed } from '../../support/seeded.ts';
 
 const BYTES = 65_536;

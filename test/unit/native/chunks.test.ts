@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-
-import fc from 'fast-check';
-
 import { BatchBuilder, crc32c } from '../../../src/native/addon.ts';
 import {
   type BatchBuilderOptions,
@@ -13,6 +10,7 @@ import {
   PLACE_COLUMNS,
   type ScanTopic,
 } from '../../../src/native/batch-builder.ts';
+import { fc } from '../../support/fast-check.ts';
 import { entriesArbitrary } from './arbitrary-entries.ts';
 import { batchFrame, layRing, produceFrame, type TestEntry } from './frames.ts';
 import { naiveScans, naiveSegments } from './naive-batch.ts';

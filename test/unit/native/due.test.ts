@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { delayIdOfKey, delayIdOfMessage, formatDelayId } from '../../../protocol/src/delay-id.ts';
 import { type DelayTarget, decodeDelayTarget } from '../../../protocol/src/delay-target.ts';
 import { DUE_HORIZON_MS, type Due } from '../../../protocol/src/due.ts';
@@ -10,6 +9,7 @@ import { readHeaders } from '../../../protocol/src/message-headers.ts';
 import { encodeProduce, type ProduceMessage } from '../../../protocol/src/produce.ts';
 import { BatchBuilder } from '../../../src/native/addon.ts';
 import { SEGMENT_INTS, segmentField } from '../../../src/native/batch-builder.ts';
+import { fc } from '../../support/fast-check.ts';
 import { layRing } from './frames.ts';
 
 const nowMs = 1_700_000_000_000;

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import {
   decodeInline,
   encodeAckChunk,
@@ -9,6 +8,7 @@ import {
 } from '../../../src/offsets/ack-map.ts';
 import { CHUNK_SEQUENCES } from '../../../src/offsets/bits.ts';
 import { OffsetMerger } from '../../../src/offsets/offset-merger.ts';
+import { fc } from '../../support/fast-check.ts';
 
 const seed = Number(process.env.MQPROXY_SEED ?? Math.trunc(performance.timeOrigin % 2 ** 31));
 console.log(`seed=${seed}`);

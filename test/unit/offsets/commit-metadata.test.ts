@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import {
   decodeMetadata,
   encodeMetadata,
@@ -8,6 +7,7 @@ import {
   METADATA_CHARS_MAX,
 } from '../../../src/offsets/commit-metadata.ts';
 import { writeVarint } from '../../../src/offsets/varint.ts';
+import { fc } from '../../support/fast-check.ts';
 
 const bytes8 = fc.uint8Array({ minLength: 8, maxLength: 8 }).map((b) => Buffer.from(b));
 const plain = { noNullPrototype: true } as const;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { CHUNK_SEQUENCES } from '../../../src/offsets/bits.ts';
 import { OffsetMerger } from '../../../src/offsets/offset-merger.ts';
+import { fc } from '../../support/fast-check.ts';
 
 /** The naive twin: a set of numbers. */
 class NaiveMerger {
@@ -72,7 +72,7 @@ test('it agrees with a set of numbers, through any steps and reloads', () => {
       for (const sequence of naive.confirmed) if (sequence < from + span) within++;
       assert.equal(merger.countConfirmed(from, span), below + within);
     }),
-    { seed, numRuns: 150 },
+    { seed, numRuns: 60 },
   );
 });
 

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
 import { silentLogger } from '../../../src/base/log.ts';
 import {
   DEFER_REASON,
@@ -13,6 +12,7 @@ import { Forwarder } from '../../../src/produce/sending/forwarder.ts';
 import type { AloneProducer, RoadProducer } from '../../../src/produce/sending/road.ts';
 import { StoredTopics } from '../../../src/produce/sending/stored-topics.ts';
 import type { LaneStore, Refusal } from '../../../src/store/lane-store.ts';
+import { fc } from '../../support/fast-check.ts';
 import { seed } from '../../support/seeded.ts';
 import { ManualClock } from '../store/support.ts';
 import { FakeStore } from './fake-store.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import fc from 'fast-check';
 import { Deadlines } from '../../../sdk/ts/src/deadlines.ts';
 import { Message, TopicHandle } from '../../../sdk/ts/src/message.ts';
+import { fc } from '../../support/fast-check.ts';
 import { FakeClock } from './fake-clock.ts';
 
 const TICK_MS = 16;

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
-import fc from 'fast-check';
 import { CANCEL_DELAYED } from '../../../protocol/src/delayed.ts';
 import { encodeFailure } from '../../../protocol/src/error-body.ts';
 import { ErrorCode, Opcode } from '../../../protocol/src/generated.ts';
 import { ownerWords } from '../../../protocol/src/owner-words.ts';
 import { MqpClient } from '../../../sdk/ts/src/client.ts';
 import { MqpError } from '../../../sdk/ts/src/errors.ts';
+import { fc } from '../../support/fast-check.ts';
 import { until } from '../../support/wait.ts';
 import { FakeClock, fixedRandom } from './fake-clock.ts';
 import { FakeGroup } from './fake-group.ts';

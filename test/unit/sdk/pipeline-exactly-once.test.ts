@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import fc from 'fast-check';
 import { ErrorCode } from '../../../protocol/src/generated.ts';
 import { MqpClient } from '../../../sdk/ts/src/client.ts';
+import { fc } from '../../support/fast-check.ts';
 import { FakeClock, fixedRandom } from './fake-clock.ts';
 import { FakeNode, type Received, type Verdict } from './fake-node.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { type Waiter, WaitingSessions } from '../../../src/server/waiting-sessions.ts';
+import { fc } from '../../support/fast-check.ts';
 import { seed } from '../../support/seeded.ts';
 
 const RING_BYTES = 10;

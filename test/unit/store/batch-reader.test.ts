@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { BatchHeaderBuilder, SEGMENT_PASSED } from '../../../src/store/batch-header.ts';
 import { entriesOf } from '../../../src/store/batch-reader.ts';
 import type { KeyRange, KeyValueEntry, KeyValueStore } from '../../../src/store/key-value-store.ts';
 import { headerKey, payloadKey } from '../../../src/store/keys.ts';
 import type { AsideEntry, Refusal } from '../../../src/store/lane-store.ts';
+import { fc } from '../../support/fast-check.ts';
 import { crc32c, payloadOf, type TestMessage } from './support.ts';
 
 interface TestSegment {

@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import fc from 'fast-check';
 import { systemClock } from '../../../src/base/clock.ts';
 import { codeOf } from '../../../src/base/errors.ts';
 import type { BatchHeader } from '../../../src/store/batch-header.ts';
@@ -12,6 +11,7 @@ import { headerKey, kindRange, payloadKey } from '../../../src/store/keys.ts';
 import type { LaneStore, WindowPut } from '../../../src/store/lane-store.ts';
 import { openKeyValueStore } from '../../../src/store/open-key-value-store.ts';
 import { openLaneStore } from '../../../src/store/open-lane-store.ts';
+import { fc } from '../../support/fast-check.ts';
 import {
   batchOf,
   crc32c,
@@ -329,7 +329,7 @@ for (const driver of drivers) {
       assert.equal(last.stats().batches, (await last.readBatches(1, 1 << 24)).batches.length);
       await last.close();
     });
-    await fc.assert(property, { seed, numRuns: 12 });
+    await fc.assert(property, { seed, numRuns: 6 });
   });
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { TimingWheel } from '../../../src/wheel/timing-wheel.ts';
+import { fc } from '../../support/fast-check.ts';
 
 const seed = Number(process.env['MQP_SEED'] ?? Math.trunc(performance.timeOrigin % 2 ** 31));
 console.log(`seed=${seed}`);

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { Compaction, type CompactionLimits } from '../../../../src/backend/embedded/compaction.ts';
 import { EmbeddedLog } from '../../../../src/backend/embedded/embedded-log.ts';
 import { OwnRecords } from '../../../../src/backend/embedded/own-records.ts';
@@ -9,6 +8,7 @@ import { measureRecord, writeRecord } from '../../../../src/backend/embedded/wir
 import { tailFrom } from '../../../../src/backend/port.ts';
 import { silentLogger } from '../../../../src/base/log.ts';
 import { crc32c } from '../../../../src/native/addon.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { FakeClock, MemoryChunks } from './doubles.ts';
 
 interface Seen {

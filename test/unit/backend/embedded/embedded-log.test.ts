@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
-import fc from 'fast-check';
 import { EmbeddedLog } from '../../../../src/backend/embedded/embedded-log.ts';
 import { type TailRequest, tailFrom } from '../../../../src/backend/port.ts';
 import { silentLogger } from '../../../../src/base/log.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { decode, FakeClock, type FakeMessage, fakeBuilder, MemoryChunks } from './doubles.ts';
 
 const origin = { ids: new Uint8Array(16), acceptedSegments: new Int32Array(1) };

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import {
   type DeadFilter,
   type DeadLetter,
@@ -16,6 +15,7 @@ import { DeadLetterDesk } from '../../../../src/consume/dead-letters/dead-letter
 import { marksTopic } from '../../../../src/consume/dead-letters/letter-marks.ts';
 import type { Failure } from '../../../../src/consume/lease/settle.ts';
 import { deadRecordOf } from '../../../../src/consume/retry/dead-record.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { seed } from '../../../support/seeded.ts';
 import { until } from '../../../support/wait.ts';
 import { failureOf, wireRecord } from '../dead-doubles.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { BlockTimers } from '../../../../src/consume/lease/block-timers.ts';
 import { LeaseWindow, settleResult } from '../../../../src/consume/lease/lease-window.ts';
 import type { WindowState } from '../../../../src/consume/lease/window-state.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { fetched } from '../../../support/fetched.ts';
 import { LEASE_MS, type Message, Pair } from './window-twin.ts';
 

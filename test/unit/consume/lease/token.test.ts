@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ownerHash, readToken, TOKEN_BYTES, Tokens } from '../../../../src/consume/lease/token.ts';
+import { fc } from '../../../support/fast-check.ts';
 
 const fields = fc.record(
   {

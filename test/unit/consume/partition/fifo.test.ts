@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { Fifo } from '../../../../src/consume/partition/fifo.ts';
+import { fc } from '../../../support/fast-check.ts';
 
 test('a queue agrees with an array, whatever goes in and out', () => {
   const steps = fc.array(fc.boolean(), { maxLength: 200, size: 'max' });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { backoffMs } from '../../../../src/consume/retry/backoff.ts';
 import type { Backoff } from '../../../../src/consume/retry/retry-policy.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { seed } from '../../../support/seeded.ts';
 
 const usual: Backoff = { min: 1000, max: 600_000, jitterPercent: 20, table: [] };

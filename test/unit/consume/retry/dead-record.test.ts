@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { decodeDeadHeader } from '../../../../protocol/src/dead-header.ts';
 import { readTailHeaders } from '../../../../protocol/src/message-headers.ts';
 import { decodeMqHeader } from '../../../../protocol/src/mq-header.ts';
@@ -11,6 +10,7 @@ import {
   redriveIdOf,
 } from '../../../../src/consume/retry/dead-record.ts';
 import { fingerprintOf } from '../../../../src/consume/retry/fingerprint.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { seed } from '../../../support/seeded.ts';
 import { failureOf, wireRecord } from '../dead-doubles.ts';
 

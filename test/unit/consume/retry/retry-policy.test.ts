@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import {
   isPolicyName,
   longestWait,
@@ -8,6 +7,7 @@ import {
   type RetrySettings,
   resolvePolicy,
 } from '../../../../src/consume/retry/retry-policy.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { seed } from '../../../support/seeded.ts';
 
 const general: RetrySettings = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { TokenBudget } from '../../../../src/consume/retry/token-budget.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { seed } from '../../../support/seeded.ts';
 
 const usual = { burst: 10, perMinute: 6, perHundredAcks: 10 };

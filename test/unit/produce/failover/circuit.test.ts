@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import {
   type CircuitEvent,
   newCircuit,
   stepCircuit,
 } from '../../../../src/produce/failover/circuit.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check } from '../support.ts';
 
 const times = { openAfterMs: 3_000, closeAfterMs: 10_000, closeAfterMsMax: 40_000 };

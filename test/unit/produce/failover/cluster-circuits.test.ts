@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { planOf } from '../../../../src/produce/failover/cluster-choice.ts';
 import {
   ClusterCircuits,
   type TopicHealth,
 } from '../../../../src/produce/failover/cluster-circuits.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check } from '../support.ts';
 
 const times = { openAfterMs: 3_000, closeAfterMs: 10_000, closeAfterMsMax: 10_000 };

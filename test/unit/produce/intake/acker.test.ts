@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { FrameDecoder } from '../../../../protocol/src/frame-decoder.ts';
 import { Answer, ErrorCode } from '../../../../protocol/src/generated.ts';
 import { ProducedEntries } from '../../../../protocol/src/produced.ts';
 import { createRingMemory, RingReader, RingWriter } from '../../../../src/lanes/ring.ts';
 import { Acker, type AnswerSink } from '../../../../src/produce/intake/acker.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check } from '../support.ts';
 
 /** A sink with so much room at a time, that notes what it was given. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { limits } from '../../../../src/base/limits.ts';
 import { DedupeWindow, type Known } from '../../../../src/produce/intake/dedupe-window.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check } from '../support.ts';
 
 const W = limits.windowSequences;

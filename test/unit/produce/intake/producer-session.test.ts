@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { limits } from '../../../../src/base/limits.ts';
 import {
   judgement,
   ProducerSession,
   type Stretch,
 } from '../../../../src/produce/intake/producer-session.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check } from '../support.ts';
 
 const { accept, duplicate, outOfSequence, tooOld } = judgement;

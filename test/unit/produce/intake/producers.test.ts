@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { limits } from '../../../../src/base/limits.ts';
 import { Producers } from '../../../../src/produce/intake/producers.ts';
 import type { BatchHeader } from '../../../../src/store/batch-header.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { ManualClock } from '../../store/support.ts';
 import { check } from '../support.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { LaneStats, stat } from '../../../../src/produce/intake/lane-stats.ts';
 import { DrainPace } from '../../../../src/produce/sending/drain-pace.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { ManualClock } from '../../store/support.ts';
 import { check, settle } from '../support.ts';
 

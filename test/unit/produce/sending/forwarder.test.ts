@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { stat } from '../../../../src/produce/intake/lane-stats.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check, ForwarderBench, settle } from '../support.ts';
 
 test('a batch that was just stored is sent from memory, without a read', async () => {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { silentLogger } from '../../../../src/base/log.ts';
 import {
   DEFER_REASON,
@@ -19,6 +18,7 @@ import type {
   AsidePlace,
   LaneStore,
 } from '../../../../src/store/lane-store.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { ManualClock } from '../../store/support.ts';
 import { check } from '../support.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ErrorCode } from '../../../../protocol/src/generated.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { OutboxBench } from '../outbox-bench.ts';
 import { check, type FakeProducer, settle } from '../support.ts';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ErrorCode } from '../../../../protocol/src/generated.ts';
 import type { Acker } from '../../../../src/produce/intake/acker.ts';
 import { ArraySlab } from '../../../../src/produce/intake/array-slab.ts';
 import { addSegment, emptyMicroBatch } from '../../../../src/produce/intake/micro-batch.ts';
 import { ProducerSession } from '../../../../src/produce/intake/producer-session.ts';
 import { Pending, type PendingBounds } from '../../../../src/produce/sending/pending.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check } from '../support.ts';
 
 /** Notes what each correlation id of a session was told. */

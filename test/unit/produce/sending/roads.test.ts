@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import type { ClusterNumber, SendPlan } from '../../../../src/lanes/lane-calls.ts';
 import { stat } from '../../../../src/produce/intake/lane-stats.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check, type FakeProducer, ForwarderBench, settle } from '../support.ts';
 
 const well: SendPlan = { main: 0, isOpen: [false, false], elsewhere: [] };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { RunSet } from '../../../../src/produce/sending/run-set.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check } from '../support.ts';
 
 const operation = fc.record({

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ProducerSession } from '../../../../src/produce/intake/producer-session.ts';
 import { SegmentIndex } from '../../../../src/produce/sending/segment-index.ts';
+import { fc } from '../../../support/fast-check.ts';
 import { check } from '../support.ts';
 
 test('it finds what looking at each message would find, in whatever order they came', async () => {
