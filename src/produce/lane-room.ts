@@ -267,6 +267,7 @@ export class LaneRoom {
       parking: {
         open: (onVerdicts) => primary.openParked(onVerdicts),
         isFull: () => outbox.isParkedFull,
+        isOutboxPressed: () => outbox.isHalfFull,
         isPatient: (topic) => shell.topics.get(topic)?.isPatient === true,
         onParked: (sequences) => outbox.parked(sequences),
         onDelivered: (sequence, place) => outbox.parkedDelivered(sequence, place),

@@ -213,6 +213,11 @@ export class OutboxJournal implements Journal {
     this.parts.acker.flush();
   }
 
+  /** Half of what the outbox holds before it refuses: what can leave it otherwise has to. */
+  get isHalfFull(): boolean {
+    return 2 * this.parts.store.stats().liveBytes >= this.parts.marks.softBytes;
+  }
+
   get isParkedFull(): boolean {
     const { store, marks } = this.parts;
     return store.aside.bytes('parked') >= marks.parkedBytes;

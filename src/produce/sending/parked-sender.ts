@@ -92,7 +92,10 @@ export class ParkedSender {
     const { store, stats, onRefused } = this.parts;
     const { name, chunk } = topic;
     const remove = async (places: readonly AsidePlace[]): Promise<void> => {
-      if (places.length > 0) stats.add(stat.unparked, await store.aside.remove('parked', places));
+      if (places.length === 0) return;
+      const removed = await store.aside.remove('parked', places);
+      stats.add(stat.unparked, removed);
+      if (removed > 0) this.noteLeft(topic);
     };
     const { delivered } = topic;
     topic.delivered = [];
@@ -102,7 +105,9 @@ export class ParkedSender {
     const { entries, refusal } = chunk;
     const isWhole = refusal !== undefined && entries.length > 1;
     if (isWhole) topic.aloneUntil = (entries.at(-1)?.sequence ?? 0) + 1;
-    const isStuck = refusal !== undefined && !isWhole && !(await onRefused(entries, refusal));
+    const isGone = refusal !== undefined && !isWhole && (await onRefused(entries, refusal));
+    if (isGone) this.noteLeft(topic);
+    const isStuck = refusal !== undefined && !isWhole && !isGone;
     topic.chunk = undefined;
     if (!chunk.cameBack && !isWhole && !isStuck) return;
     topic.from = Math.min(topic.from, entries[0]?.sequence ?? 0);
@@ -159,14 +164,12 @@ export class ParkedSender {
       },
       broken: (generation) => sender?.broken(generation),
       confirmed: (run, partition, offset) => {
-        this.noteJudged(run.topic);
         this.each(run, (entry, chunk, skipped) => {
           chunk.delivered.push(entry);
           this.parts.onDelivered(entry, partition, offset < 0 ? -1 : offset + skipped);
         });
       },
       refused: (run, verdict) => {
-        this.noteJudged(run.topic);
         this.each(run, (entry, chunk) => this.judge(run.topic, entry, chunk, verdict));
       },
       returned: (run) => {
@@ -179,9 +182,8 @@ export class ParkedSender {
     this.parts.work();
   }
 
-  private noteJudged(id: number): void {
-    const topic = this.topics.get(id);
-    if (topic !== undefined) topic.judgedMs = this.parts.clock.monotonic();
+  private noteLeft(topic: ParkedTopic): void {
+    topic.leftMs = this.parts.clock.monotonic();
   }
 
   /** Only what was sent alone is refused for its own sake; some refusals count the second time. */

@@ -44,8 +44,8 @@ export class ParkedTopic {
   /** Messages before this sequence are sent one by one: their chunk was refused. */
   aloneUntil = 0;
   retryAtMs = 0;
-  /** When the cluster last took, or refused for good, a message of its log. */
-  judgedMs = Number.NEGATIVE_INFINITY;
+  /** When a message last left its log: the cluster took it, or it became undeliverable. */
+  leftMs = Number.NEGATIVE_INFINITY;
   /** A message that was refused once, where a refusal counts only when it comes again. */
   struck = 0;
   giveUp: GiveUp | undefined;

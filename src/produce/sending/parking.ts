@@ -14,7 +14,7 @@ import type { StoredTopics } from './stored-topics.ts';
 import type { MessageRun } from './verdict-rows.ts';
 
 const LOOK_MS = 1_000;
-/** What had its messages judged no longer ago than this is well: a cluster, or a topic. */
+/** What had a message taken, or refused, no longer ago than this is well: a cluster, or a topic. */
 const WELL_MS = 5_000;
 const GIVE_UP_ENTRIES = 500;
 const REASON = 'its topic takes no messages';
@@ -36,6 +36,8 @@ export interface ParkingParts
   cursor(): number;
   /** The parked log has used up its quota. */
   isFull(): boolean;
+  /** The outbox may not wait for a parked log that drains. */
+  isOutboxPressed(): boolean;
   /** The topic would rather wait in the outbox, in order with the others. */
   isPatient(topic: number): boolean;
   /** These left the outbox for the parked log. */
@@ -48,7 +50,10 @@ export interface ParkingParts
 
 /** What a forwarder asks for its parked topics. */
 export interface ForwarderParking
-  extends Pick<ParkingParts, 'open' | 'isFull' | 'isPatient' | 'onParked' | 'onRefused'> {
+  extends Pick<
+    ParkingParts,
+    'open' | 'isFull' | 'isOutboxPressed' | 'isPatient' | 'onParked' | 'onRefused'
+  > {
   /** A parked message was delivered. */
   onDelivered(sequence: number, place: Place): void;
 }
@@ -56,9 +61,9 @@ export interface ForwarderParking
 /**
  * Topics that take no messages while the rest of their cluster does. After a while their messages
  * leave the outbox for the parked log, in order, and those that come later follow them there, so
- * that nothing else waits for them. They are tried again one first, then all; while they are taken
- * what comes stays in the outbox, so that the log runs empty however much comes. Then the topic's
- * messages go the ordinary way again.
+ * that nothing else waits for them. They are tried again one first, then all; while they leave the
+ * log what comes stays in the outbox, as far as that has room, so that the log runs empty however
+ * steadily they come. Then the topic's messages go the ordinary way again.
  *
  * Who has a message of a parked topic is known: the outbox what was not swept yet, the ordinary
  * producer what is on the way, the parked one its chunk, and the log the rest. One step at a time
@@ -247,11 +252,12 @@ export class Parking {
   }
 
   private async step(): Promise<void> {
-    const { store, clock } = this.parts;
+    const { store, clock, isOutboxPressed } = this.parts;
     for (const topic of [...this.parked.values()]) {
       if (this.isClosed) return;
-      if (clock.monotonic() - topic.judgedMs >= WELL_MS) await this.sweep(topic);
       await this.sender.settle(topic);
+      const isMoving = clock.monotonic() - topic.leftMs < WELL_MS;
+      if (!isMoving || isOutboxPressed()) await this.sweep(topic);
       if (!topic.isIdle) continue;
       if (topic.giveUp !== undefined) await this.giveAllUp(topic, topic.giveUp);
       if (store.aside.topics('parked').get(topic.name) === undefined) this.release(topic);

@@ -99,7 +99,9 @@ export class FakeStore {
     return { batches: found, nextSequence: this.nextSequence };
   }
 
-  stats(): { unconfirmedMessages: number } {
-    return { unconfirmedMessages: this.nextSequence - 1 - this.confirmed.size };
+  /** A message that waits counts one byte. */
+  stats(): { unconfirmedMessages: number; liveBytes: number } {
+    const { unconfirmedMessages } = this;
+    return { unconfirmedMessages, liveBytes: unconfirmedMessages };
   }
 }

@@ -184,8 +184,8 @@ export class OutboxBench {
   readonly backup = new FakeProducer(this.backupLog);
   readonly backupAlone = new FakeProducer(this.backupLog);
   readonly marks = {
-    softBytes: 1,
-    hardBytes: 1,
+    softBytes: Number.POSITIVE_INFINITY,
+    hardBytes: Number.POSITIVE_INFINITY,
     freeBytesMin: 0,
     parkedBytes: Number.POSITIVE_INFINITY,
     undeliverableBytes: Number.POSITIVE_INFINITY,
@@ -234,6 +234,7 @@ export class OutboxBench {
       parking: {
         open: hold(this.parked),
         isFull: () => journal.isParkedFull,
+        isOutboxPressed: () => journal.isHalfFull,
         isPatient: () => false,
         onParked: (sequences) => journal.parked(sequences),
         onDelivered: (sequence, place) => journal.parkedDelivered(sequence, place),
@@ -293,7 +294,8 @@ export class OutboxBench {
   /** Everything is well again, until nothing waits or is parked any more. */
   async drain(): Promise<void> {
     this.disk.quicken();
-    this.marks.parkedBytes = this.marks.undeliverableBytes = Number.POSITIVE_INFINITY;
+    const { marks } = this;
+    marks.parkedBytes = marks.undeliverableBytes = marks.softBytes = Number.POSITIVE_INFINITY;
     for (const producer of this.producers) {
       producer.unknown.clear();
       producer.full.clear();

@@ -90,6 +90,42 @@ test('a parked topic goes the ordinary way again, however steadily messages come
   await bench.end();
 });
 
+test('what comes for a parked topic leaves the outbox while nothing leaves its log', async () => {
+  const bench = await parked(0, 5);
+  // Its head is refused for good, and there is no room for what is.
+  bench.marks.undeliverableBytes = 0;
+  for (let second = 0; second < 20; second++) {
+    bench.produce([1]);
+    bench.parked.judge(1, 1, 29);
+    bench.clock.advance(1_000);
+    await settle();
+    assert.equal(bench.store.unconfirmedMessages, 0, `after ${second} seconds`);
+  }
+  await bench.drain();
+  assert.equal(bench.log.topics.get(1)?.length, 25);
+  await bench.end();
+});
+
+test('what comes for a parked topic fills half of the outbox at most while its log drains', async () => {
+  const bench = await parked(0, 50);
+  bench.marks.softBytes = 10;
+  bench.parked.queueRoom = 1;
+  for (let turn = 0; turn < 40; turn++) {
+    bench.produce([1]);
+    bench.clock.advance(100);
+    await settle();
+    bench.parked.judge(1, 1, 0);
+    await settle();
+    assert.ok(bench.store.unconfirmedMessages < 5, `${bench.store.unconfirmedMessages} wait`);
+  }
+  await bench.drain();
+  assert.deepEqual(
+    bench.log.topics.get(1),
+    Array.from({ length: 90 }, (_, i) => i + 1),
+  );
+  await bench.end();
+});
+
 test('a topic whose messages go one by one is taken up with those that wait for that', async () => {
   const bench = new OutboxBench([1, 2]);
   bench.produce([1]);
@@ -195,6 +231,7 @@ const happening = fc.oneof(
     kind: fc.constant('quota' as const),
     parked: fc.constantFrom(2, 9, 99, 99),
     undeliverable: fc.constantFrom(2, 9, 99, 99),
+    soft: fc.constantFrom(2, 9, 99, 99),
   }),
   fc.record({
     kind: fc.constant('plan' as const),
@@ -230,6 +267,7 @@ async function happen(bench: OutboxBench, what: Happening): Promise<void> {
     case 'quota':
       bench.marks.parkedBytes = what.parked;
       bench.marks.undeliverableBytes = what.undeliverable;
+      bench.marks.softBytes = what.soft;
       return;
     case 'plan':
       return bench.forwarder.setPlan(what);
