@@ -124,7 +124,7 @@ class Node implements RunningNode {
     const { config, manifest, log, lanes } = this;
     this.tokens = readTokens(config);
     const tls = readTls(config);
-    const catalog = await FileCatalog.open(join(config.dataDir, 'topics.json'));
+    const catalog = await FileCatalog.open(join(config.dataDir, 'topics.json'), systemClock);
     await lanes.start();
     const onTopic = (name: string): void => void this.topics?.refresh(name);
     const parts = { config, manifest, catalog, lanes, log, onTopic };

@@ -1,6 +1,7 @@
 import assert from 'node:assert';
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Clock, Timer } from '../base/clock.ts';
 import { type CodedError, coded, messageOf } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import type { Catalog, CatalogTopic, ClusterTopic, TopicMetadata } from './port.ts';
@@ -8,47 +9,61 @@ import { parseTopics, renderTopics } from './topics-file.ts';
 
 /** When to try again after a write that failed, in ms. */
 const RETRY_MS = 1_000;
+/** The most that the catalog itself waits with that, in ms. */
+const RETRY_MAX_MS = 30_000;
 
 /** The catalog in one JSON file, replaced whole and atomically at each change. */
 export class FileCatalog implements Catalog {
   readonly #path: string;
+  readonly #clock: Clock;
   /** What is on the disk, and so may be used. */
   readonly #byName = new Map<string, CatalogTopic>();
   readonly #byId = new Map<number, CatalogTopic>();
   /** What the next write will put there. */
   readonly #noted = new Map<string, CatalogTopic>();
   #nextId: number;
+  /** That of the file. */
+  #savedNextId: number;
   #failure: CodedError | undefined;
   /** Nobody knows what is on the disk, so no later write may claim success. */
   #isLost = false;
   /** The write under way, and the one that will carry what was noted meanwhile. */
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
+  /** Set while a write was refused: nobody else may ask for one for a long time. */
+  #retry: Timer | undefined;
+  #retryMs = RETRY_MS;
 
-  private constructor(path: string, nextId: number, topics: readonly CatalogTopic[]) {
+  private constructor(
+    path: string,
+    clock: Clock,
+    { nextId, topics }: { readonly nextId: number; readonly topics: readonly CatalogTopic[] },
+  ) {
     this.#path = path;
+    this.#clock = clock;
     this.#nextId = nextId;
+    this.#savedNextId = nextId;
     for (const topic of topics) this.#noted.set(topic.name, topic);
     this.#publish(topics);
   }
 
   /**
-   * Reads the file at `path`; a missing one is an empty catalog.
+   * Reads the file at `path`; a missing one is an empty catalog. A write that is refused is tried
+   * again by `clock`.
    *
    * @throws CATALOG_CORRUPT when the file is not what was written; CATALOG_FAILED on an I/O error.
    */
-  static async open(path: string): Promise<FileCatalog> {
+  static async open(path: string, clock: Clock): Promise<FileCatalog> {
     let text: string;
     try {
       text = await readFile(path, 'utf8');
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-        return new FileCatalog(path, 1, []);
+        return new FileCatalog(path, clock, { nextId: 1, topics: [] });
       }
       throw coded('CATALOG_FAILED', `cannot read ${path}: ${messageOf(error)}`, { cause: error });
     }
-    const { nextId, topics } = parseTopics(text, path);
-    return new FileCatalog(path, nextId, topics);
+    return new FileCatalog(path, clock, parseTopics(text, path));
   }
 
   /** Why the last write failed; undefined once one has gone through. */
@@ -83,7 +98,8 @@ export class FileCatalog implements Catalog {
     } else if (this.#byName.get(name) !== known) {
       await this.#settled();
       // The write that was to bring it failed, and the one behind it did not.
-      if (this.#byName.get(name) === undefined) return this.record(name, cluster, metadata);
+      const stands = sameClusterTopic(this.#byName.get(name)?.clusters[cluster], seen);
+      if (!stands) return this.record(name, cluster, metadata);
     }
     const topic = this.#byName.get(name);
     assert(topic !== undefined);
@@ -100,7 +116,11 @@ export class FileCatalog implements Catalog {
   }
 
   async close(): Promise<void> {
-    await this.#settled();
+    try {
+      await this.#settled();
+    } finally {
+      this.#retry?.cancel();
+    }
   }
 
   /** Resolves when all that was noted is on the disk. */
@@ -150,30 +170,46 @@ export class FileCatalog implements Catalog {
   async #write(): Promise<void> {
     if (this.#isLost) throw this.#failure;
     const topics = [...this.#noted.values()];
+    const nextId = this.#nextId;
     let folder: FileHandle;
     try {
-      folder = await writeBeside(this.#path, renderTopics(this.#nextId, topics));
+      folder = await replace(this.#path, renderTopics(nextId, topics));
     } catch (error) {
-      this.#failure = this.#refusal('RETRY_LATER', error);
+      const options = { cause: error, retryAfterMs: RETRY_MS };
+      this.#failure = coded('RETRY_LATER', this.#words(error, 'it is tried again'), options);
       this.#takeBack(topics);
+      this.#tryLater();
       throw this.#failure;
     }
     try {
-      await putInPlace(this.#path, folder);
+      await syncAndClose(folder);
     } catch (error) {
       this.#isLost = true;
-      this.#failure = this.#refusal('CATALOG_FAILED', error);
+      const words = this.#words(error, 'then start the node again');
+      this.#failure = coded('CATALOG_FAILED', words, { cause: error });
       throw this.#failure;
     }
     this.#failure = undefined;
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    this.#retryMs = RETRY_MS;
+    this.#savedNextId = nextId;
     this.#publish(topics);
   }
 
-  #refusal(code: string, error: unknown): CodedError {
-    const then = code === 'RETRY_LATER' ? 'it is tried again' : 'then start the node again';
+  #words(error: unknown, then: string): string {
     const words = `cannot write ${this.#path}: ${messageOf(error)}`;
-    const hint = `Free or repair the disk of the data folder; ${then}.`;
-    return coded(code, `${words}. ${hint}`, { cause: error, retryAfterMs: RETRY_MS });
+    return `${words}. Free or repair the disk of the data folder; ${then}.`;
+  }
+
+  /** Less and less often, until a write goes through. */
+  #tryLater(): void {
+    if (this.#retry !== undefined) return;
+    this.#retry = this.#clock.setTimer(() => {
+      this.#retry = undefined;
+      void this.#save().catch(() => undefined);
+    }, this.#retryMs);
+    this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MAX_MS);
   }
 
   /** The old file is whole: what was refused was never noted, unless it changed again meanwhile. */
@@ -185,11 +221,17 @@ export class FileCatalog implements Catalog {
       if (before === undefined) this.#noted.delete(name);
       else this.#noted.set(name, before);
     }
+    // Ids are few and used once: nobody has seen those.
+    this.#nextId = this.#savedNextId;
+    for (const { id } of this.#noted.values()) this.#nextId = Math.max(this.#nextId, id + 1);
   }
 }
 
-/** Writes the new file beside the old one, and syncs it. Answers their folder, open. */
-async function writeBeside(path: string, text: string): Promise<FileHandle> {
+/**
+ * Writes the new file beside the old one, syncs it, and renames it over: old or new, never half.
+ * Answers their folder, open and not yet synced. Until then the old file is whole.
+ */
+async function replace(path: string, text: string): Promise<FileHandle> {
   // Another file each time: of one whose sync has failed the system may take a second for well.
   await rm(besideOf(path), { force: true });
   const file = await open(besideOf(path), 'wx', 0o600);
@@ -199,13 +241,18 @@ async function writeBeside(path: string, text: string): Promise<FileHandle> {
   } finally {
     await file.close();
   }
-  return open(dirname(path), 'r');
-}
-
-/** Renames over, and syncs the folder: old or new, never half. */
-async function putInPlace(path: string, folder: FileHandle): Promise<void> {
+  const folder = await open(dirname(path), 'r');
   try {
     await rename(besideOf(path), path);
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+  return folder;
+}
+
+async function syncAndClose(folder: FileHandle): Promise<void> {
+  try {
     await folder.sync();
   } finally {
     await folder.close();

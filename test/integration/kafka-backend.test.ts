@@ -54,7 +54,7 @@ function open(
 
 const skip = skipWithoutKafka();
 const shared = skip === false ? await sharedKafka() : '';
-const sharedBook = await FileCatalog.open(join(tempDir(), 'topics.json'));
+const sharedBook = await FileCatalog.open(join(tempDir(), 'topics.json'), systemClock);
 
 describe('KafkaBackend on a real Kafka', { skip }, () => {
   let backend: KafkaBackend;
@@ -158,7 +158,7 @@ describe('KafkaBackend without its Kafka', { skip }, () => {
       heapMaxMib: 512,
       config: { 'auto.create.topics.enable': 'true' },
     });
-    const book = await FileCatalog.open(join(tempDir(), 'topics.json'));
+    const book = await FileCatalog.open(join(tempDir(), 'topics.json'), systemClock);
     const first = open(broker.address, book);
     assert.equal(await first.backend.describeTopic('asked'), undefined);
     assert.equal(await first.backend.probeTopic('asked'), false);

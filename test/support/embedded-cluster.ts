@@ -42,7 +42,7 @@ export async function embeddedCluster(folder: string = tempDir()): Promise<Embed
       // What crosses to a lane is copied, as between threads.
       link.call('log', name, structuredClone(args)) as ReturnType<LaneControl['call']>,
   } as LaneControl;
-  const book = await FileCatalog.open(join(folder, 'topics.json'));
+  const book = await FileCatalog.open(join(folder, 'topics.json'), systemClock);
   const backend = await EmbeddedBackend.open({
     book,
     lane,

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { systemClock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { FileCatalog } from '../../catalog/file-catalog.ts';
 import type { CatalogTopic } from '../../catalog/port.ts';
@@ -16,7 +17,7 @@ export async function checkBackup(config: Config): Promise<Finding[]> {
   const found = await checkKafka(asPrimary);
   const findings = found.map((finding) => ({ ...finding, area: 'backup' }));
   try {
-    const catalog = await FileCatalog.open(join(config.dataDir, 'topics.json'));
+    const catalog = await FileCatalog.open(join(config.dataDir, 'topics.json'), systemClock);
     findings.push(...differences(catalog.list('')));
   } catch (error) {
     findings.push(warn('backup', messageOf(error), 'look at topics.json in the data folder'));

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { FileCatalog } from '../../../src/catalog/file-catalog.ts';
 import type { TopicMetadata } from '../../../src/catalog/port.ts';
+import { until } from '../../support/wait.ts';
+import { ManualClock } from '../store/support.ts';
 
 const metadata: TopicMetadata = {
   partitions: 4,
@@ -16,6 +19,7 @@ const metadata: TopicMetadata = {
 
 describe('FileCatalog', () => {
   let folder = '';
+  const clock = new ManualClock();
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'catalog-'));
   });
@@ -24,11 +28,11 @@ describe('FileCatalog', () => {
 
   test('gives ids from 1 and keeps them, with the metadata, over a restart', async () => {
     const path = fresh('ids');
-    const first = await FileCatalog.open(path);
+    const first = await FileCatalog.open(path, clock);
     assert.equal((await first.record('a', 'primary', metadata)).id, 1);
     assert.equal((await first.record('b', 'primary', metadata)).id, 2);
     await first.close();
-    const second = await FileCatalog.open(path);
+    const second = await FileCatalog.open(path, clock);
     assert.deepEqual(second.get('a'), {
       id: 1,
       name: 'a',
@@ -41,7 +45,7 @@ describe('FileCatalog', () => {
 
   test('shows nothing before it is on the disk', async () => {
     const path = fresh('durable');
-    const catalog = await FileCatalog.open(path);
+    const catalog = await FileCatalog.open(path, clock);
     const pending = catalog.record('a', 'primary', metadata);
     assert.equal(catalog.get('a'), undefined);
     const twin = catalog.record('a', 'primary', metadata);
@@ -52,13 +56,13 @@ describe('FileCatalog', () => {
 
   test('shares one write among many changes, and loses none', async () => {
     const path = fresh('many');
-    const catalog = await FileCatalog.open(path);
+    const catalog = await FileCatalog.open(path, clock);
     const names = Array.from({ length: 500 }, (_, i) => `t${i}`);
     const topics = await Promise.all(
       names.map((name) => catalog.record(name, 'primary', metadata)),
     );
     assert.equal(new Set(topics.map((topic) => topic.id)).size, 500);
-    const again = await FileCatalog.open(path);
+    const again = await FileCatalog.open(path, clock);
     assert.deepEqual(
       again.list('t').map((topic) => topic.name),
       names.toSorted(),
@@ -68,12 +72,12 @@ describe('FileCatalog', () => {
 
   test('keeps id and metadata of a topic that the cluster no longer has', async () => {
     const path = fresh('unconfirm');
-    const catalog = await FileCatalog.open(path);
+    const catalog = await FileCatalog.open(path, clock);
     await catalog.record('a', 'primary', metadata);
     await catalog.unconfirm('a', 'primary');
     await catalog.unconfirm('never-seen', 'primary');
     assert.equal(catalog.confirmed('a', 'primary'), false);
-    const again = await FileCatalog.open(path);
+    const again = await FileCatalog.open(path, clock);
     assert.equal(again.confirmed('a', 'primary'), false);
     assert.equal(again.get('a')?.clusters.primary?.partitions, 4);
     assert.equal((await again.record('a', 'primary', metadata)).id, 1);
@@ -82,21 +86,21 @@ describe('FileCatalog', () => {
 
   test('refuses a file that was changed, cut, or made by a later version', async () => {
     const path = fresh('corrupt');
-    const catalog = await FileCatalog.open(path);
+    const catalog = await FileCatalog.open(path, clock);
     await catalog.record('orders', 'primary', metadata);
     const text = await readFile(path, 'utf8');
     await writeFile(path, text.replace('orders', 'ordexs'));
-    await assert.rejects(FileCatalog.open(path), { code: 'CATALOG_CORRUPT' });
+    await assert.rejects(FileCatalog.open(path, clock), { code: 'CATALOG_CORRUPT' });
     await writeFile(path, text.slice(0, -10));
-    await assert.rejects(FileCatalog.open(path), { code: 'CATALOG_CORRUPT' });
+    await assert.rejects(FileCatalog.open(path, clock), { code: 'CATALOG_CORRUPT' });
     await writeFile(path, text.replace('"format":1', '"format":2'));
-    await assert.rejects(FileCatalog.open(path), { code: 'CATALOG_NEWER' });
+    await assert.rejects(FileCatalog.open(path, clock), { code: 'CATALOG_NEWER' });
   });
 
   test('a write that fails beside the file costs what it was to bring, and nothing after it', async () => {
     const gone = await mkdtemp(join(folder, 'gone-'));
     const path = join(gone, 'topics.json');
-    const catalog = await FileCatalog.open(path);
+    const catalog = await FileCatalog.open(path, clock);
     await catalog.record('a', 'primary', metadata);
     await rename(gone, `${gone}-away`);
     const refused = { code: 'RETRY_LATER', message: /topics\.json: ENOENT.*repair the disk/ };
@@ -111,7 +115,7 @@ describe('FileCatalog', () => {
     assert.equal((await catalog.record('c', 'primary', metadata)).name, 'c');
     assert.equal(catalog.failure, undefined);
     assert.equal(catalog.get('b'), undefined, 'its asker was refused');
-    const again = await FileCatalog.open(path);
+    const again = await FileCatalog.open(path, clock);
     const kept = again.list('').map(({ name, clusters }) => [name, clusters.primary?.partitions]);
     assert.deepEqual(kept, [
       ['a', 4],
@@ -120,17 +124,81 @@ describe('FileCatalog', () => {
     assert.equal((await catalog.record('b', 'primary', wider)).clusters.primary?.partitions, 9);
   });
 
-  test('a file that may be the old or the new one is written no more', async () => {
-    const path = fresh('lost');
-    const catalog = await FileCatalog.open(path);
+  test('a refused topic gives its id back', async () => {
+    const gone = await mkdtemp(join(folder, 'ids-'));
+    const path = join(gone, 'topics.json');
+    const catalog = await FileCatalog.open(path, clock);
     await catalog.record('a', 'primary', metadata);
-    await rm(path);
+    await rename(gone, `${gone}-away`);
+    for (let i = 0; i < 3; i++) {
+      await assert.rejects(catalog.record('b', 'primary', metadata), { code: 'RETRY_LATER' });
+    }
+    await rename(`${gone}-away`, gone);
+    assert.equal((await catalog.record('c', 'primary', metadata)).id, 2);
+  });
+
+  test('who said the same as a refused change is not told that it is there', async () => {
+    const gone = await mkdtemp(join(folder, 'twin-'));
+    const catalog = await FileCatalog.open(join(gone, 'topics.json'), clock);
+    await catalog.record('a', 'primary', metadata);
+    await rename(gone, `${gone}-away`);
+    const wider = { ...metadata, partitions: 9 };
+    const first = catalog.record('a', 'primary', wider);
+    // The write is under way from the next turn on.
+    await Promise.resolve();
+    const other = catalog.record('b', 'primary', metadata);
+    const twin = catalog.record('a', 'primary', wider);
+    await assert.rejects(first, { code: 'RETRY_LATER' });
+    renameSync(`${gone}-away`, gone);
+    assert.equal((await other).name, 'b');
+    assert.equal((await twin).clusters.primary?.partitions, 9);
+  });
+
+  test('sees by itself that the disk is well again', async () => {
+    const gone = await mkdtemp(join(folder, 'well-'));
+    const catalog = await FileCatalog.open(join(gone, 'topics.json'), clock);
+    await rename(gone, `${gone}-away`);
+    await assert.rejects(catalog.record('a', 'primary', metadata), { code: 'RETRY_LATER' });
+    const refused = catalog.failure;
+    clock.advance(1_000);
+    await until(() => catalog.failure !== refused, { what: 'a second failure' });
+    await rename(`${gone}-away`, gone);
+    const second = catalog.failure;
+    clock.advance(1_999);
+    assert.equal(catalog.failure, second, 'it waits longer each time');
+    clock.advance(1);
+    await until(() => catalog.failure === undefined, { what: 'the end of the failure' });
+    assert.deepEqual(catalog.list(''), []);
+    await catalog.close();
+  });
+
+  test('a file that could not be put in its place is written again', async () => {
+    const path = fresh('in-the-way');
+    const catalog = await FileCatalog.open(path, clock);
     await mkdir(join(path, 'in-the-way'), { recursive: true });
-    const lost = { code: 'CATALOG_FAILED', message: /start the node again/ };
-    await assert.rejects(catalog.record('b', 'primary', metadata), lost);
+    const refused = { code: 'RETRY_LATER', retryAfterMs: 1_000 };
+    await assert.rejects(catalog.record('a', 'primary', metadata), refused);
     await rm(path, { recursive: true });
-    await rm(`${path}.new`);
+    assert.equal((await catalog.record('b', 'primary', metadata)).id, 1);
+  });
+
+  test('a file that may be the old or the new one is written no more', async (t) => {
+    const path = fresh('lost');
+    const catalog = await FileCatalog.open(path, clock);
+    await catalog.record('a', 'primary', metadata);
+    const handle = await open(folder, 'r');
+    const { mock } = t.mock.method(Object.getPrototypeOf(handle), 'sync');
+    await handle.close();
+    // The second sync of a write is that of the folder.
+    mock.mockImplementationOnce(() => Promise.reject(new Error('EIO')), 1);
+    const lost = {
+      code: 'CATALOG_FAILED',
+      message: /start the node again/,
+      retryAfterMs: undefined,
+    };
+    await assert.rejects(catalog.record('b', 'primary', metadata), lost);
     await assert.rejects(catalog.record('c', 'primary', metadata), lost);
+    assert.equal(mock.callCount(), 2, 'nothing is written any more');
     assert.deepEqual([catalog.get('b'), catalog.failure?.code], [undefined, 'CATALOG_FAILED']);
   });
 

@@ -9,6 +9,7 @@ import { type LaneControl, logHandlers } from '../../../../src/backend/embedded/
 import { OwnRecords } from '../../../../src/backend/embedded/own-records.ts';
 import { openTopic } from '../../../../src/backend/open-topic.ts';
 import { tailFrom } from '../../../../src/backend/port.ts';
+import { systemClock } from '../../../../src/base/clock.ts';
 import { silentLogger } from '../../../../src/base/log.ts';
 import { FileCatalog } from '../../../../src/catalog/file-catalog.ts';
 import { decode, FakeClock, fakeBuilder, MemoryChunks, MemoryGroups } from './doubles.ts';
@@ -35,7 +36,7 @@ describe('EmbeddedBackend', () => {
     const handlers = logHandlers({ log, own, groups: new MemoryGroups() });
     // What crosses to a lane is copied, as between threads.
     const lane: LaneControl = { call: (name, args) => handlers[name](structuredClone(args)) };
-    const book = await FileCatalog.open(join(folder, 'topics.json'));
+    const book = await FileCatalog.open(join(folder, 'topics.json'), systemClock);
     backend = await EmbeddedBackend.open({ book, lane, partitions: 4, messageBytesMax: 1_000_000 });
   };
   beforeEach(async () => {
