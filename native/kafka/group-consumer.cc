@@ -44,6 +44,7 @@ bool GroupConsumer::Create(std::string* error) {
   rk_ = NewClient(RD_KAFKA_CONSUMER, conf, error);
   if (rk_ == nullptr) return false;
   rd_kafka_poll_set_consumer(rk_);
+  asker_ = std::make_unique<CommittedAsker>(rk_);
   signal_ = [this] { Signal(); };
   queue_ = rd_kafka_queue_get_consumer(rk_);
   replies_ = rd_kafka_queue_new(rk_);
@@ -172,9 +173,6 @@ void GroupConsumer::HandleEvent(rd_kafka_event_t* event) {
     case RD_KAFKA_EVENT_OFFSET_COMMIT:
       HandleCommit(event);
       break;
-    case RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT:
-      HandleCommitted(event);
-      break;
     case RD_KAFKA_EVENT_ERROR:
       AddError(rd_kafka_event_error(event), rd_kafka_event_error_string(event), nullptr);
       break;
@@ -241,6 +239,7 @@ bool GroupConsumer::IsClosed(int64_t now_ms) {
 
 void GroupConsumer::Shut() {
   EndCommits();
+  asker_->Close();
   partitions_.clear();
   rd_kafka_queue_cb_event_enable(queue_, nullptr, nullptr);
   rd_kafka_queue_cb_event_enable(replies_, nullptr, nullptr);

@@ -23,6 +23,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "kafka/committed-asker.h"
 #include "kafka/config.h"
 #include "kafka/group-partition.h"
 
@@ -37,8 +38,6 @@ struct GroupSettings {
 };
 
 using CommitDone = std::function<void(int code, std::string error)>;
-using CommittedDone =
-    std::function<void(int code, std::string error, std::vector<GroupOffset> offsets)>;
 
 class GroupConsumer : public std::enable_shared_from_this<GroupConsumer> {
  public:
@@ -54,6 +53,7 @@ class GroupConsumer : public std::enable_shared_from_this<GroupConsumer> {
   /// With `foreign` also of partitions that are not the member's: in place of a group that has no
   /// members, by an object that never joins.
   void Commit(std::vector<GroupOffset> offsets, bool foreign, CommitDone done);
+  /// `done` is called by a thread of its own.
   void Committed(std::vector<Place> places, CommittedDone done);
   /// Gives everything back as a rebalance would, leaves the group; then `done`.
   void Close(std::function<void()> done);
@@ -86,7 +86,6 @@ class GroupConsumer : public std::enable_shared_from_this<GroupConsumer> {
   void HandleEvent(rd_kafka_event_t* event);
   void HandleRebalance(rd_kafka_event_t* event);
   void HandleCommit(rd_kafka_event_t* event);
-  void HandleCommitted(rd_kafka_event_t* event);
   void ServePartitions();
   void ServeRevoke(int64_t now_ms);
   void ServeCommits(int64_t now_ms);
@@ -147,8 +146,7 @@ class GroupConsumer : public std::enable_shared_from_this<GroupConsumer> {
   int64_t seat_again_ms_ = 0;
   std::deque<PendingCommit> commits_;
   bool committing_ = false;
-  std::unordered_map<uintptr_t, CommittedDone> asked_;
-  uintptr_t next_ask_ = 1;
+  std::unique_ptr<CommittedAsker> asker_;
   std::unordered_map<int, int64_t> said_ms_;
   bool closing_ = false;
   bool abandoned_ = false;

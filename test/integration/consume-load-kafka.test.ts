@@ -24,7 +24,7 @@ const patient = { timeoutMs: isLong ? 600_000 : WAIT_MS };
 const node = await startServer({
   backend: 'kafka',
   kafkaBrokers: await sharedKafka(),
-  args: ['--topics.replication-factor', '1', '--retry.attempts', '10000'],
+  args: ['--topics.replication-factor', '1', '--retry.attempts', '4095'],
 });
 
 async function clientOf(t: TestContext): Promise<MqpClient> {
