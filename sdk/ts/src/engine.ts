@@ -50,6 +50,8 @@ export class Engine {
   private readonly ready: Waiters<Exchange>;
   private readonly idle: Waiters<void>;
   private exchange: Exchange | undefined;
+  /** Asked of any node before the end, and not yet answered; TAIL may be answered late. */
+  private calls = 0;
   private producerId: bigint;
   private epoch: number;
   private isRenewing = false;
@@ -111,10 +113,7 @@ export class Engine {
     return this.end;
   }
 
-  /**
-   * The present exchange, or the next one. @throws MqpError TIMED_OUT, CLOSED or what ended the
-   * client
-   */
+  /** The present exchange, or the next one. @throws MqpError TIMED_OUT, CLOSED, or why it ended */
   whenReady(timeoutMs: number): Promise<Exchange> {
     if (this.end !== undefined && this.state === 'closed') return Promise.reject(this.end);
     if (this.exchange !== undefined && !this.isLeaving) return Promise.resolve(this.exchange);
@@ -124,7 +123,7 @@ export class Engine {
   /** Sends a control request on the present connection, or on the next one. */
   async call<T>(call: Call<T>, timeoutMs: number): Promise<T> {
     const exchange = await this.whenReady(timeoutMs);
-    return exchange.request(call.opcode, call.encode, call.decode, timeoutMs);
+    return this.counted(exchange.request(call.opcode, call.encode, call.decode, timeoutMs));
   }
 
   /** The same; what another node owns is asked of that one, where an address leads to it. */
@@ -132,11 +131,10 @@ export class Engine {
     const deadlineMs = this.clock.monotonic() + timeoutMs;
     const ask: AskOwner<T> = (exchange, leftMs) =>
       exchange.request(call.opcode, call.encode, call.decode, leftMs);
-    try {
-      return await this.call(call, timeoutMs);
-    } catch (error) {
-      return this.followOwner(error, ask, deadlineMs - this.clock.monotonic());
-    }
+    const exchange = await this.whenReady(timeoutMs);
+    const follow = (error: unknown) =>
+      this.followOwner(error, ask, deadlineMs - this.clock.monotonic());
+    return this.counted(ask(exchange, timeoutMs).catch(follow));
   }
 
   /** Asks the other nodes what this one refused with NOT_OWNER. @throws any other `error` */
@@ -178,7 +176,7 @@ export class Engine {
   /** Opens a topic on the present connection, or waits for one; single flight per connection. */
   async open(topic: TopicHandle, timeoutMs: number, mode: OpenMode): Promise<TopicInfo> {
     const exchange = await this.whenReady(timeoutMs);
-    return this.openOn(exchange, topic, timeoutMs, mode);
+    return this.counted(this.openOn(exchange, topic, timeoutMs, mode));
   }
 
   /** What waits here does not keep the process alive: the connection does, or its next attempt. */
@@ -203,7 +201,17 @@ export class Engine {
   }
 
   private get isBusy(): boolean {
-    return this.pipeline.outstandingMessages > 0 || this.exchange?.isBusy === true;
+    return this.pipeline.outstandingMessages > 0 || this.calls > 0;
+  }
+
+  /** Whoever asks again and again does not hold up the end: only what began before it counts. */
+  private counted<T>(work: Promise<T>): Promise<T> {
+    if (this.end !== undefined) return work;
+    this.calls++;
+    return work.finally(() => {
+      this.calls--;
+      this.answered();
+    });
   }
 
   private openOn(

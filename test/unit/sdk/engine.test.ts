@@ -66,6 +66,19 @@ describe('an engine', () => {
     await closed;
   });
 
+  it('waits for nothing that is asked after it was closed', async (t) => {
+    const { node, client, answers } = await start(t);
+    const before = client.status();
+    await node.until(() => answers.length === 1);
+    const closed = client.close();
+    const later = codeOf(client.status());
+    await node.until(() => answers.length === 2);
+    answers[0]?.();
+    assert.deepEqual(await before, { well: 1 });
+    await closed;
+    assert.equal(await later, 'CLOSED');
+  });
+
   it('is closed for nobody before it has drained, or somebody waits no longer', async (t) => {
     const { node, client, clock } = await start(t, { produce: () => 'hold' });
     const sent = codeOf(client.produce('orders', { value: 'a' }));

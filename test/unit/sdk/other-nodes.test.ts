@@ -22,7 +22,7 @@ class Owner {
   word: Word = { owner: undefined };
   asked = 0;
   /** Answers what was met with silence. */
-  answer: () => void = () => {};
+  answer: (word?: Word) => void = () => {};
 
   static async start(nodeId: string, more: FakeScript = {}): Promise<Owner> {
     const script: FakeScript = { nodeId, ...more };
@@ -32,21 +32,23 @@ class Owner {
       owner.asked++;
       const { word } = owner;
       const { correlationId } = frame;
-      const done = () =>
-        CANCEL_DELAYED.encodeAnswer(session.writer, correlationId, { outcome: 'cancelled' });
-      if (word === 'done') done();
-      else if (word === 'silence') {
-        owner.answer = () => {
-          done();
-          session.flush();
-        };
-      } else {
-        const error =
-          'code' in word
-            ? { code: word.code, message: '' }
-            : { code: ErrorCode.NOT_OWNER, message: ownerWords(word.owner) };
-        encodeFailure(session.writer, frame, error);
-      }
+      const say = (said: Word): void => {
+        if (said === 'done') {
+          CANCEL_DELAYED.encodeAnswer(session.writer, correlationId, { outcome: 'cancelled' });
+        } else if (said === 'silence') {
+          owner.answer = (late = 'done') => {
+            say(late);
+            session.flush();
+          };
+        } else {
+          const error =
+            'code' in said
+              ? { code: said.code, message: '' }
+              : { code: ErrorCode.NOT_OWNER, message: ownerWords(said.owner) };
+          encodeFailure(session.writer, frame, error);
+        }
+      };
+      say(word);
       owner.node.notify();
       return true;
     };
@@ -187,6 +189,23 @@ describe('a client of several nodes', () => {
     await ended;
     assert.equal((await refusalOf(cancel(client))).code, 'CLOSED');
     assert.equal(two.node.hellos.length, 2);
+  });
+
+  it('waits when it is closed for what it has asked, and for what the owner is asked then', async (t) => {
+    const all = await owners(t, 'n-1', 'n-2');
+    const [one, two] = all as [Owner, Owner];
+    one.word = 'silence';
+    two.word = 'silence';
+    const { client } = await connect(t, all.map(addressOf));
+    const asked = cancel(client);
+    await one.node.until(() => one.asked === 1);
+    const closed = client.close();
+    one.answer({ owner: 'n-2' });
+    const met = two.node.until(() => two.asked === 1);
+    await Promise.race([met, closed]);
+    two.answer();
+    assert.equal(await asked, 'cancelled');
+    await closed;
   });
 
   it('waits for what it has asked of a node that is going away, and asks nothing more there', async (t) => {
