@@ -41,6 +41,8 @@ const ack = (ms: number, lease: number, level = 'recorded') => [
   `a ${ms} ${lease} ${level}`,
   `k ${ms + 1} ${lease}`,
 ];
+/** A commit that hangs until its node is killed, and the first message again. */
+const hanging = [came(20, 2, 2), 'a 300 2 committed', 'K 450 1', came(451, 3, 0, { life: 2 })];
 const refuse = (ms: number, lease: number, how = 'retry') => [
   `n ${ms} ${lease} ${how}`,
   `m ${ms + 1} ${lease}`,
@@ -160,6 +162,15 @@ const pairs: readonly (readonly [title: string, guilt: Guilt, bad: Run, good: Ru
       ],
       topic: [record(0), record(1)],
     },
+  ],
+  [
+    'a recorded ack from before a commit that was answered, though the next one hangs',
+    'after-record',
+    {
+      history: [came(1, 0), ...ack(5, 0), came(8, 1, 1), ...ack(9, 1, 'committed'), ...hanging],
+      topic: [record(0), record(1), record(2)],
+    },
+    { history: [came(1, 0), ...ack(5, 0), ...hanging], topic: [record(0), record(2)] },
   ],
   [
     'a recorded ack of who began after its cluster was back',

@@ -52,10 +52,15 @@ export class NodeLife {
     return this.#doubts.some(({ fromMs, toMs }) => ms >= fromMs && ms <= toMs);
   }
 
-  /** An ack waits for its commit, which takes what those took that consumers waited for. */
+  /**
+   * An ack waits for its commit, which takes what those took that consumers waited for. While some
+   * wait, one may be under way since any time after the last of which is known that it was taken.
+   */
   #windowMs(endMs: number): number {
     const late = this.#commits.filter(({ answeredMs }) => answeredMs > endMs - LOOKED_AT_MS);
     const took = late.map(({ askedMs, answeredMs }) => answeredMs - askedMs);
-    return COMMIT_MS + Math.max(0, ...took, ...this.#waiting.map((askedMs) => endMs - askedMs));
+    const taken = Math.max(...this.#commits.map(({ askedMs }) => askedMs));
+    const hangs = this.#waiting.length > 0 ? endMs - taken : 0;
+    return Math.max(COMMIT_MS, ...took.map((ms) => ms + COMMIT_MS), hangs);
   }
 }
