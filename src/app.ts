@@ -201,8 +201,9 @@ class Node implements RunningNode {
   async reload(read: Config): Promise<void> {
     const { config, waiting } = reloaded(this.config, read);
     // Both are read before either is taken: a bad file changes nothing.
-    const tokens = readTokens(config);
-    const tls = readTls(config);
+    // What was taken out waits for a restart, and its files may be gone.
+    const tokens = read.auth.mechanism === 'none' ? this.tokens : readTokens(config);
+    const tls = read.tls.cert === undefined ? undefined : readTls(config);
     this.tokens = tokens;
     if (tls !== undefined) this.server?.setTls(tls);
     this.log.level = config.logLevel;

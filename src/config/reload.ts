@@ -16,10 +16,18 @@ export interface Reloaded {
 /** Puts together what a node runs with, and what it finds when it reads its configuration again. */
 export function reloaded(running: Config, read: Config): Reloaded {
   const waiting: string[] = [];
+  let { auth, tls } = read;
   // A listener is one with TLS or without for its life; files of another name are read.
-  const isSame = (running.tls.cert === undefined) === (read.tls.cert === undefined);
-  if (!isSame) waiting.push('tls.cert', 'tls.key');
-  const now = isSame ? read : { ...read, tls: running.tls };
+  if ((tls.cert === undefined) !== (running.tls.cert === undefined)) {
+    waiting.push('tls.cert', 'tls.key');
+    tls = running.tls;
+  }
+  // So it is with tokens, whose file goes with the mechanism.
+  if (auth.mechanism !== running.auth.mechanism) {
+    waiting.push('auth.mechanism');
+    auth = running.auth;
+  }
+  const now = { ...read, auth, tls };
   const config = merged(configSchema, { running, read: now, keys: [], waiting });
   return { config: freeze(config) as Config, waiting };
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
@@ -232,6 +232,26 @@ test('SIGHUP opens no node that asks for tokens, and names what waits for a rest
   const named = /"settings":\["tls.cert","tls.key","auth.mechanism"\].*wait for a restart/;
   await until(() => named.test(server.stderr()), { what: 'what waits' });
   await assert.rejects(RawClient.connect(server.mqp), { code: ErrorCode.AUTHENTICATION_FAILED });
+});
+
+test('SIGHUP reads no file that the configuration no longer names', async () => {
+  const folder = tempDir();
+  const file = join(folder, 'mqproxy.yaml');
+  const tokensFile = join(folder, 'tokens.yaml');
+  const authority = new Authority();
+  const { cert, key } = authority.issue('localhost', 'DNS:localhost');
+  writeFileSync(tokensFile, 'tokens: []');
+  const auth = `auth: { mechanism: token, tokensFile: ${tokensFile} }`;
+  writeFileSync(file, `${auth}\ntls: { cert: ${cert}, key: ${key} }\n`);
+  const server = await startServer({ args: ['--config', file] });
+  for (const gone of [tokensFile, cert, key]) rmSync(gone);
+  writeFileSync(file, 'logLevel: debug\n');
+  server.signal('SIGHUP');
+  await until(() => /were read again|not reloaded/.test(server.stderr()), { what: 'a word' });
+  assert.doesNotMatch(server.stderr(), /not reloaded/);
+  const tls = { ca: readFileSync(authority.cert), servername: 'localhost' };
+  const refused = { code: ErrorCode.AUTHENTICATION_FAILED };
+  await assert.rejects(RawClient.connect(server.mqp, {}, tls), refused);
 });
 
 test('TLS is served, and plain bytes on its port are not', async () => {

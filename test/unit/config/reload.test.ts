@@ -10,7 +10,16 @@ const tls = ['--tls.cert', 'c', '--tls.key', 'k'];
 test('what is marked for a reload is taken over, the rest is named and stays', () => {
   const running = of(...tokens, '--topics.overrides.old.id-header', 'false');
   const read = of(
-    ...['--auth.tokens-file', 'b', '--log-level', 'warn', '--rates.per-token.messages', '9'],
+    ...[
+      '--auth.mechanism',
+      'token',
+      '--auth.tokens-file',
+      'b',
+      '--log-level',
+      'warn',
+      '--rates.per-token.messages',
+      '9',
+    ],
     ...['--limits.drain-timeout', '1s', '--topics.overrides.new.failover', 'wait'],
   );
   const { config, waiting } = reloaded(running, read);
@@ -22,7 +31,6 @@ test('what is marked for a reload is taken over, the rest is named and stays', (
   };
   assert.deepEqual(config, changed);
   assert.deepEqual([...waiting].sort(), [
-    'auth.mechanism',
     'limits.drainTimeout',
     'topics.overrides.new.failover',
     'topics.overrides.new.idHeader',
@@ -42,4 +50,12 @@ test('TLS is there or not from the start on; other files of it are read', () => 
   assert.deepEqual(gone, { config: secure, waiting: ['tls.cert', 'tls.key'] });
   const other = reloaded(secure, of('--tls.cert', 'c2', '--tls.key', 'k'));
   assert.deepEqual([other.config.tls.cert, other.waiting], ['c2', []]);
+});
+
+test('a mechanism that waits for a restart keeps its file, too', () => {
+  const running = of(...tokens);
+  const waiting = ['auth.mechanism'];
+  assert.deepEqual(reloaded(running, of()), { config: running, waiting });
+  const open = of();
+  assert.deepEqual(reloaded(open, running), { config: open, waiting });
 });
