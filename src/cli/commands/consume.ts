@@ -1,5 +1,6 @@
 import type { ConsumedMessage, SubscribeOptions } from '../../../sdk/ts/src/consume-types.ts';
 import type { Consumer } from '../../../sdk/ts/src/consumer.ts';
+import { MqpError } from '../../../sdk/ts/src/errors.ts';
 import { coded, messageOf } from '../../base/errors.ts';
 import type { Command } from '../command.ts';
 import { exitCodes } from '../exit-code.ts';
@@ -51,6 +52,9 @@ type ConsumeOptions = OptionValues<typeof options>;
 
 const newline = Buffer.from('\n');
 
+/** What a node refuses an ack with. After all else nobody knows whether it took the ack. */
+const refusals: ReadonlySet<string> = new Set(['LEASE_LOST', 'BAD_TOKEN', 'NOT_OWNER']);
+
 /** `mqproxy consume`: prints the messages of a group, and acks what it printed. */
 export const consumeCommand: Command = {
   usage: 'consume TOPIC --group GROUP [options]',
@@ -83,6 +87,13 @@ export const consumeCommand: Command = {
     return printer.isAcked ? exitCodes.ok : exitCodes.refused;
   },
 };
+
+/** What becomes of a printed message whose ack failed with `error`: words to follow its place. */
+export function wordsOfNoAck(error: unknown): string {
+  const isRefused = error instanceof MqpError && refusals.has(error.code);
+  const words = isRefused ? ' comes again' : ': its ack was not answered, so it may come again';
+  return `${words}: ${messageOf(error)}`;
+}
 
 function subscriptionOf(topic: string, own: ConsumeOptions): SubscribeOptions {
   if (own.group === undefined) {
@@ -156,7 +167,7 @@ class MessagePrinter {
   #notAcked(message: ConsumedMessage, error: unknown): void {
     this.isAcked = false;
     const place = `${message.topic} ${message.partition}/${message.offset}`;
-    process.stderr.write(`mqproxy: ${place} comes again: ${messageOf(error)}\n`);
+    process.stderr.write(`mqproxy: ${place}${wordsOfNoAck(error)}\n`);
   }
 
   /** After everything that is at hand was taken: the event loop turns only when none is. */
