@@ -55,6 +55,8 @@ export class Block {
   ready = 0;
   /** The first that was never given out; `count` when there is none. */
   fresh = 0;
+  /** Bytes of the records of all `count` messages, be they here or not. */
+  recordBytes = 0;
   /** Put together from what was left of others. */
   isMerged = false;
   /** The payload is being read again. */
@@ -84,6 +86,7 @@ export class Block {
     const block = new Block(base, count);
     for (let i = 0; i < count; i++) block.deltas[i] = (offsets[i] as number) - base;
     block.records = batch.records;
+    block.recordBytes = batch.records.length;
     block.release = batch.release;
     block.starts = starts;
     block.ends = starts.subarray(1);
@@ -107,6 +110,11 @@ export class Block {
   /** Bytes of the payload that is held. */
   get bytes(): number {
     return this.records?.length ?? 0;
+  }
+
+  /** About how many bytes the records of unfinished messages have, be they here or not. */
+  get openBytes(): number {
+    return Math.ceil((this.recordBytes * this.open) / this.count);
   }
 
   offsetOf(index: number): number {

@@ -6,14 +6,15 @@ const SPARSE_SHARE = 8;
 const MERGED_SHARE = 2;
 /**
  * A block costs its tables, some 1.5 KiB, before the first message. What has fewer messages and
- * bytes of payload is small: these costs count there.
+ * bytes of records is small: these costs count there.
  */
 const SMALL_MESSAGES = 128;
 const SMALL_BYTES = 16 * 1024;
 /** So many neighbours are put together, though nothing of them is settled. */
 const NEIGHBOURS_MIN = 8;
-/** Messages of a block that is put together. */
+/** Messages of a block that is put together, and bytes of their records: they are read as one. */
 const MERGED_MAX = 1_024;
+const MERGED_BYTES = 256 * 1024;
 const SPAN_MAX = 2 ** 32 - 1;
 
 /**
@@ -58,17 +59,21 @@ export function compacted<W>(
 function endOfRun(blocks: readonly Block[], from: number): number {
   const { base } = blocks[from] as Block;
   let open = 0;
+  let bytes = 0;
   for (let end = from; end < blocks.length; end++) {
     const block = blocks[end] as Block;
     open += block.open;
-    const fits = open <= MERGED_MAX && block.last - base <= SPAN_MAX;
+    bytes += block.openBytes;
+    // What is settled of a sparse block goes, whatever is left of it.
+    const isLight = bytes <= MERGED_BYTES || end === from;
+    const fits = isLight && open <= MERGED_MAX && block.last - base <= SPAN_MAX;
     if (block.asked || !fits || !(isSmall(block) || isSparse(block))) return end;
   }
   return blocks.length;
 }
 
 function isSmall(block: Block): boolean {
-  return block.isMerged || (block.count < SMALL_MESSAGES && block.bytes < SMALL_BYTES);
+  return block.isMerged || (block.count < SMALL_MESSAGES && block.recordBytes < SMALL_BYTES);
 }
 
 /** Given out throughout, and little of it left. */
@@ -85,6 +90,7 @@ function merge(run: readonly Block[]): Block {
     for (let i = 0; i < block.count; i++) bytes += bytesOf(block, i);
   }
   const made = new Block((run[0] as Block).base, open);
+  made.recordBytes = run.reduce((sum, block) => sum + block.openBytes, 0);
   made.isMerged = true;
   if (run.some(({ keys }) => keys !== undefined)) made.keys = new Uint32Array(open);
   made.starts = new Uint32Array(open);

@@ -140,6 +140,36 @@ test('few small blocks, full ones, and those with much payload are left as they 
   assert.deepEqual([many.blocks.length, many.blocks[0]?.count], [1, 424]);
 });
 
+test('large messages are not put together by hundreds, though their payload was dropped', () => {
+  const timers = new BlockTimers<WindowState>(0);
+  const window = new LeaseWindow({ mode: 'shared', floor: 0, heldMax: 10, timers });
+  const value = 'x'.repeat(100_000);
+  for (let base = 0; base < 200; base += 10) {
+    window.take(fetched(Array.from({ length: 10 }, (_, i) => ({ offset: base + i, value }))));
+  }
+  while (window.pick({ ...grant, bytesMax: 1e9, firstBytesMax: 1e9 }) > 0);
+  for (let offset = 0; offset < 200; offset++) {
+    assert(window.locate(offset, 1));
+    window.retry(window.block, window.index, 1_000, 0);
+  }
+  window.shed(0);
+  window.sweep();
+  assert.deepEqual([window.bytes, window.blocks.length], [0, 20]);
+});
+
+test('what is put together is 256 KiB at most, with its payload and without', () => {
+  for (const bytesMax of [Number.POSITIVE_INFINITY, 0]) {
+    const window = singles(100, 'x'.repeat(10_000));
+    while (window.pick(grant) > 0);
+    window.shed(bytesMax);
+    for (let i = 0; i < 3; i++) window.sweep();
+    assert.deepEqual(
+      window.blocks.map(({ count }) => count),
+      [26, 26, 26, 22],
+    );
+  }
+});
+
 test('in order a failure gives its subscription back what that one has, not what an owner before left', () => {
   const timers = new BlockTimers<WindowState>(0);
   const mode = 'partition-ordered';
