@@ -10,6 +10,8 @@ import type { Subscription } from './partition/subscription.ts';
 const RUN_BYTES = 128 * 1024;
 /** Messages that one turn of a subscription brings at most. */
 const TURN_MESSAGES = 256;
+/** In place of a number of messages: the record that was next fits no frame. */
+const REFUSED = -1;
 
 /** The partitions of one topic, taken in turn. */
 interface TopicRow {
@@ -155,9 +157,13 @@ export class Dispatcher {
   #from(partition: ConsumePartition, sub: Subscription, messages: number): number {
     if (partition.stock === 0 || partition.dryRound === this.#round) return 0;
     if (partition.bound !== undefined && partition.bound !== sub) return 0;
-    return this.#run(partition, sub, messages);
+    for (;;) {
+      const count = this.#run(partition, sub, messages);
+      if (count !== REFUSED) return count;
+    }
   }
 
+  /** One run of a partition; the number of its messages, or {@link REFUSED}. */
   #run(partition: ConsumePartition, sub: Subscription, messages: number): number {
     const { window, policy } = partition;
     const grant = this.#grant;
@@ -188,7 +194,7 @@ export class Dispatcher {
     const bytes = window.block.sizeOf(window.picked[0] as number);
     if (bytes > frameRoom) {
       this.#refuse(partition, sub, bytes);
-      return this.#run(partition, sub, messages);
+      return REFUSED;
     }
     this.#countAgain(partition, count);
     this.#grantedAt.run = run;
@@ -204,7 +210,8 @@ export class Dispatcher {
   /** What fits no frame was picked alone: no attempt does better, so the dead letters have it. */
   #refuse(partition: ConsumePartition, sub: Subscription, bytes: number): void {
     const { window } = partition;
-    sub.took(1, 0);
+    // A mean share, as will be taken off when it is refused.
+    sub.took(1, sub.out > 0 ? sub.outBytes / sub.out : 0);
     window.index = window.picked[0] as number;
     const reason = `a record of ${bytes} bytes fits no frame of limits.frameBytesMax`;
     this.#shared.onFailed(partition, 'dead', { delayMs: undefined, reason });

@@ -277,6 +277,23 @@ for (const mode of ['shared', 'key-ordered', 'partition-ordered'] as const) {
   });
 }
 
+test('what fits no frame leaves the credit as it was of who holds other messages', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  cluster.append('t', 0, ...valuesOf(1, 'y'.repeat(1_000)));
+  const under = new EngineUnderTest(cluster, { frameBytesMax });
+  under.policy.next = () => ({ kind: 'move' });
+  await under.subscribe({ creditMessages: 2 });
+  const [sub] = under.engine.groupOf('g').subs;
+  assert(sub !== undefined);
+  const { outBytes } = sub;
+  assert.deepEqual([sub.out, outBytes > 1_000], [1, true]);
+  cluster.append('t', 0, ...valuesOf(20, 'x'.repeat(frameBytesMax)));
+  await under.pass(100);
+  assert.equal(under.policy.moved.length, 20);
+  assert.deepEqual([sub.out, sub.outBytes], [1, outBytes]);
+});
+
 test('runs keep to the frame, however much a consumer would take', async () => {
   const cluster = new MemoryCluster();
   cluster.addTopic('t', 1);
