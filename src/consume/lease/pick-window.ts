@@ -1,6 +1,5 @@
 import { Block, messageState } from './block.ts';
 import type { Grant } from './grant.ts';
-import type { KeyLines } from './key-lines.ts';
 import { hasPayload, type WindowOptions, WindowState } from './window-state.ts';
 
 const { fresh, leased, ready, held, settled } = messageState;
@@ -134,6 +133,11 @@ export class PickWindow extends WindowState {
           this.#passStale(block, i);
           continue;
         }
+        // Before its size: who has no room for it is not to wait for what waits itself.
+        if (this.#isKeyBusy(block, i)) {
+          if (!this.#hold(block, i)) break;
+          continue;
+        }
         const size = block.sizeOf(i);
         if (size > (count === 0 ? grant.firstBytesMax : room)) {
           this.isShort = count === 0;
@@ -141,11 +145,9 @@ export class PickWindow extends WindowState {
         }
         if (count === 0) first = block.deltas[i] as number;
         if ((block.deltas[i] as number) - first > SPAN_MAX) break;
-        const line = this.keys === undefined ? 1 : this.#queue(block, i);
-        if (line < 0) break;
-        this.fresh--;
-        if (line === 0) continue;
         room -= size;
+        this.fresh--;
+        this.#beginKey(block, i);
         this.#lease(block, i, grant);
         this.picked[count++] = i;
       }
@@ -160,18 +162,23 @@ export class PickWindow extends WindowState {
     return this.inOrder && state !== leased && state !== settled;
   }
 
-  /** 1: the message's key is free; 0: it waits for its key; -1: too many wait there. */
-  #queue(block: Block, index: number): number {
+  #isKeyBusy(block: Block, index: number): boolean {
     const key = block.keys?.[index] ?? 0;
-    const lines = this.keys as KeyLines;
-    if (key === 0) return 1;
-    if (!lines.isBusy(key)) {
-      lines.begin(key);
-      return 1;
-    }
-    if (!lines.hold(key, block.offsetOf(index))) return -1;
+    return key !== 0 && this.keys?.isBusy(key) === true;
+  }
+
+  /** The message waits for its key from now on; false: too many do. */
+  #hold(block: Block, index: number): boolean {
+    const key = block.keys?.[index] as number;
+    if (this.keys?.hold(key, block.offsetOf(index)) !== true) return false;
     block.setState(index, held);
-    return 0;
+    this.fresh--;
+    return true;
+  }
+
+  #beginKey(block: Block, index: number): void {
+    const key = block.keys?.[index] ?? 0;
+    if (key !== 0) this.keys?.begin(key);
   }
 
   #lease(block: Block, index: number, grant: Grant): void {

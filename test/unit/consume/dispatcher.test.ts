@@ -242,6 +242,31 @@ test('a long message that failed comes again before shorter ones that were never
   assert(turns < 10, `${turns} turns`);
 });
 
+test('a long message that waits for its key holds no shorter ones back', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  const under = new EngineUnderTest(cluster);
+  const asked = { mode: 'key-ordered', creditBytes: 1_000 } as const;
+  cluster.append('t', 0, { value: 'first', key: 7 });
+  const other = await under.subscribe({ ...asked, creditMessages: 1 });
+  cluster.append('t', 0, { value: 'short', key: 1 });
+  const client = await under.subscribe(asked);
+  assert.deepEqual([other.got.length, client.got.length], [1, 1]);
+  cluster.append('t', 0, { value: LONG.repeat(2), key: 7 });
+  cluster.append('t', 0, ...[2, 3, 4].map((key) => ({ value: `m${key}`, key })));
+  await under.pass(100);
+  assert.deepEqual(
+    client.take().map(({ value }) => value),
+    ['short', 'm2', 'm3', 'm4'],
+  );
+  under.ack(other.take());
+  await under.pass(100);
+  assert.deepEqual(
+    other.take().map(({ offset }) => offset),
+    [2],
+  );
+});
+
 const frameBytesMax = 16 * 1024;
 
 for (const mode of ['shared', 'key-ordered', 'partition-ordered'] as const) {
