@@ -157,11 +157,11 @@ export class DelayCommands {
         // Behind a copy of its message, or what its owner wrote again, the record is dropped.
         const now = await this.#changes.standing(held);
         if (now === undefined) return 'notFound';
+        if (!isSameMessage(record, readDelayRecord(now.bytes) as DelayRecord)) break;
         if (now.dueMs === dueMs) {
           this.#cluster.stats.moved++;
           return 'moved';
         }
-        if (!isSameMessage(record, readDelayRecord(now.bytes) as DelayRecord)) break;
         stands = now;
       }
       throw coded('RETRY_LATER', 'another record took its place in the delay log meanwhile');

@@ -137,6 +137,30 @@ test('a move stands though the owner writes its message again for what came if a
   await world.stop();
 });
 
+test('a move whose message was replaced meanwhile by one that is due as asked is refused', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const { commands, store, clock } = world;
+  const dueMs = clock.nowMs + day;
+  const id = world.schedule({ topic: 't', unique: 'k', value: 'old', dueMs });
+  await world.settle();
+  let answer = () => {};
+  const late = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  store.nextGet = Promise.resolve().then(() => {
+    store.nextGet = late;
+  });
+  const moved = commands.move(id, dueMs + day);
+  await world.turns(3);
+  world.schedule({ topic: 't', unique: 'k', value: 'new', dueMs: dueMs + day });
+  await world.settle();
+  answer();
+  await assert.rejects(world.does(moved), { code: 'RETRY_LATER' });
+  assert.equal(world.cluster.stats.moved, 0);
+  await world.stop();
+});
+
 test('a move whose message was replaced meanwhile is refused, and moves the other when given again', async () => {
   const world = new DelayWorld();
   await world.start();
