@@ -16,8 +16,8 @@ import { DelayStats } from './delay-stats.ts';
 import { delayGroup, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop, type DueLoopParts } from './due-loop.ts';
-import { isTooLate } from './due-window.ts';
-import { type Applied, LogApplier, type LogEffect } from './log-applier.ts';
+import { hasFired, isTooLate } from './due-window.ts';
+import { type Applied, isAlone, LogApplier, type LogEffect } from './log-applier.ts';
 import { LogEnds } from './log-ends.ts';
 import { type AppliedPartition, LogIntake } from './log-intake.ts';
 import { PendingCount } from './pending-count.ts';
@@ -360,7 +360,11 @@ export class DelayCluster {
       this.loop.ended(effect.id, effect.endsOffset);
       return;
     }
-    this.loop.scheduled(effect.record, effect.dueMs, own.ready);
+    const { record, dueMs } = effect;
+    // A copy of what fired, whose end is not applied yet: another follows, and both count it out.
+    const isEndedAgain = isAlone(record.id) && hasFired(this.loop.window.find(record.id));
+    if (isEndedAgain) this.#count.doubt(record.id[1] as number);
+    this.loop.scheduled(record, dueMs, own.ready);
   }
 
   /**

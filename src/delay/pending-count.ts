@@ -71,7 +71,7 @@ export class PendingCount {
     if (tookMs >= COPY_AFTER_MS) this.doubt(partition);
   }
 
-  /** A message of a partition was counted twice: it is counted anew, after a while. */
+  /** A message of a partition was counted twice, in or out: it is counted anew, after a while. */
   doubt(partition: number): void {
     const count = this.#counts.get(partition);
     if (count === undefined) return;

@@ -45,6 +45,30 @@ test('a copy of a message is counted out again', async () => {
   await world.stop();
 });
 
+test('a copy of a message that fired, and is not ended yet, is counted out once', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const soon = world.clock.nowMs + 100;
+  const partition = 3;
+  world.schedule({ topic: 't', value: 'waits', dueMs: soon + day, partition });
+  world.schedule({ topic: 't', value: 'fires', dueMs: soon, partition });
+  await world.settle();
+  world.leaderless = partition;
+  await world.jump(100);
+  world.leaderless = undefined;
+  world.resend();
+  await world.settle();
+  await world.jump(2_000);
+  await world.jump(30_000);
+  await world.jump(30_000);
+  assert.deepEqual(
+    world.fired.map(({ value }) => value),
+    ['fires'],
+  );
+  assert.equal(world.cluster.pending, 1);
+  await world.stop();
+});
+
 /** An index of so many lines, and how often they were counted. */
 function countedIndex(lines: number) {
   const counted = { times: 0 };
