@@ -110,6 +110,7 @@ export class DelayCluster {
       isFiring: (id) => isTooLate(this.loop.window.find(id)),
       write: (record) => this.writes.write(record),
       untilApplied: (partition, offset) => this.untilApplied(partition, offset),
+      caughtUp: (partition) => this.caughtUp(partition, (asked) => asked),
       onDone: (id) => this.#applier.restated(id),
     });
     this.#intake = new LogIntake<Own>({

@@ -20,7 +20,7 @@ export class DelayWrites {
   }
 
   /**
-   * @returns the offset
+   * @returns the offset; -1 when the cluster has it and does not say where
    * @throws what the cluster refused it with, BACKEND_UNAVAILABLE mostly; RETRY_LATER where too
    * many wait for a cluster that says nothing
    */

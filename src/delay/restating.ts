@@ -21,8 +21,11 @@ export interface RestatingHooks {
   isOwn(id: Buffer): boolean;
   /** It fires, or fired and that is not applied yet. */
   isFiring(id: Buffer): boolean;
+  /** Offset -1: the log has it, and does not say where. */
   write(record: PublishRecord): Promise<{ partition: number; offset: number }>;
   untilApplied(partition: number, offset: number): Promise<void>;
+  /** Until all that is in the log now was applied. @throws as the cluster that is asked */
+  caughtUp(partition: number): Promise<void>;
   /** It was applied, or is not needed any more; once for each effect. */
   onDone(id: Buffer): void;
 }
@@ -70,7 +73,7 @@ export class Restating {
   }
 
   async #write(again: Again): Promise<void> {
-    const { clock, log, isOwn, isFiring, write, untilApplied } = this.#hooks;
+    const { clock, log, isOwn, isFiring, write, untilApplied, caughtUp } = this.#hooks;
     while (isOwn(again.effect.id)) {
       const { effect } = again;
       // Its end would meet what was written, and that would fire again; the end comes later anyway.
@@ -83,8 +86,10 @@ export class Restating {
       if (record === undefined) continue;
       try {
         const { partition, offset } = await write(record);
-        await untilApplied(partition, offset + 1);
-        if (again.effect.upTo < offset) return;
+        if (offset >= 0) await untilApplied(partition, offset + 1);
+        else await caughtUp(partition);
+        // Wherever it is, it lies behind what was known when it was written.
+        if (again.effect === effect || again.effect.upTo < offset) return;
       } catch (error) {
         const reason = { code: codeOf(error), message: messageOf(error) };
         if (this.#seldom.isDue(reason.code)) log.warn(reason, 'delayed messages are written again');

@@ -131,6 +131,8 @@ export class DelayWorld {
   logger = silentLogger();
   /** The delay log takes nothing. */
   logIsAway = false;
+  /** The delay log does not say where it has what it takes. */
+  isPlaceUntold = false;
   /** A partition of the delay log that takes nothing. */
   leaderless: number | undefined;
   /** Turns of the loop that a call to the cluster takes. */
@@ -201,7 +203,8 @@ export class DelayWorld {
     }
     if (this.logIsAway || record.partition === this.leaderless)
       return { code: 'BACKEND_UNAVAILABLE', message: 'away', retriable: true };
-    return this.log.append(record, this.clock.nowMs);
+    const taken = this.log.append(record, this.clock.nowMs);
+    return this.isPlaceUntold ? { ...taken, offset: -1 } : taken;
   }
 
   /** A command, and all that happens meanwhile; time goes on when it waits for that. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { delayIdOfKey } from '../../../protocol/src/delay-id.ts';
 import { keptLog } from '../consume/engine-doubles.ts';
 import { DelayWorld } from './delay-world.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -126,6 +127,36 @@ test('what stands is written again once for all that come meanwhile, and outlive
   await world.start();
   await world.jump(60_000);
   assert.deepEqual(values(world), ['first']);
+  await world.stop();
+});
+
+test('what is written again in a place that is not told is written once', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  const dueMs = world.clock.nowMs + 60_000;
+  const first = { topic: 't', unique: 'k', dueMs };
+  world.schedule({ ...first, value: 'first' });
+  await world.settle();
+  world.isPlaceUntold = true;
+  world.publishTurns = 10;
+  world.schedule({ ...first, value: 'other', ifAbsent: true });
+  await world.turns(5);
+  assert.equal(world.log.length, 2);
+  world.log.isHeld = true;
+  await world.turns(500);
+  assert.equal(world.log.length, 3, 'while it is not applied');
+  world.log.isHeld = false;
+  world.log.pump();
+  await world.settle();
+  assert.equal(world.log.length, 3);
+  // Nothing is being written any more that would keep its place from a command.
+  assert.equal(
+    await world.does(world.commands.move(delayIdOfKey('t', Buffer.from('k')), dueMs + 1)),
+    'moved',
+  );
+  await world.jump(60_001);
+  assert.deepEqual(values(world), ['first']);
+  assert.equal(world.cluster.pending, 0);
   await world.stop();
 });
 
