@@ -66,6 +66,8 @@ export class ConsumeGroup {
   #timer: Timer | undefined;
   /** Looks for topics so far: one may take longer than until the next. */
   #looks = 0;
+  /** Of each cluster: the latest look that told it its topics. */
+  readonly #told: number[] = [];
   #closed = false;
   /** Why this node may not serve the group. */
   #refusal: string | undefined;
@@ -240,7 +242,10 @@ export class ConsumeGroup {
 
   #refreshIn(delayMs: number): void {
     this.#timer?.cancel();
-    this.#timer = this.#options.shared.clock.setTimer(() => void this.#refresh(), delayMs);
+    this.#timer = this.#options.shared.clock.setTimer(() => {
+      this.#timer = undefined;
+      void this.#refresh();
+    }, delayMs);
   }
 
   /** Finds the topics of all subscriptions, and tells the clusters what changed. */
@@ -267,13 +272,17 @@ export class ConsumeGroup {
         this.#options.shared.log.warn(said, 'the topics of a prefix could not be listed');
         for (const topic of this.#topics[i] ?? []) topics.add(topic);
       }
-      // A later look knows better, and asks again by itself.
-      if (this.#closed || look !== this.#looks) return;
+      if (this.#closed) return;
+      // A later look knows better.
+      if (look < (this.#told[i] ?? 0)) continue;
+      this.#told[i] = look;
       const list = [...topics].sort();
       if (list.join('\n') === this.#topics[i]?.join('\n')) continue;
       this.#topics[i] = list;
       member.setTopics(list);
     }
+    // Whoever came meanwhile asked for a look of its own, which comes sooner.
+    if (this.#timer !== undefined) return;
     this.#refreshIn(prefixes.length > 0 ? PREFIX_MS : RETRY_TOPICS_MS);
   }
 

@@ -85,3 +85,47 @@ test('topics that were listed before a later look do not undo what that has foun
   assert.deepEqual(told, []);
   assert(under.engine.groupOf('g').reads(0, 'u', 0));
 });
+
+test('topics are found however often others are looked for before a look has ended', async () => {
+  const cluster = clusterWith(1);
+  const under = new EngineUnderTest(cluster);
+  const { listTopics } = MemoryCluster.prototype;
+  const waiting: (() => void)[] = [];
+  cluster.listTopics = async (prefix) => {
+    const found = await listTopics.call(cluster, prefix);
+    await new Promise<void>((resolve) => waiting.push(resolve));
+    return found;
+  };
+  const asked = { topics: undefined, prefix: '' };
+  await under.subscribe(asked);
+  // Each look lasts until two others have begun.
+  for (let i = 0; i < 5; i++) {
+    await under.subscribe(asked);
+    if (i > 0) waiting.shift()?.();
+    await under.pass(10);
+    assert.equal(under.engine.groupOf('g').reads(0, 't', 0), i > 0);
+  }
+});
+
+test('who comes while topics are looked for has a look of its own, soon', async () => {
+  const cluster = clusterWith(1);
+  cluster.addTopic('u', 1);
+  const under = new EngineUnderTest(cluster);
+  await under.subscribe();
+  await under.pass(200);
+  const { listTopics } = MemoryCluster.prototype;
+  let go = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  cluster.listTopics = async (prefix) => {
+    await held;
+    return listTopics.call(cluster, prefix);
+  };
+  await under.subscribe();
+  const other = new FakeReceiver(99);
+  under.engine.subscribe(other, { group: 'g', topics: ['u'] });
+  go();
+  await under.pass(100);
+  assert(under.engine.groupOf('g').reads(0, 'u', 0));
+});
