@@ -186,14 +186,18 @@ export class ParkedSender {
     topic.leftMs = this.parts.clock.monotonic();
   }
 
-  /** Only what was sent alone is refused for its own sake; some refusals count the second time. */
-  private judge(id: number, entry: AsideEntry, chunk: ParkedChunk, verdict: Verdict): void {
+  /**
+   * Only what was sent alone is refused for its own sake. Where a refusal counts the second time,
+   * that of a chunk is the first of all its messages: they wait once, not each.
+   */
+  private judge(id: number, { sequence }: AsideEntry, chunk: ParkedChunk, verdict: Verdict): void {
     const topic = this.topics.get(id);
     if (topic === undefined) return;
-    if (verdict.twice === true && chunk.entries.length === 1 && topic.struck !== entry.sequence) {
-      topic.struck = entry.sequence;
-      chunk.cameBack = true;
-    } else chunk.refusal = verdict;
+    const run = { topic: id, first: sequence, count: 1 };
+    const head = chunk.entries[0]?.sequence ?? 0;
+    const isFinal = topic.strikes.isFinal(run, verdict, head);
+    if (!isFinal) chunk.cameBack = true;
+    if (isFinal || chunk.entries.length > 1) chunk.refusal = verdict;
   }
 
   private each(

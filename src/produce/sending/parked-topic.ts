@@ -2,6 +2,7 @@ import type { Verdict } from '../../backend/kafka/verdict-codes.ts';
 import type { AsideEntry } from '../../store/lane-store.ts';
 import type { Backlog } from './backlog.ts';
 import type { Lag } from './lag.ts';
+import { Strikes } from './strikes.ts';
 
 /** Entries of a topic that were taken together and wait for their verdicts. */
 export interface ParkedChunk {
@@ -46,8 +47,8 @@ export class ParkedTopic {
   retryAtMs = 0;
   /** When a message last left its log: the cluster took it, or it became undeliverable. */
   leftMs = Number.NEGATIVE_INFINITY;
-  /** A message that was refused once, where a refusal counts only when it comes again. */
-  struck = 0;
+  /** Of messages of its log. */
+  strikes = new Strikes();
   giveUp: GiveUp | undefined;
 
   constructor(id: number, name: string, lag: Lag, backlog: Backlog) {

@@ -11,6 +11,7 @@ import type { Place } from './pending.ts';
 import type { Roads } from './roads.ts';
 import { Stepper } from './stepper.ts';
 import type { StoredTopics } from './stored-topics.ts';
+import { Strikes } from './strikes.ts';
 import type { MessageRun } from './verdict-rows.ts';
 
 const LOOK_MS = 1_000;
@@ -118,6 +119,8 @@ export class Parking {
       topic.retryAtMs = 0;
       // What was put back into its log may stand before the rest of it.
       topic.from = 0;
+      // Some of that was refused for good before: it counts anew.
+      topic.strikes = new Strikes();
     }
     this.work();
   }

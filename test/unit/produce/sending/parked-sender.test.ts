@@ -219,6 +219,43 @@ test('messages that are refused cost no pause, and no other its delivery', async
   assert.equal(bench.delivered.length, 392);
 });
 
+test('refusals that count the second time cost a pause a chunk, and none a message', async () => {
+  const bench = new Bench();
+  bench.park(1, 100);
+  const { kafka, clock, topic } = bench;
+  let pauses = 0;
+  for (let round = 0; round < 300 && bench.aside.left.length > 0; round++) {
+    await bench.work();
+    if (clock.monotonic() < topic.retryAtMs) {
+      clock.advance(RETRY_MS);
+      pauses++;
+    } else kafka.judge(Number.POSITIVE_INFINITY, -190);
+  }
+  assert.deepEqual(bench.refused, numbers(1, 100));
+  // Of the first message, which is alone, and of the others.
+  assert.equal(pauses, 2);
+});
+
+test('what is refused once, where that counts the second time, is delivered when it is taken', async () => {
+  const bench = new Bench();
+  bench.park(1, 20);
+  const { kafka, clock } = bench;
+  await bench.work();
+  kafka.judge(1);
+  await bench.work();
+  kafka.judge(5);
+  kafka.judge(14, -190);
+  await bench.work();
+  assert.equal(kafka.waiting.length, 0);
+  clock.advance(RETRY_MS);
+  for (let round = 0; round < 15; round++) {
+    await bench.work();
+    kafka.judge(Number.POSITIVE_INFINITY);
+  }
+  await bench.work();
+  assert.deepEqual([bench.aside.left, bench.refused], [[], []]);
+});
+
 test('what was sent alone after a refusal is sent together again behind it', async () => {
   const bench = new Bench();
   bench.park(1, 20);
@@ -286,8 +323,9 @@ const event = fc.oneof(
   fc.record({
     kind: fc.constant('judge' as const),
     count: fc.integer({ min: 1, max: 8 }),
-    // Taken; timed out; too large, which is final for a message that was alone.
-    code: fc.constantFrom(0, 0, 0, -192, 10),
+    // Taken; timed out; too large, which is final for a message that was alone; final the second
+    // time.
+    code: fc.constantFrom(0, 0, 0, 0, -192, 10, -190),
   }),
   fc.record({ kind: fc.constant('pass' as const) }),
 );
