@@ -154,11 +154,13 @@ export class Parking {
 
   /**
    * Gives up a topic that the cluster does not know any more, once nothing of it is on its way.
-   * Answers the number of messages.
+   * Answers the number of messages; none once this is closed.
    */
   giveUp(id: number, verdict: Verdict): Promise<number> {
     const topic = this.parked.get(id);
-    if (topic === undefined || topic.giveUp !== undefined) return Promise.resolve(0);
+    if (topic === undefined || topic.giveUp !== undefined || this.isClosed) {
+      return Promise.resolve(0);
+    }
     return new Promise((done) => {
       topic.giveUp = { verdict, done };
       this.work();

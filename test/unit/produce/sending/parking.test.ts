@@ -180,6 +180,12 @@ test('a topic is given up only when nothing of it is out any more', async () => 
   await bench.end();
 });
 
+test('a parked topic is not given up any more once its lane is closed', async () => {
+  const bench = await parked(1, 1);
+  bench.forwarder.close();
+  assert.equal(await bench.forwarder.drop(1), 0);
+});
+
 test('a topic is given up beside a sweep of it', async () => {
   const bench = new OutboxBench([1, 2]);
   bench.produce([1, 1]);
