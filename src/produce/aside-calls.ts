@@ -9,8 +9,8 @@ const STEP = 500;
 /** What {@link answerAside} needs of its lane. */
 export interface AsideRoom {
   readonly aside: AsideLog;
-  /** Takes up what was put into the parked log, and tries it now; absent: every topic. */
-  retryParked(topic: string | undefined): void;
+  /** Takes up what was put into the parked log for a topic, and tries it now. */
+  retryParked(topic: string): void;
 }
 
 /** Answers what the node is asked of a lane's logs beside the outbox. */
@@ -29,13 +29,16 @@ export async function answerAside(room: AsideRoom, call: AsideCall): Promise<Asi
   let count = 0;
   for (const name of names) count += aside.topics(log).get(name)?.messages ?? 0;
   if (call.does === 'retry') {
+    const tried = new Set(names);
     if (log === 'undeliverable') {
-      await each(aside, log, topic, (some) => aside.move(log, 'parked', some));
+      await each(aside, log, topic, (some) => {
+        // Also of topics that came into the log meanwhile.
+        for (const entry of some) tried.add(entry.topic);
+        return aside.move(log, 'parked', some);
+      });
     }
     const parked = aside.topics('parked');
-    for (const name of topic === undefined ? [...parked.keys()] : [topic]) {
-      if (parked.has(name)) room.retryParked(name);
-    }
+    for (const name of tried) if (parked.has(name)) room.retryParked(name);
     return { count };
   }
   if (log === 'parked') {

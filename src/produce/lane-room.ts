@@ -141,7 +141,7 @@ export class LaneRoom {
   }
 
   callAside(call: AsideCall): Promise<AsideAnswer> {
-    const retryParked = (topic?: string): void => this.forwarder?.retryParked(topic);
+    const retryParked = (topic: string): void => this.forwarder?.retryParked(topic);
     return answerAside({ aside: this.store.aside, retryParked }, call);
   }
 

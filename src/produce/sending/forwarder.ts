@@ -209,9 +209,8 @@ export class Forwarder {
     return this.parking?.has(topic) === true;
   }
 
-  /** Takes up what was put into the parked log, and tries it now; absent: every topic. */
-  retryParked(name: string | undefined): void {
-    if (name !== undefined) this.parking?.resume(name);
+  /** Takes up what was put into the parked log for a topic, and tries it now. */
+  retryParked(name: string): void {
     this.parking?.retryNow(name);
   }
 

@@ -106,22 +106,14 @@ export class Parking {
     return this.parked.has(topic);
   }
 
-  /** Takes a topic up whose messages are in the parked log; what comes later follows them. */
-  resume(name: string): void {
-    const id = this.parts.topics.idOf(name);
-    if (!this.parked.has(id)) this.add(id, name);
-  }
-
-  /** Tries parked topics now: one by name, or all. */
-  retryNow(name?: string): void {
-    for (const topic of this.parked.values()) {
-      if (name !== undefined && topic.name !== name) continue;
-      topic.retryAtMs = 0;
-      // What was put back into its log may stand before the rest of it.
-      topic.from = 0;
-      // Some of that was refused for good before: it counts anew.
-      topic.strikes = new Strikes();
-    }
+  /** Takes up what was put into the parked log for a topic, and tries it now. */
+  retryNow(name: string): void {
+    const topic = this.resume(name);
+    topic.retryAtMs = 0;
+    // What was put back into its log may stand before the rest of it.
+    topic.from = 0;
+    // Some of that was refused for good before: it counts anew.
+    topic.strikes = new Strikes();
     this.work();
   }
 
@@ -174,7 +166,13 @@ export class Parking {
     for (const { giveUp } of this.parked.values()) giveUp?.done(0);
   }
 
-  private add(id: number, name: string): void {
+  /** Takes a topic up whose messages are in the parked log; what comes later follows them. */
+  private resume(name: string): ParkedTopic {
+    const id = this.parts.topics.idOf(name);
+    return this.parked.get(id) ?? this.add(id, name);
+  }
+
+  private add(id: number, name: string): ParkedTopic {
     const { roads, newBacklog, store } = this.parts;
     const lag = roads.begin(id);
     const topic = new ParkedTopic(id, name, lag, newBacklog());
@@ -185,6 +183,7 @@ export class Parking {
     roads.of(id).giveBack(lag);
     this.parked.set(id, topic);
     this.work();
+    return topic;
   }
 
   private work(): void {

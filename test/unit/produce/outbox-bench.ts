@@ -281,7 +281,7 @@ export class OutboxBench {
     const of = topic === undefined ? {} : { topic: `t${topic}` };
     const room = {
       aside: this.aside,
-      retryParked: (name: string | undefined) => this.forwarder.retryParked(name),
+      retryParked: (name: string) => this.forwarder.retryParked(name),
     };
     this.beside.push(answerAside(room, { does: 'retry', log, ...of }));
   }
