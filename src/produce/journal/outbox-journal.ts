@@ -181,24 +181,27 @@ export class OutboxJournal implements Journal {
   }
 
   /**
-   * The backend refuses these for good: first the tombstones, then the answers. Never rejects; a
-   * failure goes to `onFailure`.
+   * The backend refuses these for good: first the tombstones, then the answers. Answers how many
+   * it moved: what was settled meanwhile stays so. Never rejects; a failure goes to `onFailure`.
    */
-  async refused(refusals: readonly Refusal[]): Promise<void> {
+  async refused(refusals: readonly Refusal[]): Promise<number> {
     const { store, acker, stats } = this.parts;
+    let moved = 0;
     try {
-      const moved = await store.aside.put('undeliverable', refusals);
-      stats.add(stat.undeliverable, moved.length);
-      for (const { producerId, epoch, producerSequence, sequence, code } of moved) {
+      const entries = await store.aside.put('undeliverable', refusals);
+      moved = entries.length;
+      stats.add(stat.undeliverable, moved);
+      for (const { producerId, epoch, producerSequence, sequence, code } of entries) {
         const number = refusalCode(code);
         this.refusedIds.add(producerId, epoch, producerSequence, number);
         this.pending.refuse(sequence, 1, number);
       }
     } catch (error) {
       this.parts.onFailure(error);
-      return;
+      return 0;
     }
     acker.flush();
+    return moved;
   }
 
   /** These left for the parked log. */

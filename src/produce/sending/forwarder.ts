@@ -41,9 +41,9 @@ export interface ForwarderParts extends RoadProducer {
   ): void;
   /**
    * Refused for good: into the undeliverable log, before whatever is put aside from now on.
-   * Resolves when that is durable and told.
+   * Answers how many it moved, when that is durable and told; the others had their end.
    */
-  onRefused(refusals: readonly Refusal[]): Promise<void>;
+  onRefused(refusals: readonly Refusal[]): Promise<number>;
   /** A batch is about to be sent that may have been sent already, and why. */
   onResend(cause: string, header: ResentBatch, cluster: ClusterNumber): void;
   /** The cluster does not seem to know the topic: somebody ought to ask it. */

@@ -12,8 +12,8 @@ export interface TopicDropParts {
   end(): number;
   /** Nothing more may be given up: the log is full, or the lane is closed. */
   isOver(): boolean;
-  /** Resolves when they are durable and told. */
-  refuse(refusals: readonly Refusal[]): Promise<void>;
+  /** Answers how many it moved, when they are durable and told; the others had their end. */
+  refuse(refusals: readonly Refusal[]): Promise<number>;
 }
 
 /** Gives up what waits of a topic, which nobody else may send meanwhile. Answers how many. */
@@ -38,8 +38,7 @@ export async function dropWaiting(lag: Lag, parts: TopicDropParts): Promise<numb
       }
     }
     lag.advance(end);
-    dropped += refusals.length;
-    if (refusals.length > 0) await parts.refuse(refusals);
+    if (refusals.length > 0) dropped += await parts.refuse(refusals);
   }
   return dropped;
 }

@@ -257,6 +257,7 @@ export class ForwarderBench {
           store.refused.set(sequence, code);
           store.confirmed.add(sequence);
         }
+        return refusals.length;
       },
       onResend: (cause, { firstSequence }, cluster) => {
         this.resends.push(`${cause} ${firstSequence}`);
