@@ -64,7 +64,10 @@ export class MissingTopics {
       if (missingSinceMs === now) log.warn({ topic: name }, 'the cluster knows no such topic');
       if (now - missingSinceMs < limits.topicMissingMs) continue;
       const messages = await this.parts.drop(id);
-      const words = 'given up as far as the undeliverable log has room: it has these messages now';
+      const words =
+        messages > 0
+          ? 'given up as far as the undeliverable log has room: it has these messages now'
+          : 'nothing is given up: nothing waits, or the undeliverable log has no room';
       log.error({ topic: name, messages }, words);
       return;
     }

@@ -31,7 +31,7 @@ export class ParkedTopic {
   readonly name: string;
   readonly lag: Lag;
   readonly backlog: Backlog;
-  /** Everything before it left the outbox. */
+  /** Everything before it left the outbox, or is just being confirmed or refused. */
   swept = 0;
   /** Below {@link swept}, with the ordinary producer, and without a verdict of it. */
   readonly onTheWay = new Set<number>();

@@ -66,9 +66,9 @@ export interface ForwarderParking
  * log what comes stays in the outbox, as far as that has room, so that the log runs empty however
  * steadily they come. Then the topic's messages go the ordinary way again.
  *
- * Who has a message of a parked topic is known: the outbox what was not swept yet, the ordinary
- * producer what is on the way, the parked one its chunk, and the log the rest. One step at a time
- * changes that, and verdicts.
+ * Who has a message of a parked topic is known: the ordinary producer what is on the way, swept or
+ * not, the outbox else what was not swept yet, the parked producer its chunk, and the log the rest.
+ * One step at a time changes that, and verdicts.
  */
 export class Parking {
   private readonly parts: ParkingParts;

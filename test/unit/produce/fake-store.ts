@@ -65,6 +65,7 @@ export class FakeStore {
 
   /** Answers how many were not. */
   confirm(first: number, count: number): number {
+    assert.ok(first >= 1 && first + count <= this.nextSequence, `${first} was never stored`);
     const before = this.confirmed.size;
     for (let sequence = first; sequence < first + count; sequence++) this.confirmed.add(sequence);
     return this.confirmed.size - before;
