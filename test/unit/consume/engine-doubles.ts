@@ -1,4 +1,3 @@
-import { pino } from 'pino';
 import { beginAck } from '../../../protocol/src/ack.ts';
 import { encodeCommit } from '../../../protocol/src/commit.ts';
 import { DeliveredRuns } from '../../../protocol/src/delivered-runs.ts';
@@ -239,13 +238,6 @@ export class EngineUnderTest {
     });
     return outcome;
   }
-}
-
-/** A logger whose lines a test reads. */
-export function keptLog(): { log: Logger; lines: Record<string, unknown>[] } {
-  const lines: Record<string, unknown>[] = [];
-  const log = pino({ base: null }, { write: (line) => void lines.push(JSON.parse(line)) });
-  return { log, lines };
 }
 
 /** Until no promise that is due is left. */

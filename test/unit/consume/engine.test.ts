@@ -4,8 +4,9 @@ import { decodeAssigned } from '../../../protocol/src/assigned.ts';
 import { ErrorCode, Opcode } from '../../../protocol/src/generated.ts';
 import { coded } from '../../../src/base/errors.ts';
 import { decodeMetadata } from '../../../src/offsets/commit-metadata.ts';
+import { keptLog } from '../../support/kept-log.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
-import { EngineUnderTest, keptLog } from './engine-doubles.ts';
+import { EngineUnderTest } from './engine-doubles.ts';
 
 const LOST = ErrorCode.LEASE_LOST;
 

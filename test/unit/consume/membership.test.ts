@@ -4,8 +4,9 @@ import { ErrorCode } from '../../../protocol/src/generated.ts';
 import { coded } from '../../../src/base/errors.ts';
 import { decodeMetadata } from '../../../src/offsets/commit-metadata.ts';
 import type { MadeRecord } from '../../support/fetched.ts';
+import { keptLog } from '../../support/kept-log.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
-import { EngineUnderTest, FakeReceiver, keptLog, quiet } from './engine-doubles.ts';
+import { EngineUnderTest, FakeReceiver, quiet } from './engine-doubles.ts';
 
 const LOST = ErrorCode.LEASE_LOST;
 const place = { topic: 't', partition: 0 };

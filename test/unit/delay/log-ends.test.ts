@@ -7,7 +7,7 @@ import type { Publisher } from '../../../src/backend/publisher-port.ts';
 import { coded } from '../../../src/base/errors.ts';
 import { DelayWrites } from '../../../src/delay/delay-writes.ts';
 import { LogEnds } from '../../../src/delay/log-ends.ts';
-import { keptLog } from '../consume/engine-doubles.ts';
+import { keptLog } from '../../support/kept-log.ts';
 import { DelayWorld, JumpClock } from './delay-world.ts';
 
 const values = (world: DelayWorld) => world.fired.map(({ value }) => value);

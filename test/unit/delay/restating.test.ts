@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delayIdOfKey } from '../../../protocol/src/delay-id.ts';
-import { keptLog } from '../consume/engine-doubles.ts';
+import { keptLog } from '../../support/kept-log.ts';
 import { DelayWorld } from './delay-world.ts';
 import { MemoryStore } from './memory-store.ts';
 

@@ -5,9 +5,10 @@ import { createLogger } from '../../../../src/base/log.ts';
 import { DeadLetters } from '../../../../src/consume/dead-letters/dead-letters.ts';
 import type { SettlePolicy } from '../../../../src/consume/lease/settle.ts';
 import type { PolicyOverride, RetrySettings } from '../../../../src/consume/retry/retry-policy.ts';
+import { keptLog } from '../../../support/kept-log.ts';
 import { MemoryCluster } from '../../../support/memory-cluster.ts';
 import { DeadClusterDouble, failureOf, wireRecord } from '../dead-doubles.ts';
-import { EngineUnderTest, keptLog } from '../engine-doubles.ts';
+import { EngineUnderTest } from '../engine-doubles.ts';
 
 const general: RetrySettings = {
   attempts: 4,

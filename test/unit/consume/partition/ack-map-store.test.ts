@@ -15,8 +15,9 @@ import { CHUNK_SEQUENCES } from '../../../../src/offsets/bits.ts';
 import { decodeMetadata, type MapPlace } from '../../../../src/offsets/commit-metadata.ts';
 import { OffsetMerger } from '../../../../src/offsets/offset-merger.ts';
 import { writeVarint } from '../../../../src/offsets/varint.ts';
+import { keptLog } from '../../../support/kept-log.ts';
 import { MemoryCluster } from '../../../support/memory-cluster.ts';
-import { EngineUnderTest, keptLog, quiet, ScriptedPolicy } from '../engine-doubles.ts';
+import { EngineUnderTest, quiet, ScriptedPolicy } from '../engine-doubles.ts';
 
 const MESSAGES = 2_000;
 const unknownTopic = { code: 'UNKNOWN_TOPIC', message: 'it is gone', retriable: true } as const;

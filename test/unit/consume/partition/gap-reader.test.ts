@@ -8,8 +8,9 @@ import { GapReader } from '../../../../src/consume/partition/gap-reader.ts';
 import { Losses } from '../../../../src/consume/partition/losses.ts';
 import { ConsumePartition } from '../../../../src/consume/partition/partition.ts';
 import { fetched } from '../../../support/fetched.ts';
+import { keptLog } from '../../../support/kept-log.ts';
 import { MemoryCluster } from '../../../support/memory-cluster.ts';
-import { EngineUnderTest, keptLog, ScriptedPolicy } from '../engine-doubles.ts';
+import { EngineUnderTest, ScriptedPolicy } from '../engine-doubles.ts';
 
 /** Ten messages, given out, whose payload was dropped and which all failed. */
 function failedWithoutPayload(cluster: MemoryCluster) {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { coded } from '../../../../src/base/errors.ts';
+import { keptLog } from '../../../support/kept-log.ts';
 import { MemoryCluster } from '../../../support/memory-cluster.ts';
-import { EngineUnderTest, keptLog } from '../engine-doubles.ts';
+import { EngineUnderTest } from '../engine-doubles.ts';
 
 function clusterWith(messages: number): MemoryCluster {
   const cluster = new MemoryCluster();
