@@ -48,8 +48,9 @@ export interface Publisher {
    *
    * What does not fit the bytes in flight (in all, and per topic, so that a topic that is stuck
    * holds back no other) is refused at once with `RETRY_LATER`, and with it all that follows of its
-   * topic in the call. A record has its verdict after `timeoutMs` at the latest (default 30,000);
-   * then it is `BACKEND_UNAVAILABLE`.
+   * topic in the call. A record has its verdict after `timeoutMs` (default 30,000) and 1.5 s at the
+   * latest; then it is `BACKEND_UNAVAILABLE`. A copy of it may come into the log for up to another
+   * `timeoutMs` after that.
    */
   publish(records: readonly PublishRecord[]): Promise<readonly PublishResult[]>;
   /** Bytes of keys, values and headers without a verdict. */

@@ -26,7 +26,7 @@ export interface KafkaPublisherOptions {
   readonly open: (options: KafkaProducerOptions) => KafkaProducer;
   /** Names the native producers, which are the process's; default `publish-<cluster>`. */
   readonly key?: string;
-  /** Until a record has its verdict, in ms; default 30,000. */
+  /** Until a record was handed over, and from then on until its verdict, in ms; default 30,000. */
   readonly timeoutMs?: number;
   /** Bytes without a verdict, in all; default 32 MiB. */
   readonly bytesMax?: number;

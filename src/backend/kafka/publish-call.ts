@@ -18,7 +18,7 @@ export interface PublishCallOptions {
   /** Spreads the records without a key: those of one call lie together. */
   readonly spread: number;
   readonly nowMs: number;
-  /** Until every record has its verdict. */
+  /** Until every record was handed over. */
   readonly timeoutMs: number;
 }
 

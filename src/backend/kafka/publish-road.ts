@@ -19,13 +19,18 @@ export interface PublishRoadOptions {
   readonly config: Record<string, string>;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Until a record has its verdict, in ms. */
+  /** Until a record was handed over, and from then on until its verdict at the latest, in ms. */
   readonly timeoutMs: number;
   readonly open: (options: KafkaProducerOptions) => KafkaProducer;
 }
 
 const topicsMax = 60_000;
 const lookMs = 100;
+/**
+ * What was handed over is waited for longer, in ms: the library looks about once a second for what
+ * is late, and says more of it than that.
+ */
+const verdictLateMs = 1_500;
 /** A topic of which the cluster knows nothing is waited for so long, in ms. */
 const unknownTopicMs = 5_000;
 
@@ -60,7 +65,10 @@ export class PublishRoad {
     });
   }
 
-  /** @param timeoutMs until each record has its verdict; default and most: the road's own */
+  /**
+   * @param timeoutMs until each record was handed over, and 1.5 s less than until it has its
+   * verdict; default and most: the road's own
+   */
   send(
     records: readonly PublishRecord[],
     timeoutMs: number = this.#options.timeoutMs,
@@ -211,7 +219,9 @@ export class PublishRoad {
     const nowMs = this.#options.clock.monotonic();
     for (const call of this.#calls) {
       if (call.isDone) continue;
-      if (nowMs >= call.deadlineMs) call.giveUp(this.#late());
+      if (nowMs >= call.deadlineMs + verdictLateMs) {
+        call.giveUp(this.#late('Kafka gave no verdict in time'));
+      } else if (nowMs >= call.deadlineMs) this.#giveUpWaiting(call);
       else if (nowMs - call.startedMs >= unknownTopicMs) this.#giveUpUnknown(call, nowMs);
     }
     this.#pump();
@@ -230,9 +240,13 @@ export class PublishRoad {
     }
   }
 
-  #late(): PublishVerdict {
+  #giveUpWaiting(call: PublishCall): void {
+    const late = this.#late('Kafka took no more records in time');
+    for (const topic of call.waiting()) call.giveUpTopic(topic, late);
+  }
+
+  #late(words: string): PublishVerdict {
     const { trouble } = this.#producer;
-    const words = 'Kafka took no more records in time';
     return refusal('BACKEND_UNAVAILABLE', trouble === '' ? words : `${words}: ${trouble}`);
   }
 }

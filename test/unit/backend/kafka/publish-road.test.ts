@@ -10,6 +10,9 @@ import { FakeProducer } from './doubles.ts';
 
 const LOOK_MS = 100;
 const TIMEOUT_MS = 30_000;
+/** What was handed over is given up so long after its time. */
+const VERDICT_LATE_MS = 1_500;
+const MSG_TIMED_OUT = -192;
 /** A topic that the cluster does not show is given up after this. */
 const UNKNOWN_TOPIC_MS = 5_000;
 
@@ -101,15 +104,36 @@ test('that there is no topic is said only when the cluster has said so since the
   await road.close();
 });
 
-test('what was handed over has its verdict in time too, and a later one is not looked at', async () => {
+test("Kafka's own verdict on what was handed over comes first, also when it is late", async () => {
+  const { clock, road, producer } = open();
+  producer.isSilent = true;
+  const sent = road.send([record]);
+  clock.advance(TIMEOUT_MS + VERDICT_LATE_MS - LOOK_MS);
+  producer.report(1, 1, MSG_TIMED_OUT);
+  assert.deepEqual(await sent, [
+    {
+      code: 'BACKEND_UNAVAILABLE',
+      message: 'Kafka refused the record: _MSG_TIMED_OUT',
+      retriable: true,
+    },
+  ]);
+  await road.close();
+});
+
+test('what was handed over is given up soon after its time, and a later verdict is not looked at', async () => {
   const { clock, road, producer } = open();
   producer.isSilent = true;
   const sent = road.send([record, record]);
   const short = road.send([record], 2 * LOOK_MS);
-  clock.advance(2 * LOOK_MS);
+  clock.advance(2 * LOOK_MS + VERDICT_LATE_MS);
   assert.equal(codeOfFirst(await short), 'BACKEND_UNAVAILABLE');
   clock.advance(TIMEOUT_MS - 2 * LOOK_MS);
-  assert.equal(codeOfFirst(await sent), 'BACKEND_UNAVAILABLE');
+  const late = {
+    code: 'BACKEND_UNAVAILABLE',
+    message: 'Kafka gave no verdict in time',
+    retriable: true,
+  };
+  assert.deepEqual(await sent, [late, late]);
   producer.report(1, 3);
   producer.isSilent = false;
   assert.deepEqual(await road.send([record]), [{ partition: 0, offset: 7 }]);
