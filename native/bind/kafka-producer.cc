@@ -1,7 +1,6 @@
 // KafkaProducer: a lane's hold on a shared native producer. See src/native/kafka.ts.
 #include <algorithm>
 #include <condition_variable>
-#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
@@ -38,7 +37,7 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
                                 InstanceMethod<&KafkaProducer::SetTopic>("setTopic"),
                                 InstanceMethod<&KafkaProducer::Produce>("produce"),
                                 InstanceMethod<&KafkaProducer::PartitionCount>("partitionCount"),
-                                InstanceMethod<&KafkaProducer::AnsweredMsAgo>("answeredMsAgo"),
+                                InstanceMethod<&KafkaProducer::LastAnswer>("lastAnswer"),
                                 InstanceMethod<&KafkaProducer::Metadata>("metadata"),
                                 InstanceMethod<&KafkaProducer::Flush>("flush"),
                                 InstanceMethod<&KafkaProducer::Renew>("renew"),
@@ -218,15 +217,18 @@ class KafkaProducer : public Napi::ObjectWrap<KafkaProducer> {
     return Napi::Number::New(info.Env(), topic == nullptr ? 0 : topic->partitions.load());
   }
 
-  Napi::Value AnsweredMsAgo(const Napi::CallbackInfo& info) {
+  Napi::Value LastAnswer(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
     if (Refuse(info)) return Napi::Value();
     uint32_t id = 0;
-    napi_get_value_uint32(info.Env(), info[0], &id);
+    napi_get_value_uint32(env, info[0], &id);
     kafka::Topic* topic = core_->state().FindTopic(static_cast<uint16_t>(id));
     const int64_t answered_ms = topic == nullptr ? 0 : topic->answered_ms.load();
-    const double ago = answered_ms == 0 ? std::numeric_limits<double>::infinity()
-                                        : static_cast<double>(kafka::SteadyMs() - answered_ms);
-    return Napi::Number::New(info.Env(), ago);
+    if (answered_ms == 0) return env.Undefined();
+    Napi::Object answer = Napi::Object::New(env);
+    answer.Set("msAgo", static_cast<double>(kafka::SteadyMs() - answered_ms));
+    answer.Set("code", topic->answered_code.load());
+    return answer;
   }
 
   Napi::Value Metadata(const Napi::CallbackInfo& info) {

@@ -196,6 +196,7 @@ bool ProducerCore::RefreshTopics(bool all) {
     auto found = asked.find(info.name);
     if (found == asked.end()) continue;
     Topic* topic = found->second;
+    topic->answered_code.store(info.code);
     topic->answered_ms.store(SteadyMs());
     if (info.code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) topic->partitions.store(0);
     if (info.code != 0 || info.partitions.empty()) continue;

@@ -96,6 +96,8 @@ class Topic {
   std::atomic<int64_t> refreshed_ms{0};
   /// When the cluster last said anything of the topic, be it that there is none; 0 = never.
   std::atomic<int64_t> answered_ms{0};
+  /// The error that was; 0 without partitions: there is none. Written before `answered_ms`.
+  std::atomic<int32_t> answered_code{0};
 
  private:
   static constexpr size_t kBlock = 256;

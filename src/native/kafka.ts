@@ -161,6 +161,13 @@ export interface KafkaMetadata {
   }[];
 }
 
+/** What a cluster, asked for a topic, said. */
+export interface TopicAnswer {
+  readonly msAgo: number;
+  /** An error of Kafka; 0: none, and where no partitions are known, that there is no topic. */
+  readonly code: number;
+}
+
 /**
  * A lane's hold on a process-wide native producer. No method blocks the calling thread on the
  * network or on a full queue. Errors of arguments are thrown as `TypeError`/`RangeError`.
@@ -174,11 +181,8 @@ export interface KafkaProducer {
   produce(request: ProduceRequest): ProduceResult;
   /** Partition count last seen; 0 = not known. */
   partitionCount(topicId: number): number;
-  /**
-   * How long ago the cluster last said anything of the topic, be it that there is none, in ms;
-   * infinity when it never has.
-   */
-  answeredMsAgo(topicId: number): number;
+  /** What the cluster last said of the topic; undefined when it never said anything. */
+  lastAnswer(topicId: number): TopicAnswer | undefined;
   /** Asks for metadata of one topic, or of all. Rejects with {@link KafkaFailure}. */
   metadata(options: { topic?: string; timeoutMs: number }): Promise<KafkaMetadata>;
   /** Resolves true when this lane has nothing in flight, false after the time. */

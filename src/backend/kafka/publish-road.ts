@@ -4,6 +4,7 @@ import type { Logger } from '../../base/log.ts';
 import {
   type KafkaProducer,
   type KafkaProducerOptions,
+  type TopicAnswer,
   VERDICT,
   VERDICT_COLUMNS,
 } from '../../native/kafka.ts';
@@ -33,6 +34,7 @@ const lookMs = 100;
 const verdictLateMs = 1_500;
 /** A topic of which the cluster knows nothing is waited for so long, in ms. */
 const unknownTopicMs = 5_000;
+const never: TopicAnswer = { msAgo: Number.POSITIVE_INFINITY, code: 0 };
 
 /** One native producer: calls go in, each record gets its verdict. */
 export class PublishRoad {
@@ -233,7 +235,8 @@ export class PublishRoad {
       const name = this.#names[topic];
       if (name !== undefined) {
         if (this.#producer.partitionCount(topic) > 0) continue;
-        if (this.#producer.answeredMsAgo(topic) >= nowMs - call.startedMs) continue;
+        const { msAgo, code } = this.#producer.lastAnswer(topic) ?? never;
+        if (msAgo >= nowMs - call.startedMs || !isAbsence(code)) continue;
       }
       const words = `the cluster shows no topic ${name ?? ''}`;
       call.giveUpTopic(topic, refusal('UNKNOWN_TOPIC', words));
@@ -241,14 +244,24 @@ export class PublishRoad {
   }
 
   #giveUpWaiting(call: PublishCall): void {
-    const late = this.#late('Kafka took no more records in time');
-    for (const topic of call.waiting()) call.giveUpTopic(topic, late);
+    for (const topic of call.waiting()) {
+      const { code } = this.#producer.lastAnswer(topic) ?? never;
+      const late = this.#late('Kafka took no more records in time', code);
+      call.giveUpTopic(topic, late);
+    }
   }
 
-  #late(words: string): PublishVerdict {
-    const { trouble } = this.#producer;
-    return refusal('BACKEND_UNAVAILABLE', trouble === '' ? words : `${words}: ${trouble}`);
+  /** With why nothing reaches the brokers, or else what they said of the topic, where known. */
+  #late(words: string, code = 0): PublishVerdict {
+    const said = code === 0 ? '' : `${verdictOf(code).name ?? code}`;
+    const why = this.#producer.trouble || said;
+    return refusal('BACKEND_UNAVAILABLE', why === '' ? words : `${words}: ${why}`);
   }
+}
+
+/** What the cluster said of a topic without partitions means that there is none. */
+function isAbsence(code: number): boolean {
+  return code === 0 || verdictOf(code).kind === 'topicMissing';
 }
 
 function refusal(code: string, message: string): PublishVerdict {

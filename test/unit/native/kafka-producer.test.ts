@@ -317,12 +317,18 @@ test('every verdict was handed up before flush answers', async () => {
   await lane.close();
 });
 
-test('it is known when the cluster last said anything of a topic, also that there is none', async () => {
+test('it is known what the cluster last said of a topic, and when', async () => {
   const lane = new TestLane({ config: { 'allow.auto.create.topics': 'false' } });
-  assert.equal(lane.producer.answeredMsAgo(1), Number.POSITIVE_INFINITY);
+  const begun = performance.now();
   lane.producer.setTopic(1, 'nowhere');
-  await until(() => lane.producer.answeredMsAgo(1) < GIVE_UP_MS, { what: 'an answer' });
-  assert.ok(lane.producer.answeredMsAgo(1) >= 0);
+  assert.equal(lane.producer.lastAnswer(2), undefined);
+  const answer = await until(() => lane.producer.lastAnswer(1), { what: 'an answer' });
+  const answered = performance.now();
+  assert.equal(answer.code, KAFKA_CODE.UNKNOWN_TOPIC_OR_PARTITION);
+  assert.ok(answer.msAgo <= answered - begun + 1, `${answer.msAgo} ms`);
+  // Without partitions it is asked again.
+  const agoMs = () => lane.producer.lastAnswer(1)?.msAgo ?? Number.POSITIVE_INFINITY;
+  await until(() => agoMs() < performance.now() - answered, { what: 'a newer answer' });
   assert.equal(lane.producer.partitionCount(1), 0);
   assert.equal(lane.producer.trouble, '');
   await lane.close();

@@ -5,6 +5,7 @@ import {
   type KafkaProducer,
   type ProduceRequest,
   type ProduceResult,
+  type TopicAnswer,
 } from '../../../src/native/kafka.ts';
 import { LaneStats } from '../../../src/produce/intake/lane-stats.ts';
 import { DrainPace } from '../../../src/produce/sending/drain-pace.ts';
@@ -140,8 +141,8 @@ export class FakeProducer implements KafkaProducer {
     return 1;
   }
 
-  answeredMsAgo(): number {
-    return 0;
+  lastAnswer(): TopicAnswer {
+    return { msAgo: 0, code: 0 };
   }
 
   async metadata(): Promise<never> {

@@ -1,10 +1,12 @@
 import type { Clock } from '../../../../src/base/clock.ts';
 import {
   DEFER_REASON,
+  KAFKA_CODE,
   type KafkaProducer,
   type KafkaProducerOptions,
   type ProduceRequest,
   type ProduceResult,
+  type TopicAnswer,
 } from '../../../../src/native/kafka.ts';
 
 /** A native producer of one topic that breaks, and of which a new instance can be made or not. */
@@ -15,7 +17,7 @@ export class FakeProducer
       | 'setTopic'
       | 'produce'
       | 'partitionCount'
-      | 'answeredMsAgo'
+      | 'lastAnswer'
       | 'trouble'
       | 'renew'
       | 'generation'
@@ -28,8 +30,11 @@ export class FakeProducer
   /** No new instance can be made. */
   isBarren = false;
   renewals = 0;
-  /** When the cluster has said that there is no such topic; undefined: it knows it. */
-  unknown: { answeredMs: number } | undefined;
+  /**
+   * When the cluster has said that there is no such topic, or another error; undefined: it knows
+   * it.
+   */
+  unknown: { answeredMs: number; code?: number } | undefined;
   trouble = '';
   /** No report comes. */
   isSilent = false;
@@ -49,8 +54,10 @@ export class FakeProducer
     return this.unknown === undefined ? 1 : 0;
   }
 
-  answeredMsAgo(): number {
-    return this.clock.monotonic() - (this.unknown?.answeredMs ?? 0);
+  lastAnswer(): TopicAnswer {
+    const absent = KAFKA_CODE.UNKNOWN_TOPIC_OR_PARTITION;
+    const { answeredMs = 0, code = absent } = this.unknown ?? { code: 0 };
+    return { msAgo: this.clock.monotonic() - answeredMs, code };
   }
 
   produce({ firstSequence, segmentCounts, topicsBlocked }: ProduceRequest): ProduceResult {

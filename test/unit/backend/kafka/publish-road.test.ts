@@ -4,7 +4,7 @@ import type { PublishVerdict } from '../../../../src/backend/kafka/publish-call.
 import { PublishRoad } from '../../../../src/backend/kafka/publish-road.ts';
 import type { PublishRecord } from '../../../../src/backend/publisher-port.ts';
 import { silentLogger } from '../../../../src/base/log.ts';
-import type { KafkaProducer } from '../../../../src/native/kafka.ts';
+import { KAFKA_CODE, type KafkaProducer } from '../../../../src/native/kafka.ts';
 import { FakeClock } from '../embedded/doubles.ts';
 import { FakeProducer } from './doubles.ts';
 
@@ -98,6 +98,23 @@ test('that there is no topic is said only when the cluster has said so since the
     {
       code: 'BACKEND_UNAVAILABLE',
       message: 'Kafka took no more records in time: connection refused',
+      retriable: true,
+    },
+  ]);
+  await road.close();
+});
+
+test('that a topic may not be used, or has no leader yet, is not that there is none', async () => {
+  const { clock, road, producer } = open();
+  producer.unknown = { answeredMs: Number.NEGATIVE_INFINITY };
+  const sent = road.send([record]);
+  clock.advance(LOOK_MS);
+  producer.unknown = { answeredMs: clock.monotonic(), code: KAFKA_CODE.TOPIC_AUTHORIZATION_FAILED };
+  clock.advance(TIMEOUT_MS);
+  assert.deepEqual(await sent, [
+    {
+      code: 'BACKEND_UNAVAILABLE',
+      message: 'Kafka took no more records in time: TOPIC_AUTHORIZATION_FAILED',
       retriable: true,
     },
   ]);
