@@ -22,8 +22,8 @@ import type { LaneOptions } from './lane-options.ts';
 import { LaneRoom } from './lane-room.ts';
 import { LaneShell } from './lane-shell.ts';
 
-/** Between two tries to open a store whose disk is full. */
-const FULL_RETRY_MS = 1_000;
+/** Between two tries to open what cannot be opened yet. */
+const OPEN_AGAIN_MS = 1_000;
 
 /**
  * Opens a lane's store, proves it, and serves. @throws STORE_CORRUPT, STORE_LOCKED
@@ -237,14 +237,16 @@ class LaneHost implements LaneService {
       try {
         opened = await this.enter(room?.producers);
       } catch (error) {
-        // A node that ends does not wait for room: what waits here was not answered.
-        if (!isDiskFull(error) || this.isClosed || this.isDraining) {
+        const isFull = isDiskFull(error);
+        // A node that ends does not wait: what waits here was not answered.
+        if (!(isFull || isCrowded(error)) || this.isClosed || this.isDraining) {
           this.leave(error);
           return;
         }
-        shell.stats.set(stat.laneState, laneState.full);
-        shell.log.error({ reason: messageOf(error) }, 'the disk is full: the lane waits for room');
-        await sleep(systemClock, FULL_RETRY_MS);
+        shell.stats.set(stat.laneState, isFull ? laneState.full : laneState.reopening);
+        const what = isFull ? 'the disk' : 'the Kafka producer';
+        shell.log.error({ reason: messageOf(error) }, `${what} is full: the lane waits for room`);
+        await sleep(systemClock, OPEN_AGAIN_MS);
       }
     }
     shell.log.warn('the store was opened again, proved, and serves');
@@ -270,4 +272,9 @@ class LaneHost implements LaneService {
     await this.room?.close();
     this.doorbell.close();
   }
+}
+
+/** So many former lanes wait for reports of a Kafka producer that it has no room: it will have. */
+function isCrowded(error: unknown): boolean {
+  return codeOf(error) === 'BACKEND_UNAVAILABLE';
 }

@@ -28,6 +28,8 @@ class Bench {
   answered = 0;
   /** Called when a store is asked for its free space, the last thing before it serves. */
   onOpened: () => Promise<void> = async () => {};
+  /** What the next opening of the store fails with. */
+  refusal: Error | undefined;
   private fail: (error: CodedError) => void = () => {};
 
   constructor(dataDir: string) {
@@ -43,6 +45,9 @@ class Bench {
 
   async start(t: TestContext): Promise<void> {
     const openStore: typeof openLaneStore = async (options) => {
+      const { refusal } = this;
+      this.refusal = undefined;
+      if (refusal !== undefined) throw refusal;
       this.fail = (error) => options.onFailure?.(error);
       return this.watched(await openLaneStore(options));
     };
@@ -135,4 +140,16 @@ test('what is told while a lane opens its store again holds for the new one', as
   await until(() => bench.answered === 2, { what: 'the second answer' });
   assert.deepEqual(bench.stored, ['t1', 't2']);
   assert.deepEqual(bench.resends, [{ cause: 'reopened', cluster: 1 }]);
+});
+
+test('a lane that finds no room in the Kafka producer opens its store again, and serves', async (t) => {
+  const bench = new Bench(await tempFolder(t));
+  await bench.start(t);
+  await bench.setTopic(1);
+  bench.refusal = coded('BACKEND_UNAVAILABLE', 'too many former lanes still have messages');
+  bench.breakStore();
+  await bench.link.call('flush', 0);
+  bench.produce(1, 1);
+  await until(() => bench.answered === 1, { what: 'the answer' });
+  assert.deepEqual(bench.stored, ['t1']);
 });
