@@ -9,6 +9,7 @@ import type { Publisher } from '../backend/publisher-port.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { coded } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { Seldom } from '../base/seldom.ts';
 import { AppliedWaiters } from './applied-waiters.ts';
 import type { DelayIndex } from './delay-index.ts';
 import { DelayOwners } from './delay-owners.ts';
@@ -41,6 +42,7 @@ export interface DelayClusterParts {
 }
 
 const CREDIT_BYTES = 2 * 1024 * 1024;
+const SAY_MS = 10_000;
 /** Partitions that were read wait so long for those that are still being read, in ms. */
 const GATHER_MS = 1_000;
 /** What is this node's is noted as heard of so often, in ms. */
@@ -77,6 +79,7 @@ export class DelayCluster {
   readonly #restating: Restating;
   readonly #intake: LogIntake<Own>;
   readonly #ends: LogEnds;
+  readonly #seldom: Seldom;
   readonly #own = new Map<number, Own>();
   /** Partitions as the group gave them last, by which assignment. */
   readonly #given = new Map<number, object>();
@@ -97,6 +100,7 @@ export class DelayCluster {
     index.onFailed = (error) => this.#fail(error);
     this.writes = new DelayWrites(publisher);
     this.#ends = new LogEnds({ consumers, writes: this.writes, clock, log });
+    this.#seldom = new Seldom(clock, SAY_MS);
     this.owners = new DelayOwners({ consumers, clock, group: delayGroup, topic: delayTopic });
     const work = (task: () => Promise<void>): Promise<void> => this.work(task);
     this.#count = new PendingCount({ index, clock, work });
@@ -174,6 +178,7 @@ export class DelayCluster {
       },
       onRecords: (batch) => this.#intake.receive(batch),
       onError: ({ code, message }, place) => {
+        if (!this.#seldom.isDue(code)) return;
         this.#parts.log.warn({ code, message, place }, 'reading the delay log');
       },
     });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { tombstone } from '../../../src/delay/delay-record.ts';
 import { delayTopic } from '../../../src/delay/delay-topic.ts';
 import { Seeded, seed } from '../../support/seeded.ts';
+import { keptLog } from '../consume/engine-doubles.ts';
 import { DelayWorld } from './delay-world.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -374,5 +375,24 @@ test('an index that heard of nothing because nothing came stays as it is', async
   assert.equal(world.cluster.stats.replays, 0, `${replays} at first`);
   await world.jump(3 * day);
   assert.deepEqual(values(world), ['a']);
+  await world.stop();
+});
+
+test('what the cluster says of partition after partition is warned of once in ten seconds', async () => {
+  const world = new DelayWorld();
+  const { log, lines } = keptLog();
+  world.logger = log;
+  await world.start();
+  for (let second = 0; second < 15; second++) {
+    for (let partition = 0; partition < 16; partition++) {
+      world.log.fail(partition, 'BACKEND_UNAVAILABLE');
+    }
+    await world.jump(1_000);
+  }
+  const said = lines.map(({ code, msg }) => [code, msg]);
+  assert.deepEqual(
+    said,
+    [1, 2].map(() => ['BACKEND_UNAVAILABLE', 'reading the delay log']),
+  );
   await world.stop();
 });

@@ -116,6 +116,11 @@ export class DelayLog {
     this.#options?.onAssigned([]);
   }
 
+  /** The cluster says something of a partition. */
+  fail(partition: number, code: string): void {
+    this.#options?.onError(coded(code, 'it is away'), { topic: delayTopic, partition });
+  }
+
   /** What is appended in one turn is read together. */
   #pumpSoon(): void {
     if (this.#isPumping) return;
