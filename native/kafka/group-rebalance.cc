@@ -172,7 +172,13 @@ void GroupConsumer::Assign(GroupPartition* partition) {
 int GroupConsumer::Tell(const GroupPartition* partition, rd_kafka_error_t* error) {
   if (error == nullptr) return 0;
   const int code = rd_kafka_error_code(error);
-  AddError(code, rd_kafka_error_string(error), partition);
+  std::string text = rd_kafka_error_string(error);
+  if (partition != nullptr) {
+    const Place& place = partition->place();
+    text = place.topic + " partition " + std::to_string(place.partition) + ": " + text;
+  }
+  // In the text alone: what all of them meet, again and again, is said once a second.
+  AddError(code, std::move(text), nullptr);
   rd_kafka_error_destroy(error);
   return code;
 }
