@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tombstone } from '../../../src/delay/delay-record.ts';
 import { delayTopic } from '../../../src/delay/delay-topic.ts';
+import { keptLog } from '../../support/kept-log.ts';
 import { Seeded, seed } from '../../support/seeded.ts';
-import { keptLog } from '../consume/engine-doubles.ts';
 import { DelayWorld } from './delay-world.ts';
 import { MemoryStore } from './memory-store.ts';
 
