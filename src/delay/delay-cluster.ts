@@ -79,7 +79,6 @@ export class DelayCluster {
   readonly #restating: Restating;
   readonly #intake: LogIntake<Own>;
   readonly #ends: LogEnds;
-  readonly #seldom: Seldom;
   readonly #own = new Map<number, Own>();
   /** Partitions as the group gave them last, by which assignment. */
   readonly #given = new Map<number, object>();
@@ -100,7 +99,6 @@ export class DelayCluster {
     index.onFailed = (error) => this.#fail(error);
     this.writes = new DelayWrites(publisher);
     this.#ends = new LogEnds({ consumers, writes: this.writes, clock, log });
-    this.#seldom = new Seldom(clock, SAY_MS);
     this.owners = new DelayOwners({ consumers, clock, group: delayGroup, topic: delayTopic });
     const work = (task: () => Promise<void>): Promise<void> => this.work(task);
     this.#count = new PendingCount({ index, clock, work });
@@ -158,6 +156,7 @@ export class DelayCluster {
 
   /** Joins the others; what is this node's is read, applied and fired from now on. */
   start(): void {
+    const seldom = new Seldom(this.#parts.clock, SAY_MS);
     this.#member = this.#parts.consumers.join({
       group: delayGroup,
       topics: [delayTopic],
@@ -178,8 +177,8 @@ export class DelayCluster {
       },
       onRecords: (batch) => this.#intake.receive(batch),
       onError: ({ code, message }, place) => {
-        if (!this.#seldom.isDue(code)) return;
-        this.#parts.log.warn({ code, message, place }, 'reading the delay log');
+        const what = { code, message, place };
+        if (seldom.isDue(code)) this.#parts.log.warn(what, 'reading the delay log');
       },
     });
     this.#hearLater();
