@@ -55,6 +55,8 @@ export interface TailRequest {
   readonly bytesMax: number;
   /** Longest wait for a first record, in ms; 0 answers at once. */
   readonly waitMs: number;
+  /** The record at that offset was seen there: a reader that brings nothing of it is at fault. */
+  readonly isThere?: boolean;
   /** Ends the wait early: the answer is then an empty result. */
   readonly signal?: AbortSignal;
 }

@@ -88,15 +88,11 @@ export class KafkaConsumers implements ConsumerBackend {
   }
 
   async tail(request: TailRequest): Promise<TailResult> {
-    const { topic, partition, from, position, signal } = request;
-    const read = this.#options.tails.read({
-      topic,
-      partition,
-      from,
-      position,
-      bytesMax: Math.min(Math.max(request.bytesMax, 1), limits.tailBytesMax),
-      waitMs: Math.min(request.waitMs, limits.tailWaitMsMax),
-    });
+    const { topic, partition, from, position, isThere, signal } = request;
+    const bytesMax = Math.min(Math.max(request.bytesMax, 1), limits.tailBytesMax);
+    const waitMs = Math.min(request.waitMs, limits.tailWaitMsMax);
+    const place = { topic, partition, from, position };
+    const read = this.#options.tails.read({ ...place, bytesMax, waitMs }, isThere);
     try {
       const result = await unlessAborted(read, signal);
       return result === undefined ? nothing(request) : { partition, ...result };

@@ -42,6 +42,8 @@ interface Slot {
   readonly openedMs: number;
   reads: number;
   timer: Timer | undefined;
+  /** Records that are there and that it did not bring when it was asked last, by their places. */
+  readonly missed: Set<string>;
 }
 
 /**
@@ -66,8 +68,16 @@ export class TailPool {
     return this.#slots.size;
   }
 
-  read(request: TailRequest): Promise<TailResult> {
-    return this.#use(request, (reader) => reader.read(request));
+  /**
+   * @param isThere the record at the offset was seen: a reader that brings nothing of it twice in
+   * a row is replaced, since it may stay so without a word
+   */
+  read(request: TailRequest, isThere = false): Promise<TailResult> {
+    return this.#use(request, async (slot, number) => {
+      const result = await slot.reader.read(request);
+      if (isThere) this.#judge(number, slot, request, result);
+      return result;
+    });
   }
 
   /**
@@ -77,7 +87,7 @@ export class TailPool {
   async offsets(options: Parameters<KafkaTail['offsets']>[0]): ReturnType<KafkaTail['offsets']> {
     for (let left = LEADER_TRIES; ; left--) {
       try {
-        return await this.#use(options, (reader) => reader.offsets(options));
+        return await this.#use(options, ({ reader }) => reader.offsets(options));
       } catch (error) {
         if (left === 0 || !LEADER_CODES.includes(kafkaCodeOf(error) ?? 0)) throw error;
         await sleep(this.#options.clock, LEADER_MS);
@@ -96,7 +106,7 @@ export class TailPool {
 
   async #use<T>(
     place: { readonly topic: string; readonly partition: number },
-    task: (reader: KafkaTail) => Promise<T>,
+    task: (slot: Slot, number: number) => Promise<T>,
   ): Promise<T> {
     const { readersMax = 2, readsMax = 1_024, idleMs = 30_000 } = this.#options;
     if (this.#closed) throw coded('BACKEND_UNAVAILABLE', 'reading from Kafka has ended');
@@ -109,7 +119,7 @@ export class TailPool {
     slot.reads += 1;
     this.#reads += 1;
     try {
-      return await task(slot.reader);
+      return await task(slot, number);
     } catch (error) {
       if (LACKING.includes(kafkaCodeOf(error) ?? 0)) this.#replace(number, slot);
       throw error;
@@ -125,6 +135,16 @@ export class TailPool {
     }
   }
 
+  #judge(number: number, slot: Slot, request: TailRequest, result: TailResult): void {
+    const { topic, partition, position } = request;
+    const { count, startOffset, nextOffset } = result;
+    const place = `${topic}/${partition}/${position}`;
+    const isMissed = count === 0 && startOffset <= position && nextOffset <= position;
+    if (!isMissed) slot.missed.delete(place);
+    else if (slot.missed.has(place)) this.#replace(number, slot);
+    else slot.missed.add(place);
+  }
+
   /** The next read opens another reader; those that are under way end with this one. */
   #replace(number: number, slot: Slot): void {
     const ageMs = this.#options.clock.monotonic() - slot.openedMs;
@@ -135,7 +155,14 @@ export class TailPool {
 
   #open(number: number): Slot {
     const { make, clock } = this.#options;
-    const slot: Slot = { reader: make(), openedMs: clock.monotonic(), reads: 0, timer: undefined };
+    const openedMs = clock.monotonic();
+    const slot = {
+      reader: make(),
+      openedMs,
+      reads: 0,
+      timer: undefined,
+      missed: new Set<string>(),
+    };
     this.#slots.set(number, slot);
     return slot;
   }

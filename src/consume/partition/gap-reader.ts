@@ -72,7 +72,7 @@ export class GapReader {
     position: number,
     bytesMax: number,
   ): Promise<Omit<TailResult, 'records' | 'partition'> & { records: Buffer }> {
-    const at = { topic, partition, bytesMax, waitMs: 0 };
+    const at = { topic, partition, bytesMax, waitMs: 0, isThere: true };
     try {
       const read = await this.#backend.tail({ ...at, from: tailFrom.offset, position });
       const { buffer, byteOffset, byteLength } = read.records;

@@ -158,3 +158,32 @@ test('a reader that does not know a partition is replaced, once its other reads 
   await pool.close();
   assert.equal(clock.timers, 0);
 });
+
+test('a reader that twice brings nothing of a record that is there is replaced', async () => {
+  const made: FakeTail[] = [];
+  const clock = new FakeClock();
+  const pool = new TailPool({
+    clock,
+    readersMax: 1,
+    make: () => made[made.push(new FakeTail()) - 1] ?? assert.fail(),
+  });
+  const at = { ...request(0), from: 0, position: 7 };
+  const ask = async (isThere: boolean, result: Partial<TailResult>) => {
+    const read = pool.read(at, isThere);
+    await new Promise(setImmediate);
+    made.at(-1)?.answers.at(-1)?.({ ...empty, nextOffset: 7, ...result });
+    await read;
+  };
+  await ask(true, {});
+  clock.advance(10_000);
+  for (let i = 0; i < 3; i++) await ask(false, {});
+  await ask(true, { count: 1, nextOffset: 8 });
+  await ask(true, {});
+  await ask(true, { startOffset: 8, nextOffset: 8 });
+  await ask(true, {});
+  assert.equal(made.length, 1, 'not twice in a row');
+  await ask(true, {});
+  await ask(true, {});
+  assert.deepEqual([made.length, made[0]?.closed], [2, true]);
+  await pool.close();
+});
