@@ -25,7 +25,7 @@ void CommittedAsker::Ask(std::vector<Place> places, CommittedDone done) {
   {
     std::lock_guard<std::mutex> guard(lock_);
     if (!closed_) {
-      questions_.push_back({std::move(places), std::move(done)});
+      questions_.push_back({std::move(places), std::move(done), SteadyMs() + kAskMs});
       if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
       bell_.notify_one();
       return;
@@ -66,11 +66,10 @@ void CommittedAsker::Answer(const Question& question) {
   for (const Place& place : question.places) {
     rd_kafka_topic_partition_list_add(list, place.topic.c_str(), place.partition);
   }
-  const int64_t until = SteadyMs() + kAskMs;
   rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
   for (int call_ms = kFirstCallMs; code == RD_KAFKA_RESP_ERR__TIMED_OUT;
        call_ms = std::min(2 * call_ms, kLongestCallMs)) {
-    const int64_t left = until - SteadyMs();
+    const int64_t left = question.until_ms - SteadyMs();
     if (left <= 0) break;
     if (IsClosed()) code = RD_KAFKA_RESP_ERR__DESTROY;
     else code = rd_kafka_committed(rk_, list, static_cast<int>(std::min<int64_t>(call_ms, left)));

@@ -9,6 +9,7 @@
 #include <rdkafka.h>
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -30,6 +31,7 @@ class CommittedAsker {
   ~CommittedAsker() { Close(); }
 
   /// Offsets and metadata of all the places, in their order; -1001 where nothing was committed.
+  /// Answered after ten seconds at the latest, the time behind other questions included.
   void Ask(std::vector<Place> places, CommittedDone done);
   /// What waits fails. Takes as long as one call of the library at most, three seconds.
   void Close();
@@ -38,6 +40,7 @@ class CommittedAsker {
   struct Question {
     std::vector<Place> places;
     CommittedDone done;
+    int64_t until_ms = 0;
   };
 
   void Run();

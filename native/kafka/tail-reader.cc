@@ -80,6 +80,7 @@ void TailReader::Fail(TailRead* read, int code, const std::string& error) {
 
 void TailReader::Doubt(TailRead* read) {
   read->doubted = true;
+  read->at_end = false;
   read->asked = false;
   read->from = TailFrom::kOffset;
   read->position = read->cursor->next;
@@ -194,6 +195,8 @@ int TailReader::StartCursor(TailRead* read, std::string* error) {
   if (read->cursor == nullptr) return code;
   read->cursor->start = read->answer.start;
   read->cursor->end = std::max(read->cursor->end, read->answer.end);
+  // One that was idle meanwhile may know only of the outage; the brokers have answered since.
+  if (read->doubted) read->cursor->trouble = 0;
   return 0;
 }
 

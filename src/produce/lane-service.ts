@@ -60,6 +60,8 @@ class LaneHost implements LaneService {
   private doubt: unknown;
   private recovering: Promise<void> = Promise.resolve();
   private failedMs = Number.NEGATIVE_INFINITY;
+  /** Where there is no room yet for it to open again: new connections are not kept waiting. */
+  private waitsFor: 'on its disk' | 'in the Kafka producer' | undefined;
   private isSending = false;
   private isDraining = false;
   private isClosed = false;
@@ -120,8 +122,8 @@ class LaneHost implements LaneService {
       case 'close':
         return this.close();
       default:
-        if (name === 'openSession' && shell.stats.get(stat.laneState) === laneState.full) {
-          throw coded('LANE_OUT', `lane ${shell.options.lane} waits for room on its disk`);
+        if (name === 'openSession' && this.waitsFor !== undefined) {
+          throw coded('LANE_OUT', `lane ${shell.options.lane} waits for room ${this.waitsFor}`);
         }
         // What needs the store waits until it is open again; callers keep their order.
         await this.recovering;
@@ -244,11 +246,12 @@ class LaneHost implements LaneService {
           return;
         }
         shell.stats.set(stat.laneState, isFull ? laneState.full : laneState.reopening);
-        const what = isFull ? 'the disk' : 'the Kafka producer';
-        shell.log.error({ reason: messageOf(error) }, `${what} is full: the lane waits for room`);
+        this.waitsFor = isFull ? 'on its disk' : 'in the Kafka producer';
+        shell.log.error({ reason: messageOf(error) }, `the lane waits for room ${this.waitsFor}`);
         await sleep(systemClock, OPEN_AGAIN_MS);
       }
     }
+    this.waitsFor = undefined;
     shell.log.warn('the store was opened again, proved, and serves');
     if (this.isDraining) opened.refuseNew();
     if (this.isSending) opened.startSending('reopened');

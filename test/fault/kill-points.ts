@@ -92,8 +92,8 @@ export const killPoints: readonly KillPoint[] = [
 /** Points around a final refusal of Kafka. */
 export const refusalPoints: readonly KillPoint[] = of(
   outbox,
-  ['refusal.known', 'before', "const moved = await store.aside.put('undeliverable', refusals);"],
-  ['refusal.durable', 'after', "const moved = await store.aside.put('undeliverable', refusals);"],
+  ['refusal.known', 'before', "const entries = await store.aside.put('undeliverable', refusals);"],
+  ['refusal.durable', 'after', "const entries = await store.aside.put('undeliverable', refusals);"],
 );
 
 /**

@@ -35,6 +35,10 @@ const LEADER_MS = 100;
 const LACKING: readonly number[] = [KAFKA_CODE._UNKNOWN_PARTITION, KAFKA_CODE._UNKNOWN_TOPIC];
 /** A reader that is younger, in ms, has asked only just now. */
 const LACKING_FROM_MS = 2_000;
+/** Where one that is new brings no more either, the wait for the next one doubles up to this, in ms. */
+const MISSING_FROM_MS_MAX = 60_000;
+/** Places that one reader is told to have missed, at most: of some nobody asks again. */
+const MISSED_MAX = 1_000;
 
 interface Slot {
   readonly reader: KafkaTail;
@@ -56,6 +60,8 @@ export class TailPool {
   /** Of which reads are still under way. */
   readonly #replaced = new Set<Slot>();
   readonly #closing = new Set<Promise<void>>();
+  /** How old a reader must be that is replaced for what it missed. */
+  #missingFromMs = LACKING_FROM_MS;
   #reads = 0;
   #closed = false;
 
@@ -140,17 +146,23 @@ export class TailPool {
     const { count, startOffset, nextOffset } = result;
     const place = `${topic}/${partition}/${position}`;
     const isMissed = count === 0 && startOffset <= position && nextOffset <= position;
+    if (count > 0) this.#missingFromMs = LACKING_FROM_MS;
     if (!isMissed) slot.missed.delete(place);
-    else if (slot.missed.has(place)) this.#replace(number, slot);
-    else slot.missed.add(place);
+    else if (!slot.missed.has(place)) {
+      if (slot.missed.size >= MISSED_MAX) slot.missed.clear();
+      slot.missed.add(place);
+    } else if (this.#replace(number, slot, this.#missingFromMs)) {
+      this.#missingFromMs = Math.min(2 * this.#missingFromMs, MISSING_FROM_MS_MAX);
+    }
   }
 
   /** The next read opens another reader; those that are under way end with this one. */
-  #replace(number: number, slot: Slot): void {
+  #replace(number: number, slot: Slot, fromMs = LACKING_FROM_MS): boolean {
     const ageMs = this.#options.clock.monotonic() - slot.openedMs;
-    if (this.#slots.get(number) !== slot || ageMs < LACKING_FROM_MS) return;
+    if (this.#slots.get(number) !== slot || ageMs < fromMs) return false;
     this.#slots.delete(number);
     this.#replaced.add(slot);
+    return true;
   }
 
   #open(number: number): Slot {

@@ -28,8 +28,9 @@ class Bench {
   answered = 0;
   /** Called when a store is asked for its free space, the last thing before it serves. */
   onOpened: () => Promise<void> = async () => {};
-  /** What the next opening of the store fails with. */
+  /** What opening the store fails with. */
   refusal: Error | undefined;
+  refused = 0;
   private fail: (error: CodedError) => void = () => {};
 
   constructor(dataDir: string) {
@@ -45,9 +46,10 @@ class Bench {
 
   async start(t: TestContext): Promise<void> {
     const openStore: typeof openLaneStore = async (options) => {
-      const { refusal } = this;
-      this.refusal = undefined;
-      if (refusal !== undefined) throw refusal;
+      if (this.refusal !== undefined) {
+        this.refused++;
+        throw this.refusal;
+      }
       this.fail = (error) => options.onFailure?.(error);
       return this.watched(await openLaneStore(options));
     };
@@ -57,13 +59,12 @@ class Bench {
     );
     await this.link.start(start);
     t.after(() => this.link.close());
-    await this.link.call('openSession', {
-      session: 1,
-      producerId: 9n,
-      epoch: 0,
-      ordered: true,
-      owner: 'a',
-    });
+    await this.openSession();
+  }
+
+  async openSession(): Promise<void> {
+    const producer = { producerId: 9n, epoch: 0, ordered: true, owner: 'a' };
+    await this.link.call('openSession', { session: 1, ...producer });
   }
 
   async setTopic(id: number): Promise<void> {
@@ -148,6 +149,10 @@ test('a lane that finds no room in the Kafka producer opens its store again, and
   await bench.setTopic(1);
   bench.refusal = coded('BACKEND_UNAVAILABLE', 'too many former lanes still have messages');
   bench.breakStore();
+  // Who comes meanwhile is not kept waiting.
+  await until(() => bench.refused > 0, { what: 'a try to open it' });
+  await assert.rejects(bench.openSession(), { code: 'LANE_OUT' });
+  bench.refusal = undefined;
   await bench.link.call('flush', 0);
   bench.produce(1, 1);
   await until(() => bench.answered === 1, { what: 'the answer' });

@@ -185,5 +185,12 @@ test('a reader that twice brings nothing of a record that is there is replaced',
   await ask(true, {});
   await ask(true, {});
   assert.deepEqual([made.length, made[0]?.closed], [2, true]);
+  // The new one brings nothing either: the next comes after four seconds, not two.
+  const twoMore = async (ageMs: number) => {
+    clock.advance(ageMs);
+    for (let i = 0; i < 3; i++) await ask(true, {});
+    return made.length;
+  };
+  assert.deepEqual([await twoMore(3_000), await twoMore(1_000)], [2, 3]);
   await pool.close();
 });
