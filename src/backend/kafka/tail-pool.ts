@@ -35,7 +35,7 @@ const LEADER_MS = 100;
 const LACKING: readonly number[] = [KAFKA_CODE._UNKNOWN_PARTITION, KAFKA_CODE._UNKNOWN_TOPIC];
 /** A reader that is younger, in ms, has asked only just now. */
 const LACKING_FROM_MS = 2_000;
-/** Where one that is new brings no more either, the wait for the next one doubles up to this, in ms. */
+/** Where a new one brings no more either, the wait for the next doubles up to this, in ms. */
 const MISSING_FROM_MS_MAX = 60_000;
 /** Places that one reader is told to have missed, at most: of some nobody asks again. */
 const MISSED_MAX = 1_000;
