@@ -33,7 +33,7 @@ test('sessions that found the ring full are taken up again', async () => {
 });
 
 test('without the note that they wait they hang', async () => {
-  const find = /this\.hooks\.onNoRoom\(this\);/;
+  const find = /this\.hooks\.onNoRoom\(this, where\);/;
   const entry = spoiltBuild({ file: 'src/server/session.js', find, replace: '' });
   await assert.rejects(overfill(entry, 4_000), /waited 4000 ms/);
 });
