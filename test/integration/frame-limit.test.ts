@@ -4,6 +4,7 @@ import { connect } from '../support/connect.ts';
 import { lettersOf, metricsOf, of } from '../support/dead-letters.ts';
 import { consumeAll, shortFrames, tailAll } from '../support/long-records.ts';
 import { startServer } from '../support/start-server.ts';
+import { until } from '../support/wait.ts';
 
 const one = { partitions: 1 };
 
@@ -31,7 +32,8 @@ test('what a node took before its frames were made shorter is named, and goes to
   const named = ['1', 'offset 1', '2', 'offset 3', '3'];
   assert.deepEqual(await tailAll(client, of.topic, 5), named);
   assert.deepEqual(await consumeAll(client, of.topic, 3), [0, 2, 4]);
-  assert.match(await metricsOf(server), /mqproxy_dead_letters_total\{cause="dead"\} 2/);
+  const moved = /mqproxy_dead_letters_total\{cause="dead"\} 2/;
+  await until(async () => moved.test(await metricsOf(server)), { what: 'the dead letters' });
   const letters = await lettersOf(client);
   assert.deepEqual(
     letters.map(({ origin, valueBytes, value }) => [origin.offset, valueBytes, value]),
