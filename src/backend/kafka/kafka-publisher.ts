@@ -5,13 +5,10 @@ import type { KafkaProducer, KafkaProducerOptions } from '../../native/kafka.ts'
 import type { Cluster } from '../consumer-port.ts';
 import { PublishQuota } from '../publish-quota.ts';
 import type { Publisher, PublishRecord, PublishResult } from '../publisher-port.ts';
-import { aloneSettings } from './kafka-settings.ts';
+import { aloneSettings, LONGEST_MESSAGE_BYTES } from './kafka-settings.ts';
 import type { PublishVerdict } from './publish-call.ts';
 import { payloadBytes } from './publish-payload.ts';
 import { PublishRoad } from './publish-road.ts';
-
-/** The most that librdkafka may be told, in bytes. */
-const LONGEST_MESSAGE = '1000000000';
 
 /** Until a record has its verdict, by default, in ms. */
 const TIMEOUT_MS = 30_000;
@@ -123,7 +120,7 @@ export class KafkaPublisher implements Publisher {
     const { cluster, clock, logger: log, open, timeoutMs = TIMEOUT_MS } = this.#options;
     const { key = `publish-${cluster}` } = this.#options;
     // What other programs wrote is moved too, with headers of ours: its length is the broker's say.
-    const anyLength = { ...config, 'message.max.bytes': LONGEST_MESSAGE };
+    const anyLength = { ...config, 'message.max.bytes': String(LONGEST_MESSAGE_BYTES) };
     return new PublishRoad({
       key: `${key}${suffix}`,
       config: anyLength,

@@ -29,6 +29,9 @@ export interface KafkaSettings {
   readonly messageBytesMax: number;
 }
 
+/** The most that librdkafka takes as `message.max.bytes`. */
+export const LONGEST_MESSAGE_BYTES = 1_000_000_000;
+
 /** The same settings as each client wants them. */
 export interface ClientSettings {
   /** For kafkajs, which only administrates. */
@@ -47,7 +50,8 @@ export interface ClientSettings {
 export function clientSettings(settings: KafkaSettings): ClientSettings {
   const common = librdkafkaCommon(settings);
   // A batch is bounded by batch.size; one message may be longer than that and then goes alone.
-  const messageMax = Math.min(Math.max(settings.messageBytesMax + 1024, 1_000_000), 1_000_000_000);
+  const wanted = Math.max(settings.messageBytesMax + 1024, 1_000_000);
+  const messageMax = Math.min(wanted, LONGEST_MESSAGE_BYTES);
   return {
     admin: {
       brokers: [...settings.brokers],
