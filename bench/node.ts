@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { MqpClient } from '../sdk/ts/src/client.ts';
 import { coded } from '../src/base/errors.ts';
+import { metric } from '../test/support/node-state.ts';
 import { TestServer } from '../test/support/start-server.ts';
 import { type Rig, withFolder } from './rig.ts';
 
@@ -94,6 +95,11 @@ export class BenchNode {
     const { host, port } = this.#server.admin;
     const response = await fetch(`http://${host}:${port}/status`);
     return (await response.json()) as Status;
+  }
+
+  /** What its metrics say under a name that begins so: the sum over the labels. */
+  metric(name: string): Promise<number> {
+    return metric(this.#server, name);
   }
 
   /** Messages that were answered and are not in Kafka yet. */
