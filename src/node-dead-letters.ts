@@ -8,7 +8,7 @@ import type { ClusterPorts } from './cluster-ports.ts';
 import type { Config } from './config/schema.ts';
 import { DeadLetterDesk } from './consume/dead-letters/dead-letter-desk.ts';
 import { DeadLetters } from './consume/dead-letters/dead-letters.ts';
-import { sideTopicConfig, sideTopicMadeWith } from './internal-topics.ts';
+import { retryTopicConfig, sideTopicConfig, sideTopicMadeWith } from './internal-topics.ts';
 
 /** What {@link openNodeDeadLetters} needs. */
 export interface NodeDeadLettersParts {
@@ -33,16 +33,13 @@ export function openNodeDeadLetters(parts: NodeDeadLettersParts): NodeDeadLetter
   const { config, log, clusters, backend } = parts;
   const nodeId = BigInt(`0x${parts.nodeId}`);
   const { partitions, replicationFactor } = config.deadLetters;
+  const made = { madeWith: sideTopicMadeWith(config), partitions, replicationFactor };
   const portsOf = (cluster: number): ClusterPorts | undefined =>
     clusters.find(({ consumers }) => consumers.cluster === (cluster as Cluster));
   const settler = new DeadLetters({
     settings: config.retry,
-    topic: {
-      config: sideTopicConfig(config),
-      madeWith: sideTopicMadeWith(config),
-      partitions,
-      replicationFactor,
-    },
+    deadTopic: { config: sideTopicConfig(config), ...made },
+    retryTopic: (of) => ({ config: retryTopicConfig(config, of), ...made }),
     cluster: (number) => {
       const ports = portsOf(number);
       if (ports === undefined) return undefined;

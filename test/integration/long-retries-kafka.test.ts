@@ -1,17 +1,32 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import kafkajs from 'kafkajs';
 import { LIST_DEAD } from '../../protocol/src/dead-letters.ts';
 import { connect } from '../support/connect.ts';
 import { produce, textOf } from '../support/dead-letters.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
+import { kafkaClient } from '../support/kafka-read.ts';
 import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
+const { ConfigResourceTypes } = kafkajs;
 const skip = skipWithoutKafka();
 const brokers = skip === false ? await sharedKafka() : '';
 const waits = ['--retry.in-place-max', '100', '--retry.backoff.table', '50,400'];
-const args = [...waits, '--retry.backoff.jitter-percent', '0', '--retry.attempts', '4'];
+const kept = ['--dead-letters.retention', '1h'];
+const args = [...waits, ...kept, '--retry.backoff.jitter-percent', '0', '--retry.attempts', '4'];
+
+async function retentionMs(name: string): Promise<number> {
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: ConfigResourceTypes.TOPIC, name, configNames: ['retention.ms'] }],
+  });
+  await admin.disconnect();
+  return Number(resources[0]?.configEntries[0]?.configValue);
+}
 
 describe('long retries on Kafka', { skip }, () => {
   test('a long wait leaves the topic, comes back with its attempts, and dies once', async () => {
@@ -45,6 +60,9 @@ describe('long retries on Kafka', { skip }, () => {
     for (const { origin, attempts } of await letters()) {
       assert.deepEqual([origin.topic, attempts], [of.topic, 4]);
     }
+    const week = 7 * 24 * 3_600_000;
+    assert.equal(await retentionMs(retry), 400 + week);
+    assert.equal(await retentionMs(`${of.topic}.${of.group}.dlq`), 3_600_000);
     await client.close();
   });
 });

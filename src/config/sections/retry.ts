@@ -13,7 +13,7 @@ const texts = {
   jitter: 'How far a wait may differ from its value, in percent, either way.',
   table: 'Waits after the first, second, … failure; the last one repeats. Replaces min and max.',
   onExhausted:
-    'What becomes of an exhausted message: it moves to the dead letters, or blocks its place and is tried for ever.',
+    'What becomes of an exhausted message: it moves to the dead letters, or blocks its place until its group is resumed or the node starts again.',
   ttl: 'Age, since it was written to its topic, from which a message is dropped undelivered.',
   burst: 'Dead letters that may be moved at once, before the budget holds exhausted messages back.',
   perMinute: 'Dead letters a minute that the budget allows in any case.',
@@ -95,11 +95,16 @@ export const retrySection = Type.Object(
 /** The topics `TOPIC.GROUP.dlq` as the node makes them. */
 export const deadLettersSection = Type.Object(
   {
-    retention: orWord('forever', 'duration', 'How long dead letters are kept.', {
-      minimum: 60 * minute,
-      maximum: 3650 * day,
-      default: 30 * day,
-    }),
+    retention: orWord(
+      'forever',
+      'duration',
+      'How long dead letters are kept. What was put off: seven days beyond its longest wait at least.',
+      {
+        minimum: 60 * minute,
+        maximum: 3650 * day,
+        default: 30 * day,
+      },
+    ),
     partitions: count('Partitions of a dead-letter topic.', {
       default: 1,
       minimum: 1,

@@ -4,7 +4,7 @@ import { limits } from '../../base/limits.ts';
 import type { Failure } from '../lease/settle.ts';
 import { type DeadRecordOptions, deadRecordOf } from '../retry/dead-record.ts';
 
-/** The topic of dead letters as it is made. */
+/** A topic of dead letters, or of what was put off, as it is made. */
 export interface DeadTopicSettings {
   /** Names of Kafka, values as text. */
   readonly config: Readonly<Record<string, string>>;

@@ -25,7 +25,9 @@ const SAY_MS = 10_000;
 
 export interface DeadLettersOptions {
   readonly settings: RetrySettings;
-  readonly topic: DeadTopicSettings;
+  readonly deadTopic: DeadTopicSettings;
+  /** The topic that brings a group what it put off of a topic. */
+  retryTopic(of: { topic: string; group: string }): DeadTopicSettings;
   /** A cluster by its number; undefined when this node has none such. */
   cluster(cluster: number): DeadCluster | undefined;
   /** The delay log of a cluster, while delayed messages are taken there. */
@@ -208,7 +210,8 @@ class GroupPolicy implements SettlePolicy {
   #delayerOf(number: number): DeadLetterMover {
     const known = this.#delayers.get(number);
     if (known !== undefined) return known;
-    const { topic: settings, nodeId, delayLog } = this.#options;
+    const { nodeId, delayLog } = this.#options;
+    const settings = this.#options.retryTopic({ topic: this.#topic, group: this.#group });
     const retryTopic = retryTopicOf(this.#topic, this.#group) as string;
     const delayer = new DeadLetterMover({
       cluster: this.#clusterOf(number),
@@ -236,7 +239,7 @@ class GroupPolicy implements SettlePolicy {
   #moverOf(number: number): DeadLetterMover {
     const known = this.#movers.get(number);
     if (known !== undefined) return known;
-    const { topic: settings, nodeId } = this.#options;
+    const { deadTopic: settings, nodeId } = this.#options;
     const cluster = this.#clusterOf(number);
     const dlq = deadTopicOf(this.#topic, this.#group);
     const mover = new DeadLetterMover({ cluster, settings, dlq, nodeId });

@@ -23,7 +23,10 @@ export interface RetryPolicy {
   readonly backoff: Backoff;
   /** Longest wait in the lease table, in ms. */
   readonly inPlaceMax: number;
-  /** `block`: an exhausted message stays and is tried for ever, and nothing passes it. */
+  /**
+   * `block`: an exhausted message keeps its place, and is given out once more when its group is
+   * resumed or the node starts again. In the ordered modes nothing of its key passes it.
+   */
   readonly onExhausted: 'dead' | 'block';
   /** Age from which a message is dropped undelivered, in ms. */
   readonly ttl: number | 'off';

@@ -20,6 +20,13 @@ const general: RetrySettings = {
   policies: {},
 };
 
+const topicSettings = {
+  config: {},
+  madeWith: {},
+  partitions: 1,
+  replicationFactor: 'auto',
+} as const;
+
 class Setting {
   readonly cluster = new DeadClusterDouble();
   nowMs = 0;
@@ -29,7 +36,11 @@ class Setting {
   constructor(policies: Record<string, PolicyOverride> = {}) {
     this.dead = new DeadLetters({
       settings: { ...general, policies },
-      topic: { config: {}, madeWith: {}, partitions: 1, replicationFactor: 'auto' },
+      deadTopic: topicSettings,
+      retryTopic: ({ topic, group }) => {
+        const config = { 'retention.ms': `of ${topic}, ${group}` };
+        return { ...topicSettings, config };
+      },
       cluster: (number) => (number === 0 ? this.cluster : undefined),
       delayLog: () => this.delayLog,
       clock: {
@@ -159,8 +170,8 @@ test('a wait that is too long for its place is a delayed message, in shared mode
   cluster.existing = undefined;
   await policy.putOff(failure, wireRecord(), 3_602_000);
   assert.deepEqual(
-    cluster.ensured.map(({ name }) => name),
-    ['orders.billing.retry'],
+    cluster.ensured.map(({ name, config }) => [name, config['retention.ms']]),
+    [['orders.billing.retry', 'of orders, billing']],
   );
   assert.equal(cluster.records[0]?.topic, '__mqproxy.delay');
   assert.equal(dead.numbers.putOff, 1);
@@ -196,7 +207,8 @@ function settlerOn(double: DeadClusterDouble, log = createLogger('silent')) {
   return (clock: Clock) =>
     new DeadLetters({
       settings: { ...general, attempts: 3 },
-      topic: { config: {}, madeWith: {}, partitions: 1, replicationFactor: 'auto' },
+      deadTopic: topicSettings,
+      retryTopic: () => topicSettings,
       cluster: () => double,
       delayLog: () => undefined,
       clock,
