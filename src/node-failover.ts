@@ -1,3 +1,4 @@
+import { autoReplicas } from './backend/internal-topic-check.ts';
 import { AdminClient } from './backend/kafka/admin-client.ts';
 import { BackupTopics } from './backend/kafka/backup-topics.ts';
 import { type ClientSettings, clientSettings } from './backend/kafka/kafka-settings.ts';
@@ -72,7 +73,7 @@ export function openFailover(parts: NodeFailoverParts): NodeFailover | undefined
     replicas: async () => {
       if (replicationFactor !== 'auto') return replicationFactor;
       const { brokers } = await producer.metadata({ timeoutMs: PROBE_TIMEOUT_MS });
-      return Math.min(3, Math.max(1, brokers.length));
+      return autoReplicas(brokers.length);
     },
   });
   const { openAfter: openAfterMs, failbackAfter: closeAfterMs } = config.failover;

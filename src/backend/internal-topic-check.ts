@@ -49,6 +49,26 @@ export function faultsOf(spec: InternalTopicSpec, real: RealTopic): TopicFault[]
   return faults;
 }
 
+/**
+ * A topic with fewer replicas than one that is made now would get; undefined: it has as many, or
+ * a number is set, which {@link faultsOf} compares. It is no fault: a topic keeps the replicas it
+ * was made with when its cluster grows, and a node that refused it would not serve any more.
+ */
+export function thinnessOf(
+  { name: topic, replicationFactor: set }: InternalTopicSpec,
+  { replicationFactor, brokers }: Pick<RealTopic, 'replicationFactor'> & { brokers: number },
+): TopicFault | undefined {
+  const needed = autoReplicas(brokers);
+  if (set !== 'auto' || replicationFactor >= needed) return undefined;
+  const setting = 'replication.factor';
+  return { topic, setting, found: String(replicationFactor), needed: String(needed) };
+}
+
+/** Replicas of a topic that is made without a number. */
+export function autoReplicas(brokers: number): number {
+  return Math.min(3, Math.max(1, brokers));
+}
+
 /** A list of policies has no order; the rest is compared as it stands. */
 function sameSetting(setting: string, found: string, needed: string): boolean {
   if (setting !== 'cleanup.policy') return found === needed;
@@ -63,6 +83,17 @@ function sameSetting(setting: string, found: string, needed: string): boolean {
 /** What is wrong, in words. */
 export function faultWords({ topic, setting, found, needed }: TopicFault): string {
   return `internal topic ${topic}: ${setting} is ${found}, and must be ${needed}`;
+}
+
+/** What a thin topic means, in words. */
+export function thinWords({ topic, found, needed }: TopicFault): string {
+  return `internal topic ${topic} has replication.factor ${found}, and the brokers allow ${needed}`;
+}
+
+/** What to do about a thin topic. */
+export function thinAdvice({ topic, found, needed }: TopicFault): string {
+  const loss = found === '1' ? 'the loss of one broker' : `the loss of ${found} brokers`;
+  return `give ${topic} ${needed} replicas by kafka-reassign-partitions.sh: ${loss} loses it`;
 }
 
 /** The refusal of a role whose internal topic is not as it must be, with all that is to be told. */

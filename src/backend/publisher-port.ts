@@ -75,7 +75,7 @@ export interface InternalTopicSpec {
    * `config` are theirs, and retention and size may be larger.
    */
   readonly isPublic?: boolean;
-  /** `auto`: min(3, brokers), asked only when the topic is made. */
+  /** `auto`: min(3, brokers) for a topic that is made; one with fewer is named, not refused. */
   readonly replicationFactor: 'auto' | number;
 }
 

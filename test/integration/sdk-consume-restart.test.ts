@@ -7,7 +7,7 @@ import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
 const COUNT = 1_000;
-/** A stop waits 10 s for the handler that outlives it. */
+/** A stop waits 4 s for the handler that outlives it. */
 const timeoutMs = 60_000;
 
 async function clientOf(t: TestContext, { mqp }: TestServer): Promise<MqpClient> {

@@ -2,6 +2,7 @@ import kafkajs, { type Admin } from 'kafkajs';
 import { type Clock, sleep } from '../../base/clock.ts';
 import { coded, codeOf } from '../../base/errors.ts';
 import type { KafkaMetadata } from '../../native/kafka.ts';
+import { autoReplicas } from '../internal-topic-check.ts';
 import type { CreateTopicRequest, TopicDescription, TopicSummary } from '../port.ts';
 import { isInternalTopic } from '../topic-name.ts';
 import type { AdminClient } from './admin-client.ts';
@@ -96,7 +97,7 @@ export class KafkaTopics {
     const replicationFactor =
       request.replicationFactor ??
       this.#options.replicationFactor ??
-      (await this.#replicationFactor());
+      autoReplicas(await this.brokers());
     const configEntries = Object.entries(config).map(([key, value]) => ({ name: key, value }));
     const made = await this.#run(`create topic ${name}`, (admin) =>
       admin.createTopics({
@@ -135,9 +136,13 @@ export class KafkaTopics {
     return new Map(shown.map(({ configName, configValue }) => [configName, configValue]));
   }
 
-  async #replicationFactor(): Promise<number> {
-    const { brokers } = await this.#metadata('say how many brokers it has');
-    return Math.min(3, Math.max(1, brokers.length));
+  /**
+   * Brokers of the cluster that answer now.
+   * @param topic asked beside, so that the answer does not hold all topics
+   * @throws BACKEND_UNAVAILABLE
+   */
+  async brokers(topic?: string): Promise<number> {
+    return (await this.#metadata('say how many brokers it has', topic)).brokers.length;
   }
 
   /** The controller knows a new topic before the brokers do. */

@@ -55,7 +55,7 @@ export function openKafkaPorts(options: OpenKafkaPortsOptions): KafkaPorts {
   });
   return {
     consumers,
-    topics: new KafkaInternalTopics({ cluster, topics }),
+    topics: new KafkaInternalTopics({ cluster, topics, log: logger }),
     openPublisher: (role) =>
       new KafkaPublisher({
         cluster,

@@ -78,7 +78,9 @@ async function checkCluster(config: Config): Promise<Finding[]> {
     }
     const replicated = own.filter((topic) => !single.includes(topic)).slice(0, describedTopicsMax);
     if (replicated.length > 0) findings.push(...(await checkInSync(admin, replicated)));
-    findings.push(...(await checkInternalTopics(admin, topics, config)));
+    findings.push(
+      ...(await checkInternalTopics(admin, { topics, brokers: brokers.length }, config)),
+    );
     return findings;
   } finally {
     await admin.disconnect();
