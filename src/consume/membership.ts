@@ -97,7 +97,10 @@ export class Membership {
       clientId: shared.nodeId,
       onAssigned: (partitions) => void this.#assigned(partitions),
       onRevoking: (partitions, done) => void this.#revoking(partitions, done),
-      onLost: (partitions) => this.#lost(partitions),
+      onLost: (partitions) => {
+        shared.stats.rebalances++;
+        this.#lost(partitions);
+      },
       onRecords: (batch) => this.#records(batch),
       onError: (error, place) => this.#failed(error, place),
     });

@@ -277,23 +277,24 @@ test('a key is handled in order while others go on, and a partition as a whole',
   );
 });
 
-test('a copy of a message is counted and not delivered', async () => {
-  const cluster = new MemoryCluster();
-  cluster.addTopic('t', 1);
-  const id = Buffer.alloc(16, 3);
-  cluster.append('t', 0, { value: 'a', id }, { value: 'b' }, { value: 'a', id });
-  const under = new EngineUnderTest(cluster);
-  const client = await under.subscribe();
-  const got = client.take();
-  assert.deepEqual(
-    got.map(({ offset }) => offset),
-    [0, 1],
-  );
-  assert.equal(under.engine.stats.duplicates, 1);
-  under.ack(got);
-  await under.pass(150);
-  assert.equal(cluster.commits.get('g/t/0')?.offset, 3);
-});
+for (const dedupe of [true, false]) {
+  const what = dedupe ? 'counted and not delivered' : 'delivered where the group wants copies';
+  test(`a copy of a message is ${what}`, async () => {
+    const cluster = new MemoryCluster();
+    cluster.addTopic('t', 1);
+    const id = Buffer.alloc(16, 3);
+    cluster.append('t', 0, { value: 'a', id }, { value: 'b' }, { value: 'a', id });
+    const under = new EngineUnderTest(cluster);
+    const client = await under.subscribe({ dedupe });
+    const got = client.take();
+    const offsets = got.map(({ offset }) => offset);
+    assert.deepEqual(offsets, dedupe ? [0, 1] : [0, 1, 2]);
+    assert.equal(under.engine.stats.duplicates, dedupe ? 1 : 0);
+    assert.deepEqual(under.ack(got).failed, []);
+    await under.pass(150);
+    assert.equal(cluster.commits.get('g/t/0')?.offset, 3);
+  });
+}
 
 test('a hand-over waits for what is out, then names the open leases, which the next owner honours', async () => {
   const cluster = clusterWith(3);

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Registry } from 'prom-client';
 import { coded } from '../../../src/base/errors.ts';
 import { consumeHistograms, consumeMetrics } from '../../../src/http/consume-metrics.ts';
+import { fetched } from '../../support/fetched.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
 import { EngineUnderTest } from '../consume/engine-doubles.ts';
 
@@ -127,4 +128,53 @@ test('a partition whose commits are not taken is counted until they are', async 
   cluster.refusal = undefined;
   await under.pass(600);
   assert.equal(await faults(), 0);
+});
+
+test('a scrape says where the floor stands, what the window holds, what is acked beyond, and who reads', async () => {
+  const cluster = new MemoryCluster();
+  cluster.addTopic('t', 1);
+  const id = Buffer.alloc(16, 7);
+  const ofTen = { value: '0123456789' };
+  cluster.append('t', 0, { ...ofTen, id }, ofTen, ofTen, { ...ofTen, id }, ofTen, ofTen);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe({ leaseMs: 1_000, creditMessages: 4 });
+  const other = await under.subscribe({ creditMessages: 1, leaseMs: 60_000 });
+  const [first, second, third, fourth] = client.take();
+  assert(first !== undefined && second !== undefined && third !== undefined);
+  assert.equal(fourth?.offset, 4, 'a copy has no place among them');
+  assert.equal(other.take().length, 1);
+  const before = await scrape(under);
+  const of = (said: Map<string, number>, name: string) =>
+    said.get(`${name}{cluster="0",group="g",topic="t"}`);
+  assert.equal(of(before, 'window_messages'), 5);
+  assert.equal(of(before, 'in_flight_messages'), 5);
+  // The copy is finished, behind the head.
+  assert.equal(of(before, 'map_messages'), 1);
+  // Memory goes with the fetch that brought it, the copy with it.
+  const { records } = fetched(cluster.logOf('t', 0).records);
+  assert.equal(of(before, 'window_bytes'), records.length);
+  under.ack([second, third]);
+  await under.pass(500);
+  const said = await scrape(under);
+  assert.equal(of(said, 'window_messages'), 3);
+  assert.equal(of(said, 'map_messages'), 3);
+  assert.equal(of(said, 'blocked_messages'), 0);
+  const age = of(said, 'floor_age_seconds') ?? 0;
+  assert(age >= 0.5 && age < 0.7, `the floor stands for ${age} s`);
+  assert.equal(said.get('duplicate_messages_total'), 1);
+  assert.equal(said.get('subscriptions{group="g"}'), 2);
+  assert.equal(said.get('rebalances_total'), 1);
+  assert.equal(said.get('expired_leases_total'), 0);
+  // Those of the first and the fourth; the one of the other consumer lasts.
+  await under.pass(600);
+  const late = await scrape(under);
+  assert.equal(late.get('expired_leases_total'), 2);
+  under.engine.unsubscribe(client.id, client.sub.subscription);
+  const [member] = cluster.members;
+  member?.lose();
+  await under.pass(10);
+  const gone = await scrape(under);
+  assert.equal(gone.get('subscriptions{group="g"}'), 1);
+  assert.equal(gone.get('rebalances_total'), 2);
+  assert.equal(of(gone, 'window_messages'), undefined);
 });
