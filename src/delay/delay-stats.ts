@@ -2,6 +2,15 @@ import { Histogram } from '../base/histogram.ts';
 
 const LATE_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 60_000] as const;
 
+/** Times of a firing by this node's clock, in unix ms. */
+export interface FiringTimes {
+  readonly dueMs: number;
+  /** It was handed to the publisher. */
+  readonly sentMs: number;
+  /** The publisher said that it is published. */
+  readonly doneMs: number;
+}
+
 /** Counts of one cluster's delayed messages since the node began. */
 export class DelayStats {
   fired = 0;
@@ -29,10 +38,14 @@ export class DelayStats {
   replays = 0;
   clockSteps = 0;
 
-  /** One was published, so long after it was due. */
-  fire(lateMs: number): void {
+  /**
+   * One was published. It is late by when that was known, and early by when it was handed over: an
+   * answer that takes long does not hide that it went too soon.
+   */
+  fire({ dueMs, sentMs, doneMs }: FiringTimes): void {
+    const lateMs = doneMs - dueMs;
     this.fired++;
-    if (lateMs < 0) this.early++;
+    if (sentMs < dueMs) this.early++;
     if (lateMs > 1_000) this.late++;
     this.lateMs.add(Math.max(0, lateMs));
   }

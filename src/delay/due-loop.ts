@@ -102,7 +102,7 @@ export class DueLoop {
       stats,
       window: this.window,
       record: (entry) => this.#recordOf(entry),
-      onFired: (entries) => this.#fired(entries),
+      onFired: (entries, sentMs) => this.#fired(entries, sentMs),
       onRoom: () => this.#startRefill(),
     });
     this.#steps = new ClockSteps({ clock, log, stats });
@@ -298,12 +298,12 @@ export class DueLoop {
     return seriesFollower(topic, readDelayRecord(bytes) as DelayRecord, turn);
   }
 
-  #fired(entries: readonly NearDelay[]): void {
+  #fired(entries: readonly NearDelay[], sentMs: number): void {
     const { clock, stats } = this.#parts;
-    const now = clock.now();
+    const doneMs = clock.now();
     for (const entry of entries) {
       const { turn } = entry;
-      stats.fire(now - (turn?.fires?.dueMs ?? entry.dueMs));
+      stats.fire({ dueMs: turn?.fires?.dueMs ?? entry.dueMs, sentMs, doneMs });
       if (turn !== undefined) {
         this.#endSeries(entry, turn);
         continue;

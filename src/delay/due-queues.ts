@@ -15,7 +15,7 @@ export interface DueQueuesParts {
   readonly window: DueWindow;
   /** The record of a message; undefined: it does not fire now. */
   record(entry: NearDelay): PublishRecord | undefined;
-  onFired(entries: readonly NearDelay[]): void;
+  onFired(entries: readonly NearDelay[], sentMs: number): void;
   /** Topics have room again for what they left in the index: see {@link DueQueues.beginRefill}. */
   onRoom(): void;
 }
@@ -231,7 +231,7 @@ export class DueQueues {
         sentState: 'firing',
         leftState: 'queued',
         record: (entry) => this.#parts.record(entry),
-        onDone: (entries) => this.#parts.onFired(entries),
+        onDone: (entries, sentMs) => this.#parts.onFired(entries, sentMs),
         onRefused: (count, code, message) => {
           stats.refused += count;
           log.warn({ topic, count, code, message }, 'due messages were not taken yet');

@@ -17,8 +17,8 @@ export interface FireQueueParts {
   readonly leftState: DelayState;
   /** The record of a message; undefined: it does not fire any more. */
   record(entry: NearDelay): PublishRecord | undefined;
-  /** Published by one call, in this order. */
-  onDone(entries: readonly NearDelay[]): void;
+  /** Published by one call, in this order; when it was handed to the publisher. */
+  onDone(entries: readonly NearDelay[], sentMs: number): void;
   /** Calls ended with records that were not taken, and wait again; the first reason. */
   onRefused(count: number, code: string, message: string): void;
   /** There is room again, or nothing more to do: {@link FireQueue.pump} may do more. */
@@ -188,6 +188,7 @@ export class FireQueue {
   async #send(call: Call, records: readonly PublishRecord[], bytes: number): Promise<void> {
     this.#underWay += records.length;
     this.#bytesUnderWay += bytes;
+    const sentMs = this.#parts.clock.now();
     const results = await this.#publish(records);
     const done: NearDelay[] = [];
     const left: NearDelay[] = [];
@@ -205,7 +206,7 @@ export class FireQueue {
     this.#underWay -= done.length;
     this.#bytesUnderWay -= bytes;
     this.#settle();
-    if (done.length > 0) this.#parts.onDone(done);
+    if (done.length > 0) this.#parts.onDone(done, sentMs);
     if (!this.#closed) this.#parts.onRoom();
   }
 

@@ -90,6 +90,21 @@ test('what is queued when the clock goes back waits until it is due again', asyn
   await world.stop();
 });
 
+test('what the publisher has when the clock goes back is not early, for it was due', async () => {
+  const world = new DelayWorld();
+  await world.start();
+  world.schedule({ topic: 't', value: 'a', dueMs: world.clock.nowMs + 1_000 });
+  await world.settle();
+  world.frozen.add('t');
+  await world.jump(1_000);
+  world.clock.step(-60_000);
+  world.frozen.clear();
+  await world.settle();
+  assert.deepEqual(values(world), ['a']);
+  assert.deepEqual([world.cluster.stats.fired, world.cluster.stats.early], [1, 0]);
+  await world.stop();
+});
+
 test('what becomes ready while others are loaded is loaded too', async () => {
   const world = new DelayWorld();
   const { nowMs } = world.clock;

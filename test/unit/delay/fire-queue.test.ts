@@ -36,6 +36,8 @@ class World {
   readonly refusedAt = new Map<number, number>();
   readonly sentAt = new Map<number, number>();
   readonly done: number[] = [];
+  /** When each call that ended was handed over, by its queue. */
+  readonly handedMs: number[] = [];
   readonly refused: number[] = [];
   readonly queue: FireQueue;
   /** Calls that were sent though they had to wait. */
@@ -59,7 +61,8 @@ class World {
         entry.state === 'queued'
           ? { topic: `${entry.offset}`, key: null, value: null, headers: Buffer.alloc(0) }
           : undefined,
-      onDone: (entries) => {
+      onDone: (entries, sentMs) => {
+        this.handedMs.push(sentMs);
         for (const entry of entries) {
           this.done.push(entry.offset);
           entry.state = 'ended';
@@ -214,6 +217,20 @@ test('nothing is sent behind what was refused until all that is under way has en
   await world.answer(0);
   assert.deepEqual([world.queue.size, world.queue.bytes], [0, 0]);
   assert.equal(world.log.length, 16);
+});
+
+test('what is published says when it was handed over, not when that was answered', async () => {
+  const world = new World();
+  const firstMs = world.clock.nowMs;
+  world.push();
+  world.pump();
+  world.clock.jump(500);
+  world.push();
+  world.pump();
+  world.clock.jump(500);
+  await world.answer(0);
+  await world.answer(0);
+  assert.deepEqual(world.handedMs, [firstMs, firstMs + 500]);
 });
 
 test('a long message goes alone', async () => {
