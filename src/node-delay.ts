@@ -101,7 +101,7 @@ export class NodeDelay implements DelaySite {
       pending: pending ?? 0,
       near: loop?.window.size ?? 0,
       queued: loop?.queued ?? 0,
-      stuckTopics: loop?.stuckTopics ?? 0,
+      stuckTopics: loop?.stuckTopics.length ?? 0,
       partitionsOwn: partitions?.own ?? 0,
       partitionsReady: partitions?.ready ?? 0,
       fired: stats.fired,

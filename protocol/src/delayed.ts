@@ -4,10 +4,12 @@ import {
   integerField,
   mapField,
   mapsField,
+  optionalBoolean,
   optionalInteger,
   optionalLimit,
   optionalString,
   stringField,
+  stringsField,
 } from './map-fields.ts';
 import { type MapMessage, mapMessage } from './map-message.ts';
 import { checkTopicName } from './open-topic.ts';
@@ -40,7 +42,10 @@ export interface Delayed {
   readonly value?: Uint8Array | null;
 }
 
-/** `accepted`: the node that knows cannot be asked now; it will be done if it is not too late. */
+/**
+ * `accepted`: the node that knows cannot be asked now; it will be done if it is not too late. It is
+ * reserved: no node of this version answers it.
+ */
 export type DelayOutcome = 'cancelled' | 'moved' | 'tooLate' | 'notFound' | 'accepted';
 
 export interface MoveDelayed extends DelayedRef {
@@ -71,7 +76,11 @@ export interface DelayedPage {
 
 export interface DelayStats {
   readonly pending: number;
+  /** Of a topic: there may be more than `pending`, for counting them took too long. */
+  readonly atLeast?: boolean;
   readonly nextDueMs?: number;
+  /** Topics that do not take what is due, 100 of a cluster at most; absent: there is none. */
+  readonly stuckTopics?: readonly string[];
   /** Of each cluster that could be asked, where a node has several. */
   readonly clusters?: readonly { readonly cluster: number; readonly pending: number }[];
   /** Clusters that could not be asked, and are not counted. */
@@ -110,7 +119,8 @@ export const LIST_DELAYED: MapMessage<ListDelayed, DelayedPage> = mapMessage({
 });
 
 // [P-14.4] delay-stats := map { topic? }
-//          answer := map { pending, nextDueMs?, clusters?, unreachable? }, and more
+//          answer := map { pending, atLeast?, nextDueMs?, stuckTopics?, clusters?, unreachable? },
+//          and more
 
 export const DELAY_STATS: MapMessage<{ readonly topic?: string }, DelayStats> = mapMessage({
   name: 'DELAY_STATS',
@@ -118,7 +128,9 @@ export const DELAY_STATS: MapMessage<{ readonly topic?: string }, DelayStats> = 
   request: (map) => ({ topic: optionalTopic(map) }),
   answer: (map) => {
     integerField(map, 'pending');
+    optionalBoolean(map, 'atLeast');
     optionalInteger(map, 'nextDueMs');
+    if (map['stuckTopics'] !== undefined) stringsField(map, 'stuckTopics');
   },
 });
 

@@ -660,7 +660,7 @@ export const ERROR_TABLE: readonly ErrorRow[] = [
     code: 51,
     retriable: false,
     fatal: false,
-    meaning: 'The delayed message has fired, or is firing.',
+    meaning: 'The delayed message has fired, or is firing. Reserved: no node of this version answers it, but the outcome `tooLate`.',
     action: 'Nothing: it is delivered as it was.',
   },
   {

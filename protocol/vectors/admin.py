@@ -119,8 +119,10 @@ def list_delayed():
 
 def delay_stats():
     return map_message("delay-stats", 0x52, [("of all", {}), ("of a topic", {"topic": "orders"})],
-                       [("nothing pends", {"pending": 0}), ("some", {"pending": 10000000, "nextDueMs": 1700000000123}), ("of one cluster alone", {"pending": 1, "clusters": [{"cluster": 1, "pending": 1}], "unreachable": [0]})],
-                       [("a topic that is no name", {"topic": ""}, "INVALID_TOPIC")], [("no count", {}, BAD)])
+                       [("nothing pends", {"pending": 0}), ("some", {"pending": 10000000, "nextDueMs": 1700000000123}), ("of one cluster alone", {"pending": 1, "clusters": [{"cluster": 1, "pending": 1}], "unreachable": [0]}),
+                        ("counted in part, and stuck", {"pending": 400000, "atLeast": True, "nextDueMs": 1700000000123, "stuckTopics": ["orders"]})],
+                       [("a topic that is no name", {"topic": ""}, "INVALID_TOPIC")],
+                       [("no count", {}, BAD), ("at least a number", {"pending": 1, "atLeast": 1}, BAD), ("a stuck topic that is a number", {"pending": 1, "stuckTopics": [1]}, BAD)])
 
 
 def cancel_delayed():

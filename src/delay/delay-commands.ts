@@ -3,7 +3,7 @@ import { DUE_HORIZON_MS } from '../../protocol/src/due.ts';
 import { DelayIdKind } from '../../protocol/src/generated.ts';
 import { formatMessageId } from '../../protocol/src/message-id.ts';
 import type { Cluster } from '../backend/consumer-port.ts';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, sleep } from '../base/clock.ts';
 import { coded, codeOf } from '../base/errors.ts';
 import { DelayChanges, type Standing } from './delay-changes.ts';
 import type { DelayCluster } from './delay-cluster.ts';
@@ -13,6 +13,7 @@ import {
   delayRecord,
   isSameMessage,
   movedTarget,
+  peekTopic,
   readDelayRecord,
   targetOf,
   tombstone,
@@ -59,9 +60,11 @@ export interface DelayQuery {
 export interface DelayCounts {
   /** Messages that wait in this node's partitions, or of the topic asked. */
   readonly pending: number;
-  /** There are more than were counted. */
+  /** Of a topic: there may be more, for the count took too long and was ended. */
   readonly atLeast?: boolean;
   readonly nextDueMs?: number;
+  /** Topics that do not take what is due, some of them; absent: there is none. */
+  readonly stuckTopics?: readonly string[];
   /** Held in memory. */
   readonly near: number;
   /** Due, and not published yet. */
@@ -78,6 +81,8 @@ export interface DelayCounts {
   readonly ready: number;
 }
 
+type PendingOf = Pick<DelayCounts, 'pending' | 'atLeast' | 'nextDueMs'>;
+
 /** A page of messages, by due time. */
 export interface DelayPage {
   readonly delays: readonly DelayedMessage[];
@@ -85,10 +90,17 @@ export interface DelayPage {
   readonly cursor?: string;
 }
 
+/** Topics that are named at most. */
+const STUCK_NAMED_MAX = 100;
 /** A move is written so often at most, when other records of its message come before it. */
 const MOVES_MAX = 10;
 /** Index entries looked at for one page; a page may so be short though more follows. */
 const LOOKED_AT_MAX = 50_000;
+/** Lines that are counted in one turn of the event loop, and how long others have it then. */
+const LINES_PER_TURN = 1_000;
+const TURN_MS = 1;
+/** After so long a count is ended. */
+const COUNT_MS = 2_000;
 const TIME_MAX = 2 ** 48 - 1;
 const CURSOR = /^[0-9a-f]{68}$/;
 
@@ -204,15 +216,14 @@ export class DelayCommands {
     return record?.target === undefined ? undefined : topicOf(record.target);
   }
 
-  /** Counts; those of a topic are counted one by one, so far as that is not too many. */
+  /** Counts; what waits for a topic is counted line by line, for two seconds at most. */
   async stats(topic?: string): Promise<DelayCounts> {
-    const { pending, stats, loop, partitions } = this.#cluster;
-    const first = await this.list(topic === undefined ? { limit: 1 } : { limit: 1_000, topic });
-    const nextDueMs = first.delays[0]?.dueMs;
+    const { stats, loop, partitions } = this.#cluster;
+    const pending = topic === undefined ? await this.#countAll() : await this.#countOf(topic);
+    const stuck = loop.stuckTopics.filter((name) => topic === undefined || name === topic);
     return {
-      pending: topic === undefined ? pending : first.delays.length,
-      ...(topic !== undefined && first.cursor !== undefined ? { atLeast: true } : {}),
-      ...(nextDueMs === undefined ? {} : { nextDueMs }),
+      ...pending,
+      ...(stuck.length === 0 ? {} : { stuckTopics: stuck.slice(0, STUCK_NAMED_MAX) }),
       near: loop.window.size,
       queued: loop.queued,
       fired: stats.fired,
@@ -226,6 +237,32 @@ export class DelayCommands {
       partitions: partitions.own,
       ready: partitions.ready,
     };
+  }
+
+  async #countAll(): Promise<PendingOf> {
+    const { delays } = await this.list({ limit: 1 });
+    const first = delays[0];
+    const { pending } = this.#cluster;
+    return { pending, ...(first === undefined ? {} : { nextDueMs: first.dueMs }) };
+  }
+
+  async #countOf(topic: string): Promise<PendingOf> {
+    this.#cluster.mustBeWhole();
+    const endMs = this.#clock.monotonic() + COUNT_MS;
+    const range = { from: dueKey(0, undefined), to: dueKey(TIME_MAX, undefined) };
+    let looked = 0;
+    let pending = 0;
+    let next: { readonly nextDueMs?: number } = {};
+    for await (const { id, dueMs, bytes } of this.#cluster.index.between(range)) {
+      if (looked > 0 && looked % LINES_PER_TURN === 0) {
+        if (this.#clock.monotonic() >= endMs) return { pending, atLeast: true, ...next };
+        await sleep(this.#clock, TURN_MS);
+      }
+      looked++;
+      if (peekTopic(bytes) !== topic || !this.#changes.isPending(id)) continue;
+      if (pending++ === 0) next = { nextDueMs: dueMs };
+    }
+    return { pending, ...next };
   }
 
   /** Keeps a message from firing while it is changed. */

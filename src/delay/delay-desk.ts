@@ -256,10 +256,12 @@ function sumOf(counts: readonly DelayCounts[]): DelayCounts {
   const sum = (read: (one: DelayCounts) => number): number =>
     counts.reduce((all, one) => all + read(one), 0);
   const nextDueMs = Math.min(...counts.map((one) => one.nextDueMs ?? Number.POSITIVE_INFINITY));
+  const stuck = new Set(counts.flatMap((one) => one.stuckTopics ?? []));
   return {
     pending: sum((one) => one.pending),
     ...(counts.some(({ atLeast }) => atLeast === true) ? { atLeast: true } : {}),
     ...(Number.isFinite(nextDueMs) ? { nextDueMs } : {}),
+    ...(stuck.size === 0 ? {} : { stuckTopics: [...stuck] }),
     near: sum((one) => one.near),
     queued: sum((one) => one.queued),
     fired: sum((one) => one.fired),

@@ -123,7 +123,7 @@ export class DueLoop {
   }
 
   /** Topics that did not take all that was sent last. */
-  get stuckTopics(): number {
+  get stuckTopics(): readonly string[] {
     return this.#queues.stuckTopics;
   }
 

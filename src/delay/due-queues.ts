@@ -80,8 +80,8 @@ export class DueQueues {
   }
 
   /** Topics that did not take all that was sent last. */
-  get stuckTopics(): number {
-    return this.#stuck.size;
+  get stuckTopics(): readonly string[] {
+    return [...this.#stuck].map(({ topic }) => topic);
   }
 
   /** It is due: it fires with the next {@link pump}, or is left in the index. */

@@ -125,16 +125,21 @@ async function stats(client: MqpClient, own: DelayOptions): Promise<number> {
     return exitCodes.ok;
   }
   const { clusters = [], unreachable, ...sums } = found;
-  await print(linesOf(sums));
+  await print(statsText(sums));
   for (const { cluster, ...counts } of clusters) {
-    await print(`\n${clusterName(cluster)} cluster\n${linesOf(counts)}`);
+    await print(`\n${clusterName(cluster)} cluster\n${statsText(counts)}`);
   }
   await print(awayText(found));
   return exitCodes.ok;
 }
 
-function linesOf(counts: object): string {
-  const lines = Object.entries(counts).map(([name, value]) => `${name}  ${value}`);
+/** Counts as people read them, a line each. */
+export function statsText(counts: object): string {
+  const { atLeast, ...others } = counts as { readonly atLeast?: boolean };
+  const lines = Object.entries(others).map(([name, value]) => {
+    if (name === 'pending' && atLeast === true) return `${name}  ${value} or more`;
+    return `${name}  ${Array.isArray(value) ? value.join(', ') : value}`;
+  });
   return `${lines.join('\n')}\n`;
 }
 
