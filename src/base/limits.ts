@@ -67,6 +67,8 @@ export const limits = {
   topicStuckMs: 30_000,
   /** A second failure of a lane's store within so long takes the lane out of service, in ms. */
   laneOutWithinMs: 60_000,
+  /** Notes of what a lane sends again that wait for the disk, in bytes; more are lost. */
+  resendNotesBytesMax: 4 * 1024 * 1024,
   /** What a dead letter keeps of the reason a consumer gave, in bytes. */
   deadReasonBytesMax: 1024,
   /** Dead letters in one publish; more wait behind it. */

@@ -58,6 +58,11 @@ const LANE_COUNTERS: readonly (readonly [name: string, help: string, stat: numbe
   ],
   ['messages_undeliverable_total', 'Messages the backend refused for good.', stat.undeliverable],
   ['messages_resent_total', 'Messages the node sent again by itself.', stat.resent],
+  [
+    'resend_notes_late_total',
+    'Notes of resends that were not on the disk before the sending.',
+    stat.resendNotesLate,
+  ],
   ['messages_parked_total', 'Messages moved to the parked log.', stat.parked],
   ['messages_unparked_total', 'Messages delivered out of the parked log.', stat.unparked],
   ['store_failures_total', 'Errors of the disk under a lane.', stat.storeFailures],

@@ -26,7 +26,6 @@ import type { KafkaCluster } from './lane-options.ts';
 import type { LaneShell } from './lane-shell.ts';
 import { DrainPace } from './sending/drain-pace.ts';
 import { Forwarder } from './sending/forwarder.ts';
-import { ResendLog } from './sending/resend-log.ts';
 import { StoredTopics } from './sending/stored-topics.ts';
 
 const LOOK_MS = 500;
@@ -235,7 +234,6 @@ export class LaneRoom {
     const { kafka } = options;
     if (kafka === undefined) throw coded('INTERNAL', 'no kafka settings');
     const onFailure = (error: unknown): void => this.fail(error);
-    const resends = new ResendLog(options.dataDir);
     const clock = systemClock;
     const outbox = new OutboxJournal({ store, producers, acker, stats, clock, marks, onFailure });
     await outbox.restore();
@@ -255,10 +253,8 @@ export class LaneRoom {
       onConfirmed: (first, count, partition, offset, cluster) =>
         outbox.confirmed(first, count, partition, offset, cluster),
       onRefused: (refusals) => outbox.refused(refusals),
-      onResend: (cause, header, cluster) => {
-        const timeMs = systemClock.now();
-        resends.write({ cause, lane: options.lane, cluster, timeMs, header });
-      },
+      onResend: (cause, header, cluster) =>
+        shell.resends.write({ cause, lane: options.lane, cluster, header }),
       onMissing: (topic, cluster) => {
         const name = this.topics.nameOf(topic) ?? '';
         shell.onEvent({ kind: 'topicMissing', topic, name, cluster });

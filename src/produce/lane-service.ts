@@ -273,6 +273,7 @@ class LaneHost implements LaneService {
     this.isClosed = true;
     await this.recovering;
     await this.room?.close();
+    this.shell.resends.close();
     this.doorbell.close();
   }
 }

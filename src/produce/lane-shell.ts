@@ -1,4 +1,5 @@
 import { ErrorCode } from '../../protocol/src/generated.ts';
+import { systemClock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import type { LaneDelay, LaneEvent, LaneMemory, LaneTopic, SendPlan } from '../lanes/lane-calls.ts';
@@ -10,6 +11,7 @@ import { LaneStats } from './intake/lane-stats.ts';
 import type { Pressure } from './journal/journal.ts';
 import type { QuotaMarks } from './journal/outbox-journal.ts';
 import { type LaneOptions, refusedTopic } from './lane-options.ts';
+import { ResendLog } from './sending/resend-log.ts';
 
 /** What a {@link LaneShell} is made of. */
 export interface LaneShellParts {
@@ -33,6 +35,8 @@ export class LaneShell {
   readonly acker: Acker;
   readonly builder: Builder;
   readonly marks: QuotaMarks;
+  /** Here, since notes may wait for the disk. */
+  readonly resends: ResendLog;
   /** Topics that the main thread has told of, by their node-wide id. */
   readonly topics = new Map<number, LaneTopic>();
   /** What goes to which cluster, as last told. */
@@ -51,6 +55,8 @@ export class LaneShell {
     this.log = createLogger(options.logLevel).child({ lane: options.lane });
     this.stats = new LaneStats(memory.stats);
     this.marks = { ...options.marks };
+    const { stats, log } = this;
+    this.resends = new ResendLog({ dataDir: options.dataDir, clock: systemClock, stats, log });
     this.acker = new Acker(new RingWriter(memory.answers), this.wakeMain, isOpen);
     this.builder = new BatchBuilder({
       messageBytesMax: options.messageBytesMax,

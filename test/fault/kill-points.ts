@@ -66,7 +66,7 @@ export const killPoints: readonly KillPoint[] = [
   ...of('src/produce/sending/resend-log.js', [
     'resends.before-note',
     'before',
-    'appendFileSync(this.path, line',
+    'appendFileSync(this.path, lines',
     true,
   ]),
   ...of('src/produce/sending/sender.js', [

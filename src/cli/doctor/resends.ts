@@ -59,7 +59,8 @@ function add(sums: Map<string, Sum>, text: string): boolean {
 }
 
 function lineOf(text: string): Line {
-  const line = JSON.parse(text) as Line;
+  // One that was cut short is continued by the next.
+  const line = JSON.parse(text.slice(Math.max(0, text.lastIndexOf('{"timeMs"')))) as Line;
   if (!Array.isArray(line.ids) || !Number.isFinite(line.timeMs)) {
     throw coded('RESENDS_LINE', 'not a line of the log of resends');
   }

@@ -61,6 +61,8 @@ export const stat = {
   drainBytesPerSecond: 39,
   /** Time from acceptance to the backend's verdict, over all that it has confirmed. */
   deliverySumMs: 40,
+  /** Notes of resends that were not on the disk before the sending. */
+  resendNotesLate: 41,
 } as const;
 
 /** What a lane does, as {@link stat.laneState} says it. */

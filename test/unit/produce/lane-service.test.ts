@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type CodedError, coded } from '../../../src/base/errors.ts';
 import { inlineLane } from '../../../src/lanes/inline-lane.ts';
 import type { LaneTopic } from '../../../src/lanes/lane-calls.ts';
 import { LaneLink } from '../../../src/lanes/lane-link.ts';
-import { LaneStats } from '../../../src/produce/intake/lane-stats.ts';
+import { LaneStats, stat } from '../../../src/produce/intake/lane-stats.ts';
 import type { LaneOptions } from '../../../src/produce/lane-options.ts';
 import { createLaneService } from '../../../src/produce/lane-service.ts';
 import type { AppendRequest, LaneStore } from '../../../src/store/lane-store.ts';
@@ -31,11 +31,12 @@ class Bench {
   /** What opening the store fails with. */
   refusal: Error | undefined;
   refused = 0;
+  private readonly stats = new LaneStats();
   private fail: (error: CodedError) => void = () => {};
 
   constructor(dataDir: string) {
     this.dataDir = dataDir;
-    this.link = new LaneLink(1 << 20, new LaneStats().memory, {
+    this.link = new LaneLink(1 << 20, this.stats.memory, {
       onAnswers: (_session, messages) => {
         this.answered += messages;
       },
@@ -82,6 +83,14 @@ class Bench {
   /** The store fails, and is opened again. */
   breakStore(): void {
     this.fail(coded('STORE_FAILED', 'the disk failed'));
+  }
+
+  get lateNotes(): number {
+    return this.stats.get(stat.resendNotesLate);
+  }
+
+  get storeFailures(): number {
+    return this.stats.get(stat.storeFailures);
   }
 
   get resends(): { cause: string; cluster: number }[] {
@@ -141,6 +150,26 @@ test('what is told while a lane opens its store again holds for the new one', as
   await until(() => bench.answered === 2, { what: 'the second answer' });
   assert.deepEqual(bench.stored, ['t1', 't2']);
   assert.deepEqual(bench.resends, [{ cause: 'reopened', cluster: 1 }]);
+});
+
+test('notes of what is sent again that the disk refuses cost no store, and follow', async (t) => {
+  const bench = new Bench(await tempFolder(t));
+  await bench.start(t);
+  await bench.setTopic(1);
+  await bench.link.call('startSending');
+  bench.produce(1, 1);
+  await until(() => bench.answered === 1, { what: 'the first answer' });
+  const path = join(bench.dataDir, 'resends.jsonl');
+  mkdirSync(path);
+  bench.breakStore();
+  await until(() => bench.lateNotes > 0, { what: 'a note that is refused' });
+  bench.produce(1, 2);
+  await until(() => bench.answered === 2, { what: 'the second answer' });
+  rmdirSync(path);
+  // At the latest when the lane is closed.
+  await bench.link.close();
+  assert.deepEqual(bench.resends, [{ cause: 'reopened', cluster: 0 }]);
+  assert.equal(bench.storeFailures, 1);
 });
 
 test('a lane that finds no room in the Kafka producer opens its store again, and serves', async (t) => {
