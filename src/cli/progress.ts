@@ -2,6 +2,12 @@ import { type Clock, systemClock, type Timer } from '../base/clock.ts';
 
 const stepMs = 200;
 
+/** Where the line is shown: stderr, or what stands for it in a test. */
+interface Screen {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
+
 /**
  * A line on stderr that rewrites itself while a command works; nothing when stderr is not a
  * terminal.
@@ -9,25 +15,27 @@ const stepMs = 200;
 export class Progress {
   readonly #clock: Clock;
   readonly #text: () => string;
+  readonly #screen: Screen;
   readonly #isShown: boolean;
   #timer: Timer | undefined;
 
-  constructor(text: () => string, clock: Clock = systemClock) {
+  constructor(text: () => string, clock: Clock = systemClock, screen: Screen = process.stderr) {
     this.#clock = clock;
     this.#text = text;
-    this.#isShown = process.stderr.isTTY === true;
+    this.#screen = screen;
+    this.#isShown = screen.isTTY === true;
     if (this.#isShown) this.#arm();
   }
 
   /** Takes the line away. */
   end(): void {
     this.#timer?.cancel();
-    if (this.#isShown) process.stderr.write('\r\x1b[K');
+    if (this.#isShown) this.#screen.write('\r\x1b[K');
   }
 
   #arm(): void {
     this.#timer = this.#clock.setTimer(() => {
-      process.stderr.write(`\r\x1b[K${this.#text()}`);
+      this.#screen.write(`\r\x1b[K${this.#text()}`);
       this.#arm();
     }, stepMs);
   }

@@ -228,6 +228,37 @@ describe('a client', () => {
     assert.equal(client.outstandingMessages, 2);
   });
 
+  it('holds no more than its bound while the node refuses connections, and then goes on', async (t) => {
+    const { node, client, clock } = await start(t, {}, { bufferBytesMax: 10_000 });
+    const { port } = node;
+    await node.close();
+    for (let attempts = 0; attempts < 3; attempts++) await once(client, 'connectionError');
+    const settled = (value: string, timeoutMs = 0) =>
+      client.produce('orders', { value: value.repeat(2000) }, { timeoutMs }).then(
+        () => 'OK',
+        (error: MqpError) => error.code,
+      );
+    const brief = settled('b', 1000);
+    const kept = ['k', 'l', 'm'].map((value) => settled(value));
+    const beyond = Array.from({ length: 200 }, () => settled('x'));
+    assert.equal(client.outstandingMessages, 4);
+    assert.ok(client.outstandingBytes <= 10_000, `${client.outstandingBytes} bytes`);
+    assert.deepEqual(new Set(await Promise.all(beyond)), new Set(['BUFFER_FULL']));
+    // What is given up makes room, connection or not.
+    clock.advance(2000);
+    assert.equal(await brief, 'TIMED_OUT');
+    kept.push(settled('n'));
+    assert.equal(await settled('x'), 'BUFFER_FULL');
+    const back = await FakeNode.start({}, port);
+    t.after(() => back.close());
+    assert.deepEqual(await Promise.all(kept), ['OK', 'OK', 'OK', 'OK']);
+    assert.deepEqual(
+      back.values.map((value) => value?.[0]),
+      ['k', 'l', 'm', 'n'],
+    );
+    assert.equal(client.outstandingBytes, 0);
+  });
+
   it('is closed for good when it is fenced', async (t) => {
     const { node, client } = await start(t, { produce: () => 'hold' });
     const fenced = once(client, 'fenced');
