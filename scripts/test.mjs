@@ -1,6 +1,6 @@
 // The test runner: `node scripts/test.mjs LANE [--only STEP] [--fresh] [PART OF A FILE NAME …]`.
 //
-//   quick    check, units and embedded tests, native tests: no Kafka, three minutes at most
+//   quick    check, units and embedded tests, native tests: no Kafka; CONTRIBUTING.md has the minutes
 //   default  quick, then the tests on a real Kafka, then short faults: `npm test`
 //   fault    only the faults
 //   long     packed install, other Node versions, larger counts, soak; a step that passed on this very tree is not run again
@@ -9,7 +9,6 @@
 // `N passed, N failed, N skipped`. Test files run as the machine has room for them: schedule.mjs.
 
 import { execFile, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
@@ -20,6 +19,7 @@ import { endChildrenOnSignals } from './end-children.mjs';
 import { killRunning, runFiles } from './run-files.mjs';
 import { setup } from './setup.mjs';
 import { root, testFiles } from './test-files.mjs';
+import { treeOf } from './tree.mjs';
 
 const slowSeconds = 60;
 /** The share of the cores that were idle while a file ran, below which its time says nothing. */
@@ -249,12 +249,7 @@ const memory = {
   tree: undefined,
   passed: {},
   open() {
-    const git = (...args) =>
-      spawnSync('git', args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 }).stdout ?? '';
-    const untracked = git('ls-files', '--others', '--exclude-standard');
-    this.tree = createHash('sha256')
-      .update(git('rev-parse', 'HEAD') + git('diff', 'HEAD') + untracked)
-      .digest('hex');
+    this.tree = treeOf(root);
     const before = existsSync(this.file) ? JSON.parse(readFileSync(this.file, 'utf8')) : {};
     if (!values.fresh && before.tree === this.tree) this.passed = before.passed;
   },

@@ -2,9 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { startProxiedKafka } from '../support/proxied-kafka.ts';
+import { countOf } from '../support/seeded.ts';
 import { runTrials } from '../support/two-clusters.ts';
 
 const skip = skipWithoutKafka();
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+// Of each kind.
+const trials = countOf('MQP_FAILOVER_TRIALS', isLong ? 20 : 5);
+const ratePerSecond = isLong ? 1_000 : 400;
 const options = { heapMaxMib: 320 };
 const [first, second] =
   skip === false ? await Promise.all([startProxiedKafka(options), startKafka(options)]) : [];
@@ -18,7 +23,8 @@ test('a primary that freezes under load is left within seconds, and used again',
   await runTrials({
     ...clusters,
     label: 'freeze',
-    trials: 5,
+    trials,
+    ratePerSecond,
     fault: () => broker.pause(),
     heal: () => broker.resume(),
   });
@@ -32,7 +38,8 @@ test('a primary that is killed under load is left within seconds, and used again
   await runTrials({
     ...clusters,
     label: 'kill',
-    trials: 5,
+    trials,
+    ratePerSecond,
     fault: () => broker.kill(),
     heal: () => broker.start(),
   });
@@ -46,7 +53,8 @@ test('a primary behind half-open connections is left within seconds, and used ag
   await runTrials({
     ...clusters,
     label: 'half-open',
-    trials: 5,
+    trials,
+    ratePerSecond,
     fault: () => proxy.setMode('half-open'),
     heal: () => proxy.setMode('pass'),
   });

@@ -4,12 +4,9 @@ import { Cores } from './cores.ts';
 import { checkDelivery, type Found, readKafka, resentIds } from './delivered.ts';
 import { metric, untilDrained } from './node-state.ts';
 import { crewValue, ProducerCrew } from './producer-crew.ts';
-import { countOf } from './seeded.ts';
 import { type ServerOptions, startServer, type TestServer } from './start-server.ts';
 import { uniqueTopic } from './topics.ts';
 import { passing, until } from './wait.ts';
-
-const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 
 /** Where the clusters are reached by the node, and where tests read them. */
 export interface TwoClusters {
@@ -114,13 +111,15 @@ export async function checkBoth(
 export interface Trials extends TwoClusters {
   readonly label: string;
   readonly trials: number;
+  /** Messages a second meanwhile. */
+  readonly ratePerSecond: number;
   fault(): Promise<void> | void;
   heal(): Promise<void> | void;
 }
 
 /** From the fault to the first message on the backup, at most, in ms. */
 const failoverMsMax = 8_000;
-/** The same for 95 of 100, told by so many trials (`MQP_FAILOVER_TRIALS`) or more. */
+/** The same for 95 of 100, told by so many trials or more. */
 const failoverP95Ms = 5_000;
 const TRIALS_OF_P95 = 20;
 
@@ -129,11 +128,11 @@ const TRIALS_OF_P95 = 20;
  * clusters. Prints how long each fail-over took.
  */
 export async function runTrials(options: Trials): Promise<void> {
-  const { label, fault, heal } = options;
+  const { label, ratePerSecond, fault, heal } = options;
   const topics = [1, 2, 3].map(() => uniqueTopic(label));
   const [topic = ''] = topics;
   const server = await startBetween(options);
-  const work = { topics, clients: 4, window: 16, ratePerSecond: isLong ? 1_000 : 400 };
+  const work = { topics, clients: 4, window: 16, ratePerSecond };
   const crew = await ProducerCrew.start({ server: addressOf(server), ...work });
   await untilReady(server);
   // A topic that nobody knows yet is not taken while its cluster is away.
@@ -142,7 +141,7 @@ export async function runTrials(options: Trials): Promise<void> {
   const times: number[] = [];
   const backTimes: number[] = [];
   const flight = watchFlight(server);
-  for (let trial = 0; trial < countOf('MQP_FAILOVER_TRIALS', options.trials); trial++) {
+  for (let trial = 0; trial < options.trials; trial++) {
     const broken = performance.now();
     flight.begin();
     await fault();
@@ -188,7 +187,7 @@ export async function runTrials(options: Trials): Promise<void> {
       assert.ok(p95 <= failoverP95Ms, `p95 ${p95} ms: more than ${failoverP95Ms}`);
   }
   // What was sent between two looks is not seen.
-  const unseen = Math.ceil((work.ratePerSecond * flight.unseenMs) / 1_000);
+  const unseen = Math.ceil((ratePerSecond * flight.unseenMs) / 1_000);
   const most = flight.atSwitches + times.length * unseen;
   assert.ok(duplicates <= most, `${duplicates} came twice, ${most} were on their way`);
 }
