@@ -11,6 +11,8 @@ export interface BenchOptions {
   readonly quick: boolean;
   readonly list: boolean;
   readonly help: boolean;
+  /** A figure that is not reached is a failure. */
+  readonly strict: boolean;
   /** Names of questions, or beginnings of names. */
   readonly only: readonly string[];
   readonly kafka: string | undefined;
@@ -25,7 +27,8 @@ export const usage = `npm run bench -- [options]   JSON on stdout, progress on s
   --quick            about a minute: one short run of the main questions
   --kafka HOST:PORT  a broker that runs, in place of one of its own
   --kafka-folder DIR where a broker of one's own keeps its log (default: the temp folder)
-  --micro            single parts by themselves instead`;
+  --micro            single parts by themselves instead
+  --strict           exit code 1 when a figure is not reached; else only when a message is missing`;
 
 /** Reads the command line. @throws CodedError USAGE */
 export function benchOptions(argv: readonly string[]): BenchOptions {
@@ -41,9 +44,10 @@ export function benchOptions(argv: readonly string[]): BenchOptions {
       quick: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
+      strict: { type: 'boolean', default: false },
     },
   });
-  const { quick, list, help } = values;
+  const { quick, list, help, strict } = values;
   return {
     pairs: positive('pairs', values.pairs, quick ? 1 : 5),
     seconds: positive('seconds', values.seconds, quick ? 1.5 : 10),
@@ -51,6 +55,7 @@ export function benchOptions(argv: readonly string[]): BenchOptions {
     quick,
     list,
     help,
+    strict,
     only: values.only ?? [],
     kafka: values.kafka,
     kafkaFolder: values['kafka-folder'],

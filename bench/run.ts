@@ -8,7 +8,7 @@ import type { Question, Span } from './question.ts';
 import { questions } from './questions.ts';
 import { Rig } from './rig.ts';
 import { direct } from './sides.ts';
-import { type SideRuns, type Summary, summaryOf } from './statistics.ts';
+import { missedFigures, type SideRuns, type Summary, summaryOf } from './statistics.ts';
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
@@ -97,7 +97,9 @@ async function main(): Promise<number> {
     questions: answers,
   };
   process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
-  return missing > 0 ? 1 : 0;
+  const missed = missedFigures(answers);
+  if (missed.length > 0) say(`\nnot reached: ${missed.join(', ')}`);
+  return missing > 0 || (options.strict && missed.length > 0) ? 1 : 0;
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));

@@ -4,7 +4,7 @@ import { benchOptions, chosen } from './options.ts';
 import type { Side } from './question.ts';
 import { questions } from './questions.ts';
 import { bareResult, type RunResult } from './result.ts';
-import { figureResult, spreadOf } from './statistics.ts';
+import { figureResult, missedFigures, spreadOf, summaryOf } from './statistics.ts';
 
 function runs(...rates: number[]): RunResult[] {
   return rates.map((requestsPerSecond) => ({ ...bareResult({}, 0), requestsPerSecond }));
@@ -33,6 +33,19 @@ test('a figure that nothing is wanted of is neither reached nor missed', () => {
   const sides = [{ side: sideOf('a'), runs: runs(1) }];
   assert.equal(figureResult({ measure: 'rate', of: 'a' }, sides)?.reached, null);
   assert.equal(figureResult({ measure: 'rate', of: 'a', atMost: 0.5 }, sides)?.reached, false);
+});
+
+test('what was not reached is named; what nothing is wanted of, or did not run, is not', () => {
+  const figures = [
+    { measure: 'rate', of: 'a', atLeast: 2 },
+    { measure: 'rate', of: 'a', atLeast: 1 },
+    { measure: 'rate', of: 'a' },
+    { measure: 'rate', of: 'b', atLeast: 2 },
+  ];
+  const side = sideOf('a');
+  const question = { name: 'q', title: '', sides: [side], figures };
+  const summary = summaryOf(question, [{ side, runs: runs(1) }]);
+  assert.deepEqual(missedFigures([summary]), ['q: rate of a']);
 });
 
 test('a figure of a side that did not run is left out', () => {

@@ -66,6 +66,15 @@ export function summaryOf(question: Question, sides: readonly SideRuns[]) {
 
 export type Summary = ReturnType<typeof summaryOf>;
 
+/** The figures that are wanted and were not reached, by question, measure and side. */
+export function missedFigures(answers: readonly Summary[]): string[] {
+  return answers.flatMap(({ question, figures }) =>
+    figures
+      .filter(({ reached }) => reached === false)
+      .map(({ measure, of }) => `${question}: ${measure} of ${of}`),
+  );
+}
+
 function sideSummary(name: string, runs: readonly RunResult[]) {
   const spread = (read: (run: RunResult) => number) => rounded(spreadOf(runs.map(read)));
   const sum = (read: (run: RunResult) => number) =>

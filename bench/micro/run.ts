@@ -1,5 +1,6 @@
-// `npm run bench -- --micro [--seconds S] [--only WORD]`: single parts by themselves, JSON on
-// stdout. WORD is a part: wire, wheel, offsets or lane.
+// `npm run bench -- --micro [--seconds S] [--only WORD] [--strict]`: single parts by
+// themselves, JSON on stdout. WORD is a part: wire, wheel, offsets or lane. With --strict the exit
+// code is 1 when something is not as wanted.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { packageRoot } from '../../src/base/package-root.ts';
@@ -13,7 +14,11 @@ import { wheelFacts } from './wheel-facts.ts';
 import { wireMicros } from './wire.ts';
 
 const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '1' }, only: { type: 'string' } },
+  options: {
+    seconds: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    strict: { type: 'boolean', default: false },
+  },
 });
 const asked = (part: string): boolean => values.only === undefined || values.only === part;
 const micros = [
@@ -44,3 +49,5 @@ const document = {
   facts,
 };
 process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+const isMissed = [...results, ...facts].some(({ reached }) => reached === false);
+if (values.strict && isMissed) process.exitCode = 1;

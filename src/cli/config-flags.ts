@@ -6,7 +6,11 @@ import { type OptionSpecs, readCommandLine } from './option.ts';
 
 /** The option that names the configuration file. */
 export const configFileOption = {
-  config: { kind: 'text', value: 'FILE', description: 'The configuration, as YAML.' },
+  config: {
+    kind: 'text',
+    value: 'FILE',
+    description: 'The configuration, as YAML; or MQPROXY_CONFIG.',
+  },
 } as const satisfies OptionSpecs;
 
 /** A command line of one's own options and the settings' flags. */

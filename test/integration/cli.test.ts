@@ -137,6 +137,22 @@ test('check-config shows values with their origin, and no secret', async () => {
   assert.doesNotMatch(stdout + json.stdout, /hunter2/);
 });
 
+test('MQPROXY_CONFIG names the file, unless --config does', async () => {
+  const folder = tempDir();
+  const files = ['one', 'two'].map((name, i) => {
+    const path = join(folder, `${name}.yaml`);
+    writeFileSync(path, `topics:\n  partitions: ${i + 1}\n`);
+    return path;
+  });
+  const [one = '', two = ''] = files;
+  const checked = async (...words: string[]) => {
+    const env = { MQPROXY_CONFIG: one };
+    return (await runCli(['check-config', ...words], '', undefined, env)).stdout;
+  };
+  assert.match(await checked(), /^topics\.partitions +1 +file .*one\.yaml$/m);
+  assert.match(await checked('--config', two), /^topics\.partitions +2 +file .*two\.yaml$/m);
+});
+
 test('every command has a help, and the overview names them all', async () => {
   const overview = (await runCli(['--help'])).stdout;
   const names = [...overview.matchAll(/^ {2}([a-z-]+) {2,}/gm)].map(([, name]) => name ?? '');

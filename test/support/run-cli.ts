@@ -11,14 +11,19 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs `mqproxy` to its end, with `input` on stdin; gives up after `timeoutMs`. */
+/**
+ * Runs `mqproxy` to its end, with `input` on stdin and more `variables`; gives up after
+ * `timeoutMs`.
+ */
 export async function runCli(
   words: readonly string[],
   input: string | Buffer = '',
   timeoutMs = GIVE_UP_MS,
+  variables: Readonly<Record<string, string>> = {},
 ): Promise<Outcome> {
   const program = join(repoRoot, 'bin', 'mqproxy.js');
-  const child = spawn(process.execPath, [program, ...words], { stdio: 'pipe' });
+  const env = { ...process.env, ...variables };
+  const child = spawn(process.execPath, [program, ...words], { stdio: 'pipe', env });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -90,12 +90,13 @@ const parts: Readonly<Record<string, Command>> = {
 /** `mqproxy bench produce|delay|consume|pipe`: loads a node, and counts what has arrived. */
 export const benchCommand: Command = {
   usage: 'bench produce | delay | consume | pipe [options]',
-  summary: 'Measures a node under load; exit code 1 when less has arrived than was answered.',
+  summary: 'Measures a node under load; exit code 1 when a message is missing or failed.',
   details: [
     'Closed loop: as many as are answered. With --rate an open loop, with latency from the intended',
     'send time. Then the drain is waited for, and the growth of the topic is compared with what was',
     'answered: the surplus is printed as duplicates. Nobody else may write to the topic meanwhile.',
     'delay schedules messages and says how late they came, by the clock of the log and here.',
+    'Exit code 1: less has arrived than was answered, a message or an ack failed, or one came early.',
     'consume and pipe have options of their own: bench consume --help, bench pipe --help.',
   ].join('\n'),
   options,
