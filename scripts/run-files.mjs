@@ -33,17 +33,40 @@ function killGroup(child) {
 const idleMs = () => cpus().reduce((sum, { times }) => sum + times.idle, 0);
 
 /**
+ * Processor seconds of this process's children that have ended, with all that they waited for
+ * (`cutime` and `cstime`, proc(5)); 0 where there is no such file.
+ */
+function endedChildrenCpuSeconds() {
+  const stat = '/proc/self/stat';
+  if (!existsSync(stat)) return 0;
+  // After the program's name, which may have spaces; a tick is a hundredth of a second on Linux.
+  const fields = readFileSync(stat, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[13]) + Number(fields[14])) / 100;
+}
+
+/** What ended since the last look: children are reaped one by one, each before its `exit`. */
+const reaped = {
+  seen: endedChildrenCpuSeconds(),
+  take() {
+    const before = this.seen;
+    this.seen = endedChildrenCpuSeconds();
+    return this.seen - before;
+  },
+};
+
+/**
  * Runs test files, as many at once as the machine has room for, and prints each when it has ended.
  * @param {{source: string, built: string, seconds: number, alone: boolean, run?: () =>
  * Promise<object>}[]} files one with `run` is no file: it is run by that, which gives its counts
  * @param {{cores: number, atOnceMax: number, node?: string, env?: Record<string, string>, timeoutMs:
  * number, say: (line: string) => void, later?: Promise<object[]>}} options `later`: files that can start
  * from then on
- * @returns {Promise<{source: string, seconds: number, idleCores: number, passed: number, failed:
- * number, skipped: number}[]>} in the order they ended
+ * @returns {Promise<{source: string, seconds: number, idleCores: number, cpuSeconds?: number,
+ * passed: number, failed: number, skipped: number}[]>} in the order they ended
  */
 export function runFiles(files, options) {
   const schedule = new Schedule(files, options);
+  reaped.take();
   const results = [];
   let awaited = options.later;
   return new Promise((resolve, reject) => {
@@ -80,6 +103,7 @@ async function runFile(file, { node = process.execPath, env = {}, timeoutMs }) {
   const folder = mkdtempSync(join(tmpdir(), 'mqproxy-run-'));
   const report = join(folder, 'report.jsonl');
   const output = [];
+  let cpuSeconds = 0;
   const args = [
     '--enable-source-maps',
     `--test-reporter=${join(root, 'scripts', 'test-reporter.mjs')}`,
@@ -109,6 +133,7 @@ async function runFile(file, { node = process.execPath, env = {}, timeoutMs }) {
         child.stderr.on('data', keep);
         child.on('error', (error) => resolve({ problem: error.message }));
         child.on('exit', (code, signal) => {
+          cpuSeconds = reaped.take();
           clearTimeout(timer);
           killGroup(child);
           running.delete(child);
@@ -143,6 +168,7 @@ async function runFile(file, { node = process.execPath, env = {}, timeoutMs }) {
     failures: failed,
     skips: tests.filter(({ status }) => status === 'skipped'),
     output: Buffer.concat(output).toString(),
+    cpuSeconds,
   };
 }
 

@@ -25,7 +25,7 @@ const slowSeconds = 60;
 /** The share of the cores that were idle while a file ran, below which its time says nothing. */
 const idleShare = 0.25;
 const slowFiles = JSON.parse(readFileSync(join(root, 'test', 'slow-files.json'), 'utf8'));
-const slowestShown = 8;
+const mostShown = 8;
 const say = (line) => process.stdout.write(`${line}\n`);
 const total = { passed: 0, failed: 0, skipped: 0 };
 const timings = [];
@@ -281,6 +281,14 @@ async function runStep(step) {
 
 const minutes = (started) => `${((performance.now() - started) / 60_000).toFixed(1)} min`;
 
+function showMost(title, measure) {
+  const most = timings.toSorted((a, b) => (b[measure] ?? 0) - (a[measure] ?? 0));
+  const all = timings.reduce((sum, one) => sum + (one[measure] ?? 0), 0);
+  say(`\n${title}, of ${(all / 60).toFixed(1)} min`);
+  for (const one of most.slice(0, mostShown))
+    say(`  ${(one[measure] ?? 0).toFixed(1).padStart(6)} s  ${one.source}`);
+}
+
 /**
  * A file over the limit must be listed with its reason, so that `npm test` stays a thing one runs.
  */
@@ -288,9 +296,8 @@ function judgeSlowness() {
   const slowest = timings.toSorted((a, b) => b.seconds - a.seconds);
   if (slowest.length === 0) return;
   if (laneName !== 'long') lastSeconds.keep();
-  say('\nslowest files');
-  for (const { source, seconds: time } of slowest.slice(0, slowestShown))
-    say(`  ${time.toFixed(1).padStart(6)} s  ${source}`);
+  showMost('slowest files', 'seconds');
+  showMost('most processor time, the shared Kafka and what was killed not counted', 'cpuSeconds');
   if (laneName === 'long') return;
   for (const { source, seconds: time, idleCores } of slowest.filter(
     (file) => file.seconds > slowSeconds && !slowFiles[file.source],
