@@ -18,6 +18,7 @@ import type { ConsumeMode } from './lease/settle.ts';
 import { Committer } from './partition/committer.ts';
 import type { ConsumeShared } from './partition/consume-shared.ts';
 import { Failures } from './partition/failures.ts';
+import { Fetching } from './partition/fetching.ts';
 import { GapReader } from './partition/gap-reader.ts';
 import { inherit } from './partition/inherit.ts';
 import { Losses } from './partition/losses.ts';
@@ -31,8 +32,6 @@ import { isRetryTopic, retriesOf } from './retry/retry-record.ts';
 const RETRY_MS = 500;
 /** Between two warnings of the same thing with the same code, in ms. */
 const SAY_MS = 10_000;
-/** The window is asked for offsets so far apart before the reader jumps. */
-const JUMP_OFFSETS = 16_384;
 
 /** What a {@link Membership} asks of its group. */
 export interface MembershipOptions {
@@ -67,6 +66,7 @@ export class Membership {
   readonly #overtaken: Overtaken;
   readonly #member: GroupMember;
   readonly #start: PartitionStart;
+  readonly #fetching: Fetching;
   /** Partitions that are being taken over: only who finds his own mark goes on. */
   readonly #opening = new Map<string, object>();
   #drop = new Uint8Array(1024);
@@ -105,6 +105,11 @@ export class Membership {
       onError: (error, place) => this.#failed(error, place),
     });
     this.#start = new PartitionStart({ ...options, member: this.#member });
+    this.#fetching = new Fetching({
+      member: this.#member,
+      clock: shared.clock,
+      payloadBytesMax: () => shared.payloadBytesMax(),
+    });
     this.committer = new Committer({
       clock: shared.clock,
       member: this.#member,
@@ -129,11 +134,10 @@ export class Membership {
 
   /** Asks for more where there is room and for missing payload; commits what none has acked. */
   refill(): void {
-    const payloadMax = this.#options.shared.payloadBytesMax();
     for (const partition of this.partitions.values()) {
       if (partition.isLeaving) continue;
       if (partition.isDirty) this.committer.note(partition, 0);
-      this.#want(partition, payloadMax);
+      this.#fetching.want(partition);
       const block = partition.window.missing();
       if (block !== undefined) void this.#fill(partition, block);
     }
@@ -237,21 +241,13 @@ export class Membership {
     window.jump(window.merger.nextOpen(floor));
     // A group that begins somewhere, or was set back, has seen nothing that counts.
     const ids = started.before === undefined ? undefined : this.#options.dedupe(topic, number);
-    if (ids === undefined) this.#fetch(partition);
+    if (ids === undefined) this.#fetching.begin(partition);
     else {
       const attemptsOf = (part: NotedRecords) => retriesOf(part, group).attempts;
       void this.#ids
         .before(partition, floor, ids, isRetryTopic(topic, group) ? attemptsOf : undefined)
-        .then(() => this.#fetch(partition));
+        .then(() => this.#fetching.begin(partition));
     }
-  }
-
-  #fetch(partition: ConsumePartition): void {
-    if (partition.isLeaving) return;
-    const { window, topic, partition: number } = partition;
-    partition.isFetching = true;
-    this.#member.start(topic, number, window.merger.nextOpen(window.nextOffset));
-    this.#want(partition, this.#options.shared.payloadBytesMax());
   }
 
   /** Drains, commits floor, map and open leases, and lets go. */
@@ -309,11 +305,7 @@ export class Membership {
     const { window } = partition;
     const isRetry = isRetryTopic(batch.topic, group);
     const retries = isRetry ? retriesOf(batch, group) : undefined;
-    const bytes = batch.records.length;
-    partition.wanted = Math.max(0, partition.wanted - bytes);
-    partition.averageBytes = Math.max(1, Math.round(bytes / batch.count));
-    partition.endOffset = batch.endOffset;
-    partition.endHeardMs = shared.clock.monotonic();
+    this.#fetching.came(partition, batch);
     const ids = dedupe(batch.topic, batch.partition);
     if (ids === undefined && retries === undefined) window.take(batch);
     else {
@@ -327,7 +319,7 @@ export class Membership {
     this.failures.get(partition)?.read();
     if (window.merger.floor > partition.committedFloor) this.committer.note(partition, 0);
     window.shed(shared.payloadBytesMax());
-    this.#jump(partition);
+    this.#fetching.jump(partition);
     onStock();
   }
 
@@ -343,28 +335,6 @@ export class Membership {
     if (count > 0) policy.expired(count);
   }
 
-  /** After a restart much of what follows may be acked: reading goes on behind it. */
-  #jump(partition: ConsumePartition): void {
-    const { window, topic, partition: number } = partition;
-    const next = window.merger.nextOpen(window.nextOffset);
-    if (next - window.nextOffset < JUMP_OFFSETS) return;
-    window.jump(next);
-    partition.wanted = 0;
-    this.#member.start(topic, number, next);
-  }
-
-  #want(partition: ConsumePartition, payloadMax: number): void {
-    const { window } = partition;
-    if (!partition.isFetching) return;
-    if (window.unfinished >= limits.windowMessagesMax) return;
-    const fetchMax = Math.min(payloadMax, limits.fetchAheadBytes);
-    const ahead = window.fresh * partition.averageBytes + partition.wanted;
-    if (ahead > fetchMax / 2) return;
-    const bytes = Math.ceil(fetchMax - ahead);
-    partition.wanted += bytes;
-    this.#member.want(partition.topic, partition.partition, bytes);
-  }
-
   #failed(error: CodedError, place: TopicPartition | undefined): void {
     if (error.code === 'OFFSET_OUT_OF_RANGE' && place !== undefined) {
       void this.#overtaken.look(place);
@@ -372,10 +342,8 @@ export class Membership {
   }
 
   #goOn(partition: ConsumePartition): void {
-    const { window, topic, partition: number } = partition;
-    partition.wanted = 0;
+    this.#fetching.restart(partition);
     this.committer.note(partition, 0);
-    this.#member.start(topic, number, window.merger.nextOpen(window.nextOffset));
     this.#options.onStock();
   }
 
