@@ -114,7 +114,6 @@ class Node implements RunningNode {
         this.server?.answer(session, messages, bytes, start, end),
       onRoom: (lane) => this.server?.roomAgain(lane),
       onFatal: (session, code) => this.server?.closeFor(session, code),
-      onPressure: (pressure) => this.server?.setPressure(pressure),
       onTopicMissing: (...missing) => this.backend?.topicMissing(...missing),
       onOut: (lane) => this.server?.closeLane(lane, ErrorCode.LANE_OUT),
     });

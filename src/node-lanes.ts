@@ -19,16 +19,12 @@ import { LaneStats, laneState, stat } from './produce/intake/lane-stats.ts';
 import type { LaneOptions } from './produce/lane-options.ts';
 import { createLaneService } from './produce/lane-service.ts';
 
-type Pressure = Extract<LaneEvent, { kind: 'pressure' }>['pressure'];
-
 /** What {@link NodeLanes} tell the node. */
 export interface NodeLanesHooks extends Pick<LaneLinkHooks, 'onAnswers'> {
-  /** The lane's ring has room again. */
+  /** The lane takes messages again. */
   onRoom(lane: LaneLink): void;
   /** The connection broke the protocol. */
   onFatal(session: number, code: number): void;
-  /** The hardest pressure of all lanes. */
-  onPressure(pressure: Pressure): void;
   onTopicMissing(topic: number, name: string, cluster: ClusterNumber): void;
   /** The lane is out of service: its disk failed twice, or its thread has ended. */
   onOut(lane: LaneLink): void;
@@ -38,7 +34,6 @@ export interface NodeLanesHooks extends Pick<LaneLinkHooks, 'onAnswers'> {
 export class NodeLanes {
   readonly links: LaneLink[] = [];
   readonly stats: LaneStats[] = [];
-  private readonly pressures: Pressure[] = [];
   private readonly whyOut: string[] = [];
   private readonly config: Config;
   private readonly manifest: NodeManifest;
@@ -69,7 +64,6 @@ export class NodeLanes {
     for (let lane = 0; lane < manifest.lanes; lane++) {
       const stats = new LaneStats();
       this.stats.push(stats);
-      this.pressures.push('none');
       const link: LaneLink = new LaneLink(config.lane.ringBytes, stats.memory, {
         onAnswers: hooks.onAnswers,
         onRoom: () => hooks.onRoom(link),
@@ -166,12 +160,13 @@ export class NodeLanes {
   }
 
   private onEvent(lane: number, event: LaneEvent): void {
-    const { hooks, pressures } = this;
+    const { hooks } = this;
     if (event.kind === 'fatal') hooks.onFatal(event.session, event.code);
     else if (event.kind === 'pressure') {
-      pressures[lane] = event.pressure;
-      this.log.warn({ lane, pressure: event.pressure }, 'disk pressure');
-      this.press();
+      const { pressure } = event;
+      this.log.warn({ lane, pressure }, 'disk pressure');
+      // At the hard mark TCP holds the senders of this lane back, and nobody else.
+      this.links[lane]?.setHeld(pressure === 'hard');
     } else if (event.kind === 'topicMissing')
       hooks.onTopicMissing(event.topic, event.name, event.cluster);
     else this.leave(lane, event);
@@ -188,15 +183,6 @@ export class NodeLanes {
     process.stderr.write(`mqproxy: lane ${lane} is out of service: ${words}${code}: ${message}\n`);
     const link = this.links[lane];
     if (link !== undefined) this.hooks.onOut(link);
-    // What it had reached of its quota holds nobody back any more.
     this.stats[lane]?.set(stat.pressure, 0);
-    this.pressures[lane] = 'none';
-    this.press();
-  }
-
-  /** Tells the hardest pressure of all lanes. */
-  private press(): void {
-    const { pressures } = this;
-    this.hooks.onPressure((['hard', 'soft'] as const).find((p) => pressures.includes(p)) ?? 'none');
   }
 }

@@ -82,15 +82,15 @@ const outbox = Type.Object(
       minimum: MiB,
       reload: true,
     }),
-    hardBytesMax: bytes('Hard mark of waiting bytes: from here sockets are not read.', {
-      default: 18 * GiB,
-      minimum: MiB,
-      reload: true,
-    }),
-    freeBytesMin: bytes('Free bytes to leave on the volume; below it counts as the soft mark.', {
-      default: GiB,
-      reload: true,
-    }),
+    hardBytesMax: bytes(
+      'Hard mark of waiting bytes: producers of the lane are not read; who reads or consumes is.',
+      { default: 18 * GiB, minimum: MiB, reload: true },
+    ),
+    freeBytesMin: bytes(
+      'Free bytes to leave on the volume; less is the soft mark, and on the embedded log less ' +
+        'than half the hard one.',
+      { default: GiB, reload: true },
+    ),
     parkedBytesMax: bytes('Bytes a lane parks of topics that take no messages; then they wait.', {
       default: 4 * GiB,
       reload: true,

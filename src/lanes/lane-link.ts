@@ -17,7 +17,7 @@ export interface LaneLinkHooks {
    * hook returns, and how many messages they answer.
    */
   onAnswers(session: number, messages: number, bytes: Buffer, start: number, end: number): void;
-  /** The request ring has room again. */
+  /** Frames are taken again. */
   onRoom(): void;
   onEvent(event: LaneEvent): void;
 }
@@ -34,6 +34,7 @@ export class LaneLink {
   private readonly hooks: LaneLinkHooks;
   private handle: LaneHandle | undefined;
   private full = false;
+  private held = false;
 
   constructor(ringBytes: number, stats: SharedArrayBuffer, hooks: LaneLinkHooks) {
     this.hooks = hooks;
@@ -69,9 +70,10 @@ export class LaneLink {
 
   /**
    * Copies frames (topic ids already node-wide) of one session into the ring. False when it is
-   * full: nothing was taken, and `onRoom` follows.
+   * full, or held: nothing was taken, and `onRoom` follows.
    */
   offer(session: number, messages: number, frames: Buffer, start: number, end: number): boolean {
+    if (this.held) return false;
     const at = this.writer.reserve(end - start);
     if (at < 0) {
       this.full = true;
@@ -82,6 +84,13 @@ export class LaneLink {
       ringDoorbell(this.handle.bell);
     }
     return true;
+  }
+
+  /** While it is held nothing more comes into the ring; what is in it goes on. */
+  setHeld(isHeld: boolean): void {
+    const isFreed = this.held && !isHeld;
+    this.held = isHeld;
+    if (isFreed) this.hooks.onRoom();
   }
 
   /** Closes the lane's store and ends its thread. */

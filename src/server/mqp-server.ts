@@ -60,7 +60,6 @@ export class MqpServer {
   private readonly lacksRoom = (): boolean => this.isFull;
   private nextId = 1;
   private inFlightBytes = 0;
-  private hard = false;
   private draining = false;
   private accepted = 0;
   private violations = 0;
@@ -139,7 +138,7 @@ export class MqpServer {
     this.waiting.wakeNode(this.lacksRoom);
   }
 
-  /** The ring of this lane has room again. */
+  /** This lane takes messages again. */
   roomAgain(lane: LaneLink): void {
     this.waiting.wakeLane(lane);
   }
@@ -156,12 +155,6 @@ export class MqpServer {
     for (const session of [...this.sessions.values()]) {
       if (session.lane === lane) session.end(this.errorBytes(code, message));
     }
-  }
-
-  /** At the hard mark nothing is read any more; TCP holds the senders back. */
-  setPressure(pressure: 'none' | 'soft' | 'hard'): void {
-    this.hard = pressure === 'hard';
-    this.waiting.wakeNode(this.lacksRoom);
   }
 
   /**
@@ -206,7 +199,7 @@ export class MqpServer {
   }
 
   private get isFull(): boolean {
-    return this.hard || this.inFlightBytes >= this.options.globalInFlightBytesMax;
+    return this.inFlightBytes >= this.options.globalInFlightBytesMax;
   }
 
   /**

@@ -327,7 +327,7 @@ export class Session implements Receiver {
     }
     const isNodeFull = !this.hooks.mayTake();
     if (isNodeFull || !lane.offer(this.id, messages, bytes, start, end)) {
-      const where = isNodeFull ? 'node' : 'ring';
+      const where = isNodeFull ? 'node' : 'lane';
       this.restore(bytes, start, end);
       this.hold(where);
       this.hooks.onNoRoom(this, where);

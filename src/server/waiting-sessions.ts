@@ -1,5 +1,5 @@
-/** Where there is no room: in the node as a whole, or in the ring of a session's lane. */
-export type Room = 'node' | 'ring';
+/** Where there is no room: in the node as a whole, or in a session's lane. */
+export type Room = 'node' | 'lane';
 
 /** As much of a session as its waiting needs; `L` is what its lane is known by. */
 export interface Waiter<L> {
@@ -10,7 +10,7 @@ export interface Waiter<L> {
 
 /**
  * The sessions that hold for lack of room, apart by what they wait for: room in the node as a
- * whole, or in the ring of their lane. Each kind is woken only when its own room may have come,
+ * whole, or in their lane. Each kind is woken only when its own room may have come,
  * and only until the first finds none, since a try that fails looks over all that was read.
  */
 export class WaitingSessions<L> {
@@ -42,13 +42,13 @@ export class WaitingSessions<L> {
     }
   }
 
-  /** The lane's ring has room again. One who finds none is told again, behind the others. */
+  /** The lane has room again. One who finds none is told again, behind the others. */
   wakeLane(lane: L): void {
     const sessions = this.ofLane.get(lane);
     if (sessions === undefined) return;
     for (const session of sessions) {
       sessions.delete(session);
-      session.release('ring');
+      session.release('lane');
       if (sessions.has(session)) return;
     }
   }

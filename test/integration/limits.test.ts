@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { limits } from '../../src/base/limits.ts';
+import { laneOf } from '../../src/server/handlers/hello.ts';
 import { Authority } from '../support/certificates.ts';
 import { writeTopics } from '../support/data-dir.ts';
 import { framesOf, RawClient } from '../support/raw-client.ts';
@@ -157,23 +158,38 @@ test('a client that never reads costs bounded memory, and others are served', as
   assert(after < before + 160, `the node grew from ${before} to ${after} MiB`);
 });
 
-test('at the soft mark RETRY_LATER, at the hard mark no reads, and room again heals', async () => {
+/** The first producer id of this lane of two. */
+const producerOf = (lane: number): bigint =>
+  [101n, 102n, 103n, 104n, 105n].find((id) => laneOf(id, 2) === lane) ?? 0n;
+
+test('at the soft mark of a lane RETRY_LATER, at its hard mark no reads, the other lane goes on, and room heals', async () => {
   // Kafka is away, so everything waits; the marks are raised as a drain would lower the depth.
   const dataDir = tempDir('mqproxy-data-');
   const topic = 'orders';
   writeTopics(dataDir, [topic]);
   const configFile = `${tempDir()}/mqproxy.yaml`;
-  const marks = (soft: string, hard: string) =>
-    `outbox: { bytesMax: ${soft}, hardBytesMax: ${hard}, freeBytesMin: 1MiB }\n`;
-  writeFileSync(configFile, marks('1MiB', '3MiB'));
+  const mark = (soft: string, hard: string, freeBytesMin = '1MiB') => {
+    const marks = `{ bytesMax: ${soft}, hardBytesMax: ${hard}, freeBytesMin: ${freeBytesMin} }`;
+    writeFileSync(configFile, `outbox: ${marks}\n`);
+  };
+  mark('1MiB', '3MiB');
   const server = await startServer({
     dataDir,
     backend: 'kafka',
     kafkaBrokers: '127.0.0.1:1',
-    args: ['--config', configFile],
+    args: ['--config', configFile, '--lanes', '2'],
   });
-  const client = await RawClient.connect(server.mqp);
+  const client = await RawClient.connect(server.mqp, { producerId: producerOf(0) });
   const { topicId } = await client.open(topic);
+  const neighbour = await RawClient.connect(server.mqp, { producerId: producerOf(1) });
+  const { topicId: neighboursId } = await neighbour.open(topic);
+  let others = 0;
+  const neighbourHears = async (name: string): Promise<void> => {
+    const run = { topic: neighboursId, first: ++others, values: ['beside'] };
+    const [outcome] = await neighbour.produce(run);
+    assert.equal(outcome?.name, name);
+    if (name !== 'OK') others--;
+  };
   const values = Array.from({ length: 50 }, () => Buffer.alloc(10_000));
   let first = 1;
   let refused: { name: string; detail: number } | undefined;
@@ -187,20 +203,37 @@ test('at the soft mark RETRY_LATER, at the hard mark no reads, and room again he
   assert.equal(refused?.name, 'RETRY_LATER');
   assert((refused?.detail ?? 0) > 0);
   assert.equal((await ready(server)).status, 200, 'a soft mark does not take a node out');
+  await neighbourHears('OK');
 
-  writeFileSync(configFile, marks('1MiB', '1100KiB'));
+  mark('1MiB', '1100KiB');
   server.signal('SIGHUP');
   await until(async () => (await ready(server)).status === 503, { what: 'the hard mark' });
   client.socket.write(framesOf({ topic: topicId, first, values: ['held'] }));
   client.outcomes.clear();
-  await passing(600);
+  for (const endMs = performance.now() + 600; performance.now() < endMs; ) {
+    await neighbourHears('OK');
+    await passing(50);
+  }
   assert.equal(client.outcomes.size, 0, 'something was read at the hard mark');
 
-  writeFileSync(configFile, marks('64MiB', '128MiB'));
+  mark('64MiB', '128MiB');
   server.signal('SIGHUP');
   await client.answersTo([first]);
   assert.equal(client.outcomes.get(first)?.name, 'OK');
   assert.equal((await ready(server)).status, 200);
+
+  // However little is free, an outbox is sent and gets smaller: never more than the soft mark.
+  const free = await metric(server, 'mqproxy_disk_free_bytes');
+  mark('64MiB', '128MiB', String(Math.round(free * 4)));
+  server.signal('SIGHUP');
+  const isSoft = async () => (await metric(server, 'mqproxy_outbox_pressure')) === 1;
+  await until(isSoft, { what: 'the soft mark by free space' });
+  await neighbourHears('RETRY_LATER');
+  assert.equal((await ready(server)).status, 200);
+  mark('64MiB', '128MiB');
+  server.signal('SIGHUP');
+  await until(async () => !(await isSoft()), { what: 'enough free space' });
+  await neighbourHears('OK');
 });
 
 test('too little free space is the soft mark, half of it the hard one, and who reads goes on at both', async () => {

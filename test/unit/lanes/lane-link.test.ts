@@ -16,3 +16,24 @@ test('who asks a lane that is closed, or not open yet, gets a rejection', async 
   const asked = link.call('closeSession', 1);
   await assert.rejects(asked, closed);
 });
+
+test('a lane that is held takes no frames, and says when it does again', async () => {
+  let rooms = 0;
+  const nothing = (): void => {};
+  const link = new LaneLink(65_536, new SharedArrayBuffer(1024), {
+    onAnswers: nothing,
+    onRoom: () => rooms++,
+    onEvent: nothing,
+  });
+  const offer = (): boolean => link.offer(1, 1, Buffer.alloc(16), 0, 16);
+  assert.ok(offer());
+  link.setHeld(true);
+  assert.equal(offer(), false);
+  assert.equal(rooms, 0);
+  link.setHeld(false);
+  assert.equal(rooms, 1);
+  assert.ok(offer());
+  link.setHeld(false);
+  assert.equal(rooms, 1, 'it was not held');
+  await link.close();
+});

@@ -68,7 +68,7 @@ class FakeSession implements Waiter<FakeLane> {
     for (let run = runs[0]; run !== undefined; run = runs[0]) {
       if (hub.isFull() || lane.bytes + run > RING_BYTES) {
         this.isWaiting = true;
-        hub.waiting.add(this, hub.isFull() ? 'node' : 'ring');
+        hub.waiting.add(this, hub.isFull() ? 'node' : 'lane');
         return;
       }
       lane.bytes += run;
