@@ -7,6 +7,7 @@ import { encodeListTopics } from '../../protocol/src/topics.ts';
 import { framesOf, helloFrame, RawClient, readAll } from '../support/raw-client.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
+import { endOf, type StreamEnd, tally } from '../support/stream-end.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { readVectors, type Vector } from '../support/vectors.ts';
 import { GIVE_UP_MS, passing, within } from '../support/wait.ts';
@@ -184,21 +185,24 @@ test('fuzzed streams end in an error or a close, and others are served meanwhile
     .map(({ hex }) => Buffer.from(hex, 'hex'));
   const before = rssMib(server);
   let served = 0;
-  let open: RawClient[] = [];
-  for (let stream = 0; stream < streams; stream++) {
-    const client = await RawClient.bare(server.mqp);
-    client.ignoreAnswers();
-    client.socket.write(fuzzed(random, seeds));
-    open.push(client);
-    if (open.length < 50) continue;
+  const ends: StreamEnd[] = [];
+  while (ends.length < streams) {
+    const atOnce = Math.min(50, streams - ends.length);
+    const coming = Array.from({ length: atOnce }, () => endOf(server.mqp, fuzzed(random, seeds)));
     const [outcome] = await good.produce({ topic: topicId, first: ++served, values: ['well'] });
     assert.equal(outcome?.name, 'OK');
-    for (const one of open) one.socket.destroy();
-    open = [];
+    ends.push(...(await Promise.all(coming)));
   }
   const after = rssMib(server);
-  console.log(`served=${served} rssBefore=${before} MiB rssAfter=${after} MiB`);
+  const names = tally(ends);
+  const answers = ends.reduce((sum, end) => sum + end.answers, 0);
+  console.log(Object.fromEntries(names));
+  console.log(`served=${served} answers=${answers} rssBefore=${before} MiB rssAfter=${after} MiB`);
   assert(after < before + 200, `the node grew from ${before} to ${after} MiB`);
+  // Streams that all end alike, or that nobody answers, show nothing.
+  for (const name of ['closed', 'MALFORMED', 'UNKNOWN_FLAGS'])
+    assert((names.get(name) ?? 0) > streams / 100, `hardly any ended with ${name}`);
+  assert(answers > streams, `${answers} answers to ${streams} streams`);
   await good.request((writer, id) => encodeListTopics(writer, id, {}));
 });
 
