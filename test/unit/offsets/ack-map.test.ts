@@ -65,18 +65,43 @@ test('a chunk comes back as it was, whatever is acked in it', () => {
   );
 });
 
-test('the sizes stay within what a commit and a record can carry', () => {
-  assert(sizeOf(chunksOf(randomAcks(100_000, 131_072), 2)) <= 16.5 * 1024);
-  assert(sizeOf(chunksOf(randomAcks(100_000, 1_000_000), 16)) <= 132 * 1024);
-  const runs = new OffsetMerger(0);
+/** `count` runs with a gap before each, of up to so many offsets, and their mean half of it. */
+function randomRuns(count: number, { length, gap }: { length: number; gap: number }): OffsetMerger {
+  const merger = new OffsetMerger(0);
   const random = lcg(3);
-  for (let i = 0, at = 1; i < 1_000; i++) {
-    const length = 1 + Math.floor(random() * 64);
-    runs.confirm(at, length);
-    at += length + 1 + Math.floor(random() * 60);
+  for (let i = 0, at = 1; i < count; i++) {
+    const acked = 1 + Math.floor(random() * length);
+    merger.confirm(at, acked);
+    at += acked + 1 + Math.floor(random() * gap);
   }
-  assert(sizeOf(chunksOf(runs, 2)) <= 4 * 1024);
-  assert((encodeInline(runs, 4_096)?.length ?? Infinity) <= 4 * 1024);
+  return merger;
+}
+
+test('the sizes stay within what a commit and a record can carry', () => {
+  // 1 KB is 1,000 bytes here, the smaller of both readings.
+  assert(sizeOf(chunksOf(randomAcks(100_000, 131_072), 2)) <= 16_500);
+  assert(sizeOf(chunksOf(randomAcks(100_000, 1_000_000), 16)) <= 132_000);
+  const near = randomRuns(1_000, { length: 64, gap: 60 });
+  assert(sizeOf(chunksOf(near, 2)) <= 4_000);
+  assert((encodeInline(near, 4_096)?.length ?? Infinity) <= 4_000);
+});
+
+test('1,000 runs over a million offsets take 4,000 bytes at most, be they long or short', () => {
+  for (const [length, gap] of [
+    [64, 1_900],
+    [1_000, 1_000],
+    [1_900, 64],
+  ] as const) {
+    const runs = randomRuns(1_000, { length, gap });
+    const chunks = chunksOf(runs, 17);
+    assert(sizeOf(chunks) <= 4_000, `${sizeOf(chunks)} bytes`);
+    assert((encodeInline(runs, 4_096)?.length ?? Infinity) <= 4_000);
+    const again = new OffsetMerger(0);
+    chunks.forEach((bytes, i) => {
+      if (bytes.length > 0) loadAckChunk(bytes, i, again);
+    });
+    assert.equal(again.confirmedAbove, runs.confirmedAbove);
+  }
 });
 
 test('a row of runs comes back as the same merger, or is not given when it is too long', () => {
