@@ -24,8 +24,11 @@ export function runNative(name: 'mq_load' | 'mq_direct', flags: Flags): Promise<
 export async function runReceiver(flags: Flags): Promise<LoadReport> {
   const program = join(packageRoot(), 'build', 'Release', 'mq_load');
   const report = await run(program, ['receive', ...wordsOf(flags)], 'mq_load receive');
-  const { messagesPerSecond, idle } = report as unknown as ReceiveReport;
+  const { messagesPerSecond, idle, again, failed } = report as unknown as ReceiveReport;
   if (idle > 0) throw coded('BENCH_FAILED', `${idle} consumers were given nothing`);
+  // Neither belongs to a run without a fault: a rate with them is not the one that was asked for.
+  if (again > 0) throw coded('BENCH_FAILED', `${again} messages came twice`);
+  if (failed > 0) throw coded('BENCH_FAILED', `${failed} acks were refused`);
   return { ...report, requestsPerSecond: messagesPerSecond };
 }
 
