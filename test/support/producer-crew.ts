@@ -81,13 +81,16 @@ export class ProducerCrew {
     for (let n = worker; !this.stopping; n += window) {
       const topic = topics[n % topics.length] as string;
       const value = crewValue(producer, n);
+      const began = performance.now();
       try {
         const { id } = await client.produce(topic, { value, key: `k${n % 50}` }, { ack });
         this.answered.push({ id, producer, n, value });
       } catch (error) {
         this.failed.push(error);
       }
-      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      // From beginning to beginning: what an answer takes would lower the rate.
+      const leftMs = pauseMs - (performance.now() - began);
+      if (leftMs > 0) await new Promise((resolve) => setTimeout(resolve, leftMs));
     }
   }
 }
