@@ -5,19 +5,22 @@ import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { untilDrained } from '../support/node-state.ts';
 import { countOf } from '../support/seeded.ts';
 import { startServer } from '../support/start-server.ts';
-import { drawnLayout } from './layout.ts';
+import { drawnLayout, layouts } from './layout.ts';
 import { resendOverCuts, textOf } from './resend-run.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const cycles = countOf('MQP_RESEND_CYCLES', isLong ? 8 : 4);
 const skip = skipWithoutKafka();
+const cases = (isLong ? layouts : [drawnLayout()]).flatMap((args) =>
+  [false, true].map((unordered) => ({ args, unordered })),
+);
 
-for (const unordered of [false, true]) {
+for (const { args, unordered } of cases) {
   const kind = unordered ? 'unordered' : 'ordered';
   const title = `what an ${kind} producer resends over cuts and kills is twice in Kafka only if noted`;
-  test(title, { skip }, async () => {
+  test(`${title}, ${args.join(' ')}`, { skip }, async () => {
     const kafkaBrokers = await sharedKafka();
-    const server = await startServer({ backend: 'kafka', kafkaBrokers, args: drawnLayout() });
+    const server = await startServer({ backend: 'kafka', kafkaBrokers, args });
     const book = await resendOverCuts(server, unordered, cycles);
     await untilDrained(server);
     const noted = resentIds(server.dataDir);

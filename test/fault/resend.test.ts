@@ -27,7 +27,9 @@ async function checkedRun(server: TestServer, unordered: boolean, rounds: number
 for (const unordered of [false, true]) {
   const kind = unordered ? 'unordered' : 'ordered';
   test(`what an ${kind} producer resends over cuts and kills is stored once`, async () => {
-    await checkedRun(await startServer(), unordered, cycles);
+    // On a worker one, on the main thread the other.
+    const args = ['--lane.host', unordered ? 'inline' : 'worker'];
+    await checkedRun(await startServer({ args }), unordered, cycles);
   });
 }
 
