@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import kafkajs from 'kafkajs';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
-import { kafkaClient } from '../support/kafka-read.ts';
+import { setTopics } from '../support/kafka-topics.ts';
 import { countOf } from '../support/seeded.ts';
 import { uniqueTopic } from '../support/topics.ts';
-import { within } from '../support/wait.ts';
+import { until, within } from '../support/wait.ts';
+import { heldBy } from './checker/held.ts';
 import { FaultRun } from './fault-run.ts';
 import {
   type KillPoint,
@@ -22,13 +22,18 @@ const rounds = countOf('MQP_KILL_POINT_ROUNDS', isLong ? 3 : 1);
 const drawn = isLong ? killPoints.length : 4;
 const skip = skipWithoutKafka();
 
-/** Lets the node die at a point under load, and brings it back. */
-async function dieAt(run: FaultRun, point: KillPoint): Promise<void> {
+/** Lets the node die at a point under load, and brings it back after `whileDead`. */
+async function dieAt(
+  run: FaultRun,
+  point: KillPoint,
+  whileDead = async (): Promise<void> => {},
+): Promise<void> {
   const passing = point.isRare === true ? 1 : 1 + run.random.below(40);
   await run.server.kill('SIGKILL');
   run.server.spawn([], killPointEnv(point, passing));
   const { signal, code } = await within(run.server.exited, 60_000, `${point.name} to be reached`);
   assert.equal(signal, 'SIGKILL', `${point.name}: the node ended by itself with ${code}`);
+  await whileDead();
   await run.back('kill');
 }
 
@@ -55,29 +60,28 @@ test('a node that dies beside a final refusal never delivers what it refused', {
   // Replicated, so that the refusal is the answer.
   const crew = { topics: [topic], ack: 'replicated', window: 8, clients: 2 } as const;
   const run = await FaultRun.start({ brokers, server: { entry }, crew });
-  await shrink(brokers, topic);
   const refused = () => run.crew.failures.get('MESSAGE_TOO_LARGE') ?? 0;
   for (let round = 0; round < rounds; round++) {
-    for (const point of refusalPoints) await dieAt(run, { ...point, isRare: true });
+    for (const point of refusalPoints) {
+      // From now on the topic takes no message with more than a few letters …
+      await setTopics(brokers, [topic], { 'max.message.bytes': '250' });
+      const before = refused();
+      await until(() => refused() > before, { timeoutMs: 60_000, what: 'a refusal' });
+      // What it took before is told, or would be sent again after the kill, and refused then.
+      await run.crew.untilAnswered(50);
+      // … and all of them by the time the node is back: what it still had in its outbox would come.
+      const grow = () => setTopics(brokers, [topic], {});
+      await dieAt(run, { ...point, isRare: true }, grow);
+    }
   }
   const { counts, verdicts } = await run.end({ events: { kill: rounds * refusalPoints.length } });
-  assert(refused() + counts.failed > 0, 'nothing was refused');
+  assert(counts.failed > 0, 'nothing was refused');
   // What was refused with its batch is sent again alone, and may come behind later ones.
   assert.deepEqual(
     [...verdicts.counts.keys()].filter((guilt) => guilt !== 'disordered'),
     [],
   );
+  let undeliverable = 0;
+  await heldBy(run.address, () => undeliverable++);
+  assert(undeliverable >= rounds, 'Kafka itself refused nothing');
 });
-
-/** From now on the topic takes no message with more than a few letters. */
-async function shrink(brokers: string, topic: string): Promise<void> {
-  const admin = kafkaClient(brokers).admin();
-  await admin.connect();
-  const configEntries = [{ name: 'max.message.bytes', value: '250' }];
-  const type = kafkajs.ConfigResourceTypes.TOPIC;
-  await admin.alterConfigs({
-    validateOnly: false,
-    resources: [{ type, name: topic, configEntries }],
-  });
-  await admin.disconnect();
-}

@@ -1,3 +1,4 @@
+import kafkajs from 'kafkajs';
 import { kafkaClient } from './kafka-read.ts';
 
 /**
@@ -18,5 +19,20 @@ export async function createOn(
     waitForLeaders: false,
     topics: topics.map((topic) => ({ topic, replicaAssignment, configEntries })),
   });
+  await admin.disconnect();
+}
+
+/** Gives topics these settings, and their cluster's defaults for all others. */
+export async function setTopics(
+  brokers: string,
+  topics: readonly string[],
+  config: Readonly<Record<string, string>>,
+): Promise<void> {
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
+  const type = kafkajs.ConfigResourceTypes.TOPIC;
+  const resources = topics.map((name) => ({ type, name, configEntries }));
+  await admin.alterConfigs({ validateOnly: false, resources });
   await admin.disconnect();
 }
