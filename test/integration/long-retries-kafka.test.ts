@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import kafkajs from 'kafkajs';
 import { LIST_DEAD } from '../../protocol/src/dead-letters.ts';
-import { connect } from '../support/connect.ts';
+import { connect, untilDelays } from '../support/connect.ts';
 import { produce, textOf } from '../support/dead-letters.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
@@ -31,13 +31,7 @@ async function retentionMs(name: string): Promise<number> {
 describe('long retries on Kafka', { skip }, () => {
   test('a long wait leaves the topic, comes back with its attempts, and dies once', async () => {
     const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers, args });
-    const hasDelays = async (): Promise<boolean> => {
-      const asking = await connect(server);
-      const has = asking.node?.features.includes('delay') === true;
-      await asking.close();
-      return has;
-    };
-    await until(hasDelays, { timeoutMs: 60_000, everyMs: 200, what: 'the delay role is open' });
+    await untilDelays(server);
     const client = await connect(server);
     const of = { topic: uniqueTopic('orders'), group: uniqueTopic('billing') };
     const poison = Array.from({ length: 10 }, (_, i) => `poison${i}`);

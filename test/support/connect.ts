@@ -35,6 +35,17 @@ export async function delayNumbers(client: MqpClient): Promise<DelayNumbers> {
   return (await client.delayed.stats()) as DelayNumbers;
 }
 
+/** Waits until a node takes delayed messages, whoever fires them. */
+export async function untilDelays(server: TestServer): Promise<void> {
+  const hasDelays = async (): Promise<boolean> => {
+    const client = await connect(server);
+    const has = client.node?.features.includes('delay') === true;
+    await client.close();
+    return has;
+  };
+  await until(hasDelays, { timeoutMs: 60_000, everyMs: 200, what: 'the delay role to be open' });
+}
+
 /** A client of a node that fires from so many partitions of the delay log; all by default. */
 export async function connectDelay(
   server: TestServer,
