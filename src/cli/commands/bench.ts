@@ -5,11 +5,11 @@ import { coded, codeOf } from '../../base/errors.ts';
 import { packageRoot } from '../../base/package-root.ts';
 import { parseAddress } from '../../config/address.ts';
 import { didYouMean } from '../../config/nearest.ts';
-import { parseDuration } from '../../config/units.ts';
 import type { Command } from '../command.ts';
 import { exitCodes } from '../exit-code.ts';
 import { benchDelay } from '../load/delay-bench.ts';
 import { endOffsetOf, waitForDrain } from '../load/drain.ts';
+import { dueSpanOf } from '../load/due-span.ts';
 import { type LoadReport, refuseTls, runLoad } from '../load/generator.ts';
 import { commitOf, cpuSecondsOf, cpuTicks, stealPercent } from '../load/machine-load.ts';
 import { serverOptions, tokenOf, withNode } from '../node-client.ts';
@@ -64,16 +64,15 @@ const options = {
     kind: 'duration',
     minimum: 1,
     value: 'TIME',
-    fallback: '10s',
     of: ['delay'],
-    description: 'they fall due over so long.',
+    description: 'they fall due over so long; default: the range of --ahead, else 10s.',
   },
   ahead: {
     kind: 'text',
     value: 'TIME',
     fallback: '5s',
     of: ['delay'],
-    description: 'the first so long after the beginning; of a range 5s..15s its start.',
+    description: 'the first so long after the beginning; 5s..15s: from then till then.',
   },
   'node-pid': { kind: 'count', value: 'PID', description: 'The node, for its CPU time.' },
   'kafka-pid': { kind: 'count', value: 'PID', description: 'The broker, for its CPU time.' },
@@ -120,12 +119,10 @@ export const benchCommand: Command = {
 };
 
 async function delayed(client: MqpClient, own: Own): Promise<number> {
-  const [ahead = ''] = own.ahead.split('..');
-  const aheadMs = parseDuration(ahead);
-  if (aheadMs === undefined) throw coded('USAGE', '--ahead is a duration, such as 5s');
+  const span = dueSpanOf(own.ahead, own.over);
   const nodePid = own['node-pid'] ?? pidOf(await client.status());
   const { topic, count, size } = own;
-  const shape = { topic, count, size, aheadMs, overMs: own.over, nodePid };
+  const shape = { topic, count, size, ...span, nodePid };
   const before = cpuTicks();
   const result = await benchDelay(client, shape, systemClock);
   const machine = { stealPercent: stealPercent(before, cpuTicks()), cores: availableParallelism() };
