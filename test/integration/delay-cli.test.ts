@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delayIdOfKey, formatDelayId } from '../../protocol/src/delay-id.ts';
 import { connect, delayNumbers } from '../support/connect.ts';
+import { metric } from '../support/node-state.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -43,7 +44,7 @@ async function setUp() {
   /** What is sent is on its way to the delay log for a moment. */
   const untilPending = (count: number) =>
     until(async () => (await delayNumbers(client)).pending === count, { what: `${count} pending` });
-  return { topic, run, json, untilPending };
+  return { server, client, topic, run, json, untilPending };
 }
 
 test('produce says when each line is due and under which id, for every way to delay it', async () => {
@@ -142,4 +143,41 @@ test('delay list, show, cancel, move and stats do on a node what they say', asyn
   assert.match((await run(['delay', 'stats', '--topic', other])).stdout, /^pending {2}1$/m);
   await json(['delay', 'move', ids[2] ?? '', '--delay', '0s']);
   await untilPending(3);
+});
+
+test('metrics count what fired late, what was cancelled, moved and asked too late, and the loads', async () => {
+  const { server, client, topic } = await setUp();
+  const count = (name: string) => metric(server, `mqproxy_delay_${name}_total{`);
+  const counts = () =>
+    Promise.all(['fired_late', 'cancelled', 'moved', 'too_late', 'fired_early'].map(count));
+  assert.deepEqual(await counts(), [0, 0, 0, 0, 0]);
+  const schedule = async (input: object) => {
+    const { delayId = '' } = await client.produce(topic, { value: 'v', ...input });
+    return { id: delayId };
+  };
+  await schedule({ dueAtMs: Date.now() - 60_000 });
+  await until(async () => (await count('fired_late')) === 1, { what: 'what was due long ago' });
+  const found = { cancelled: 0, moved: 0, tooLate: 0 };
+  const ask = async (what: Promise<string>): Promise<string> => {
+    const outcome = await what;
+    if (outcome in found) found[outcome as keyof typeof found]++;
+    return outcome;
+  };
+  const id = await schedule({ delayMs: hour });
+  await until(async () => (await delayNumbers(client)).pending === 1, { what: 'it is applied' });
+  const move = async () => (await client.delayed.move({ ...id, delayMs: 2 * hour })).outcome;
+  assert.deepEqual([await ask(move()), await ask(move())], ['moved', 'moved']);
+  assert.equal(await ask(client.delayed.cancel(id)), 'cancelled');
+  // What has fired is known for a moment, until that is applied from the log.
+  const isTooLate = async () => {
+    const due = await schedule({ delayMs: 0 });
+    for (let i = 0; i < 50 && found.tooLate === 0; i++) await ask(client.delayed.cancel(due));
+    return found.tooLate > 0;
+  };
+  await until(isTooLate, { what: 'a cancel that is too late' });
+  const { cancelled, moved, tooLate } = found;
+  const [late = 0, ...others] = await counts();
+  assert(late >= 1 && late <= (await count('fired')), `${late} are late`);
+  assert.deepEqual(others, [cancelled, moved, tooLate, 0]);
+  assert((await count('loads')) > 0);
 });

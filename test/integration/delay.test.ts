@@ -102,18 +102,34 @@ test('due times that are not allowed are refused in words, the rest is taken', a
   const client = await connect(server);
   const topic = uniqueTopic('edge');
   const day = 86_400_000;
-  const refused = (input: object, code: string) =>
-    assert.rejects(client.produce(topic, { value: 'v', ...input }), { code });
-  await refused({ delayMs: 400 * day + 1 }, 'BEYOND_HORIZON');
-  await refused({ dueAtMs: Number.MAX_SAFE_INTEGER }, 'BEYOND_HORIZON');
-  await refused({ levelMs: 1_234 }, 'INVALID_ARGUMENT');
-  for (const delayMs of [Number.NaN, -1, 1.5, 2 ** 53, Number.POSITIVE_INFINITY]) {
-    await refused({ delayMs }, 'INVALID_ARGUMENT');
-  }
+  const refused = (input: object, code: string, message: RegExp) =>
+    assert.rejects(client.produce(topic, { value: 'v', ...input }), { code, message });
+  const noTimes = [Number.NaN, -1, 1.5, 2 ** 53, Number.POSITIVE_INFINITY];
   const most = await client.produce(topic, { value: 'far', delayMs: 400 * day });
+  const id = most.delayId ?? '';
+  await until(async () => (await client.delayed.list({ topic })).delays.length === 1);
+  for (const [field, ofMove, fromMs] of [
+    ['delayMs', 'delayMs', day],
+    ['dueAtMs', 'dueMs', Date.now() + day],
+  ] as const) {
+    for (const value of noTimes) {
+      await refused({ [field]: value }, 'INVALID_ARGUMENT', /whole number of milliseconds/);
+      const moved = client.delayed.move({ id, [ofMove]: value });
+      const message = new RegExp(`${ofMove} must be an integer`);
+      await assert.rejects(moved, { code: 'INVALID_ARGUMENT', message }, `${ofMove} ${value}`);
+    }
+    for (const value of [fromMs + 400 * day, Number.MAX_SAFE_INTEGER]) {
+      await refused({ [field]: value }, 'BEYOND_HORIZON', /400 days/);
+      const moved = client.delayed.move({ id, [ofMove]: value });
+      await assert.rejects(moved, { code: 'BEYOND_HORIZON', message: /400 days/ });
+    }
+  }
+  await refused({ delayMs: 400 * day + 1 }, 'BEYOND_HORIZON', /400 days/);
+  await refused({ levelMs: 1_234 }, 'INVALID_ARGUMENT', /./);
+  await client.produce('other', { value: 'far', dueAtMs: Date.now() + 400 * day });
   await client.produce(topic, { value: 'at once', delayMs: 0 });
   const arrived = await readUntil(client, topic, (all) => all.length === 1);
   assert.equal(arrived[0]?.value, 'at once');
-  assert.equal(await client.delayed.cancel({ id: most.delayId ?? '' }), 'cancelled');
+  assert.equal(await client.delayed.cancel({ id }), 'cancelled');
   await client.close();
 });
