@@ -34,6 +34,8 @@ export interface PreloadOptions {
   readonly grave?: string;
   /** The file of {@link WallClock}: an offset of the wall clock. */
   readonly clock?: string;
+  /** One of so many messages breaks the native producer that it is handed to, for good. */
+  readonly fatalEvery?: number;
 }
 
 /**
@@ -75,7 +77,7 @@ export function skipWithoutPreload(): string | false {
  * child.
  */
 export function preloadEnv(options: PreloadOptions): Record<string, string> {
-  const { pathPrefix, delayMs, log, failAfterSyncs, faults, grave, clock } = options;
+  const { pathPrefix, delayMs, log, failAfterSyncs, faults, grave, clock, fatalEvery } = options;
   return {
     LD_PRELOAD: buildPreload(),
     ...(pathPrefix === undefined ? {} : { MQ_PRELOAD_PATH: pathPrefix }),
@@ -85,6 +87,7 @@ export function preloadEnv(options: PreloadOptions): Record<string, string> {
     ...(faults === undefined ? {} : { MQ_PRELOAD_FAULTS: faults }),
     ...(grave === undefined ? {} : { MQ_PRELOAD_GRAVE: grave }),
     ...(clock === undefined ? {} : { MQ_PRELOAD_CLOCK: clock }),
+    ...(fatalEvery === undefined ? {} : { MQ_PRELOAD_FATAL: String(fatalEvery) }),
   };
 }
 

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "preload.h"
+
 static const char *point;
 static long at;
 
@@ -55,6 +57,7 @@ void *rd_kafka_produceva(void *producer, const void *arguments, size_t count) {
   pass("native.before-produce");
   void *error = real(producer, arguments, count);
   pass("native.produced");
+  break_producer(producer);
   return error;
 }
 

@@ -25,4 +25,7 @@ long bury_name(const char *path);
 long bury_bytes(int fd, int64_t offset, int64_t bytes);
 int is_burying(void);
 
+/* A message was handed to a producer of librdkafka: breaks it, where that was asked for. */
+void break_producer(void *producer);
+
 #endif
