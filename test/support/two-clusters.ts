@@ -113,6 +113,8 @@ export interface Trials extends TwoClusters {
   readonly trials: number;
   /** Messages a second meanwhile. */
   readonly ratePerSecond: number;
+  /** Where the load goes, and single messages to the first; default: three new ones. */
+  readonly topics?: readonly string[];
   fault(): Promise<void> | void;
   heal(): Promise<void> | void;
 }
@@ -129,7 +131,7 @@ const TRIALS_OF_P95 = 20;
  */
 export async function runTrials(options: Trials): Promise<void> {
   const { label, ratePerSecond, fault, heal } = options;
-  const topics = [1, 2, 3].map(() => uniqueTopic(label));
+  const topics = options.topics ?? [1, 2, 3].map(() => uniqueTopic(label));
   const [topic = ''] = topics;
   const server = await startBetween(options);
   const work = { topics, clients: 4, window: 16, ratePerSecond };
