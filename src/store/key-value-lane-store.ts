@@ -44,7 +44,6 @@ export interface LaneStoreParts {
 
 const IDLE_FLUSH_MS = 100;
 const CHECKPOINT_BATCHES = 1000;
-/** Deleted payload after which a drained outbox is compacted. */
 const COMPACT_BYTES = 256 * 1024 * 1024;
 const DRAINED_BYTES = 32 * 1024 * 1024;
 
@@ -335,7 +334,8 @@ export class KeyValueLaneStore implements LaneStore {
   }
 
   async #compactDrained(): Promise<void> {
-    if (this.#state.freedBytes < COMPACT_BYTES || this.#ledger.liveBytes > DRAINED_BYTES) return;
+    const { compactBytes = COMPACT_BYTES } = this.#options;
+    if (this.#state.freedBytes < compactBytes || this.#ledger.liveBytes > DRAINED_BYTES) return;
     this.#state.freedBytes = 0;
     await this.#parts.kv.compact({ from: payloadKey(0), to: payloadKey(this.floor) });
   }

@@ -19,6 +19,8 @@ export interface LaneStoreOptions {
   readonly onFailure?: (error: CodedError) => void;
   /** Batches after which {@link LaneStore.checkpointDue} turns true; default 1,000. */
   readonly checkpointBatches?: number;
+  /** Bytes of deleted payload after which a drained outbox is compacted; default 256 MiB. */
+  readonly compactBytes?: number;
 }
 
 /** Chunks of the embedded log, as the addon's `encodeChunks` leaves them. */

@@ -19,7 +19,10 @@ const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const backlogMiB = countOf('MQP_BACKLOG_MIB', isLong ? 1024 : 128);
 const mib = 1024 * 1024;
 const valueBytes = 4096;
-/** What may stay on the disk: a drained outbox is compacted when it has freed 256 MiB. */
+/**
+ * What may stay on the disk: a drained outbox is compacted when it has freed 256 MiB, which only
+ * the long run does.
+ */
 const keptMiB = 400;
 const answeredWithinMs = 5_000;
 const isBuilt = existsSync(join(repoRoot, 'build', 'Release', 'mq_load'));

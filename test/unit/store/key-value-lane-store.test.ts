@@ -376,3 +376,21 @@ test('an idle flush that fails tells the owner', async (t) => {
   assert.equal(codeOf(await told), 'STORE_FAILED');
   await store.close();
 });
+
+test('a drained outbox gives its space back', async (t) => {
+  const folder = await tempFolder(t);
+  const clock = new ManualClock();
+  const options = { folder, lane: 0, clock, crc32c, driver: drivers[0], compactBytes: 1_000 };
+  let tell = (_to: Buffer): void => {};
+  const compacted = new Promise<Buffer>((resolve) => {
+    tell = resolve;
+  });
+  const store = await openOver(options, (kv) => {
+    kv.compact = async ({ to }) => tell(to);
+  });
+  await append(store, 1, 50);
+  store.confirm(1, 50);
+  clock.advance(100);
+  assert.deepEqual(await compacted, payloadKey(51));
+  await store.close();
+});
