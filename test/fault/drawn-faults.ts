@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import type { FaultProxy } from '../support/fault-proxy.ts';
 import type { KafkaBroker } from '../support/kafka.ts';
+import { laneStates } from '../support/node-state.ts';
+import type { DiskFault } from '../support/preload.ts';
 import { runCli } from '../support/run-cli.ts';
 import type { Seeded } from '../support/seeded.ts';
-import { passing } from '../support/wait.ts';
+import { passing, until } from '../support/wait.ts';
 import type { FaultRun } from './fault-run.ts';
 
 /** What a fault has at hand. */
@@ -60,17 +62,36 @@ export interface DrawnFault {
   readonly weight: number;
   readonly needsKafka?: boolean;
   readonly needsBackup?: boolean;
-  /** It is over when this resolves. */
-  happen(scene: Scene): Promise<void>;
+  /** It is over when this resolves; false: nothing has happened. */
+  happen(scene: Scene): Promise<unknown>;
 }
 
 /** Between two I/O errors: a second one within 60 s takes a lane out, as it should. */
 const IO_ERROR_EVERY_MS = 70_000;
 let lastIoErrorMs = Number.NEGATIVE_INFINITY;
 
+/** A call of the store fails, and its lane has seen it. False: it is too soon for that. */
+async function failStore(
+  { run, random }: Scene,
+  fault: Pick<DiskFault, 'on' | 'does'>,
+): Promise<boolean> {
+  if (performance.now() - lastIoErrorMs < IO_ERROR_EVERY_MS) return false;
+  lastIoErrorMs = performance.now();
+  const failures = async (): Promise<number> =>
+    (await laneStates(run.server)).reduce((sum, lane) => sum + lane.storeFailures, 0);
+  const before = await failures();
+  run.crew.history.event('disk');
+  run.disk.set({ ...fault, from: 1 + random.below(20), path: '/store/' });
+  const isSeen = async () => (await failures()) > before;
+  await until(isSeen, { what: 'a lane to see its disk fail' });
+  await passing(1_000);
+  run.disk.clear();
+  return true;
+}
+
 const faults: readonly DrawnFault[] = [
   { name: 'kill', weight: 4, happen: ({ run }) => run.kill() },
-  { name: 'power', weight: 3, happen: ({ run }) => run.losePower().then(() => {}) },
+  { name: 'power', weight: 3, happen: ({ run }) => run.losePower() },
   {
     name: 'freeze-node',
     weight: 1,
@@ -92,27 +113,13 @@ const faults: readonly DrawnFault[] = [
   {
     name: 'io-error',
     weight: 1,
-    async happen({ run, random }) {
-      if (performance.now() - lastIoErrorMs < IO_ERROR_EVERY_MS) return;
-      lastIoErrorMs = performance.now();
-      run.crew.history.event('disk');
-      const on = random.pick(['sync', 'write'] as const);
-      run.disk.set({ on, from: 1 + random.below(20), does: 'EIO', path: '/store/' });
-      await passing(3_000);
-      run.disk.clear();
-    },
+    happen: (scene) =>
+      failStore(scene, { on: scene.random.pick(['sync', 'write'] as const), does: 'EIO' }),
   },
   {
     name: 'full-disk',
     weight: 1,
-    async happen({ run, random }) {
-      if (performance.now() - lastIoErrorMs < IO_ERROR_EVERY_MS) return;
-      lastIoErrorMs = performance.now();
-      run.crew.history.event('disk');
-      run.disk.set({ on: 'write', from: 1 + random.below(50), does: 'ENOSPC', path: '/store/' });
-      await passing(3_000);
-      run.disk.clear();
-    },
+    happen: (scene) => failStore(scene, { on: 'write', does: 'ENOSPC' }),
   },
   {
     name: 'clock-step',

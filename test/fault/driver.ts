@@ -191,13 +191,14 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
   const until = performance.now() + roundMs;
   while (performance.now() < until) {
     const fault = drawFault(draws, { clusters, only: values.only });
-    totals.faults[fault.name] = (totals.faults[fault.name] ?? 0) + 1;
-    if (fault.name === 'kill' || fault.name === 'power') events[fault.name]++;
     const isStrict = STRICT.includes(fault.name);
     try {
       if (!isStrict) consuming.history.away(true);
-      await fault.happen({ run, random: draws, ...kafka });
+      const happened = await fault.happen({ run, random: draws, ...kafka });
       if (!isStrict) consuming.history.away(false);
+      if (happened === false) continue;
+      totals.faults[fault.name] = (totals.faults[fault.name] ?? 0) + 1;
+      if (fault.name === 'kill' || fault.name === 'power') events[fault.name]++;
       if (maySendAgain(fault.name)) delays?.checker.disturbed(Date.now());
       if (fault.name === 'clock-step') delays?.checker.clockStepped(CLOCK_AHEAD_MS);
       await run.crew.untilAnswered(ANSWERED_AFTER_FAULT, 120_000);
