@@ -15,7 +15,7 @@ import { AdminServer } from './http/admin-server.ts';
 import { NodeMetrics } from './http/node-metrics.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { giveBackMemory } from './native/addon.ts';
-import { type NodeBackend, openNodeBackend } from './node-backend.ts';
+import type { NodeBackend } from './node-backend.ts';
 import { type NodeConsume, openNodeConsume } from './node-consume.ts';
 import { NodeDelays } from './node-delays.ts';
 import { NodeLanes } from './node-lanes.ts';
@@ -34,6 +34,7 @@ import {
   sessionLimits,
   tailBytesMax,
 } from './node-settings.ts';
+import { openNodeBackend } from './open-node-backend.ts';
 import type { NodeContext } from './server/handler.ts';
 import { MqpServer } from './server/mqp-server.ts';
 import { NodeStatus } from './server/node-status.ts';

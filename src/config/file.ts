@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { TSchema } from '@sinclair/typebox';
-import { parseDocument } from 'yaml';
 import { coded, firstLineOf } from '../base/errors.ts';
+import { yaml } from '../base/yaml.ts';
 import { isLeaf, type Leaf } from './leaf.ts';
 import { didYouMean } from './nearest.ts';
 import type { Origin, RawValue } from './origin.ts';
@@ -15,7 +15,7 @@ import { configSchema } from './schema.ts';
 export function fileValues(file: string, faults: string[]): RawValue[] {
   let content: unknown;
   try {
-    const document = parseDocument(readFileSync(file, 'utf8'));
+    const document = yaml().parseDocument(readFileSync(file, 'utf8'));
     const [first] = document.errors;
     if (first !== undefined) throw first;
     content = document.toJS();

@@ -174,6 +174,15 @@ export function formOf(leaf: Leaf): string {
   }
 }
 
+/** The bound of a size or a duration that a value is beyond, in words that follow its form. */
+export function boundOf(leaf: Leaf, value: unknown): string {
+  const { minimum, maximum } = leaf as { minimum?: number; maximum?: number };
+  if (typeof value !== 'number' || (leaf.kind !== 'bytes' && leaf.kind !== 'duration')) return '';
+  if (minimum !== undefined && value < minimum) return `, at least ${showLeaf(leaf, minimum)}`;
+  if (maximum !== undefined && value > maximum) return `, at most ${showLeaf(leaf, maximum)}`;
+  return '';
+}
+
 function rangeOf(leaf: Leaf): string {
   const { minimum, maximum } = leaf as { minimum?: number; maximum?: number };
   if (maximum !== undefined) return ` from ${minimum ?? 0} to ${maximum}`;

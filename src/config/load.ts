@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import type { TSchema } from '@sinclair/typebox';
-import { Ajv } from 'ajv';
+import { Errors } from '@sinclair/typebox/errors';
 import { coded, messageOf } from '../base/errors.ts';
 import { checkTogether } from './check.ts';
 import { environmentValues } from './environment.ts';
 import { fileValues } from './file.ts';
 import { flagSources } from './flags.ts';
-import { formOf, isLeaf, type Leaf, readLeaf } from './leaf.ts';
+import { boundOf, formOf, isLeaf, type Leaf, readLeaf } from './leaf.ts';
 import type { Origin, RawValue } from './origin.ts';
 import { anyName, childOf, childrenOf, listSettings } from './paths.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -27,7 +27,6 @@ export interface LoadedConfig {
 }
 
 const settings = listSettings(configSchema);
-const validate = new Ajv({ strict: false, allErrors: true }).compile(configSchema);
 
 /**
  * Reads the configuration: flag before environment before file before default.
@@ -126,20 +125,18 @@ function defaultsOf(schema: TSchema): unknown {
 }
 
 function schemaFaults(tree: unknown, origins: ReadonlyMap<string, Origin>): string[] {
-  if (validate(tree)) return [];
   const faults = new Map<string, string>();
-  for (const error of validate.errors ?? []) {
-    const keys = error.instancePath.slice(1).split('/').map(unescapePointer);
+  for (const { path: pointer, value, message } of Errors(configSchema, tree)) {
+    const keys = pointer.slice(1).split('/').map(unescapePointer);
     while (keys.length > 0 && leafAt(keys) === undefined) keys.pop();
     const leaf = leafAt(keys);
     const path = keys.join('.');
     if (leaf === undefined) {
-      faults.set(error.instancePath, `${error.instancePath}: ${error.message ?? 'is not valid'}`);
+      faults.set(pointer, `${pointer}: ${message}`);
       continue;
     }
     const origin = origins.get(path)?.detail ?? 'default';
-    const range = leaf.kind === 'bytes' || leaf.kind === 'duration' ? `, ${error.message}` : '';
-    faults.set(path, `${path}: must be ${formOf(leaf)}${range} (${origin})`);
+    faults.set(path, `${path}: must be ${formOf(leaf)}${boundOf(leaf, value)} (${origin})`);
   }
   return [...faults.values()];
 }

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
 import { coded, firstLineOf } from '../base/errors.ts';
+import { yaml } from '../base/yaml.ts';
 
 /** What a client may do with topics whose names begin with a prefix. */
 export interface Grant {
@@ -58,7 +58,7 @@ export class Tokens {
   static read(path: string): Tokens {
     let document: unknown;
     try {
-      document = parse(readFileSync(path, 'utf8'));
+      document = yaml().parse(readFileSync(path, 'utf8'));
     } catch (error) {
       throw coded('CONFIG_INVALID', `auth.tokensFile: ${path}: ${firstLineOf(error)}`);
     }

@@ -116,7 +116,7 @@ test('every fault is named at once, with what is allowed and where it was writte
   const { message } = refusal({ file });
   assert.match(message, /lanes: must be `auto` or a whole number from 1 to 16 \(.*yaml\)/);
   assert.match(message, /logLevel: must be one of trace, debug, info, warn, error, silent/);
-  assert.match(message, /limits\.idleTimeout: must be a duration such as 20s, must be >= 1000/);
+  assert.match(message, /limits\.idleTimeout: must be a duration such as 20s, at least 1s/);
   assert.match(message, /limits\.connections: "many" is not a whole number/);
 });
 
