@@ -14,9 +14,14 @@ const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const outageMs = isLong ? 60_000 : 8_000;
 /** The group's session of 6 s, and, after long, the 10 s after which librdkafka connects again. */
 const backWithinMs = isLong ? 18_000 : 10_000;
-const count = isLong ? 5_000 : 1_000;
+const count = isLong ? 20_000 : 3_000;
+/** In a topic of their own, due from when the cluster is back until the others have fired. */
+const freshCount = isLong ? 1_000 : 300;
+/** What is due while the others catch up waits no longer than this, in ms. */
+const starvedMs = 2_000;
 /** Sent while the cluster is away; they come due after it is back. */
 const lateCount = 100;
+const dayMs = 86_400_000;
 const skip = skipWithoutKafka();
 
 interface Sent {
@@ -34,9 +39,19 @@ async function schedule(client: MqpClient, topic: string, dues: readonly number[
   );
 }
 
+interface Arrival {
+  readonly dueMs: number;
+  readonly atMs: number;
+}
+
+/** The longest that one came after it was due, and after a moment. */
+function longest(arrivals: readonly Arrival[], afterMs: number): number {
+  return Math.max(...arrivals.map(({ dueMs, atMs }) => atMs - Math.max(dueMs, afterMs)));
+}
+
 /** What came in a topic of one partition, by an independent client. */
 async function arrivals(broker: KafkaBroker, topic: string) {
-  const first = new Map<string, { dueMs: number; atMs: number }>();
+  const first = new Map<string, Arrival>();
   let twice = 0;
   let unordered = 0;
   let latestMs = 0;
@@ -76,16 +91,22 @@ for (const how of isLong ? (['frozen', 'stopped'] as const) : (['frozen'] as con
     const server = await startServer({ backend: 'kafka', kafkaBrokers: broker.address });
     const client = await connectDelay(server);
     const topic = uniqueTopic('outage');
+    const fresh = uniqueTopic('fresh');
     const config = { 'message.timestamp.type': 'LogAppendTime' };
-    await client.createTopic(topic, { partitions: 1, config });
+    for (const name of [topic, fresh]) await client.createTopic(name, { partitions: 1, config });
     // What is known only after it was due fires as it comes.
-    const leadMs = 3 * (await rehearse(client, count));
+    const leadMs = 3 * (await rehearse(client, count + freshCount));
     const startMs = Date.now() + 1_000 + leadMs;
     const spanMs = outageMs + 2_000;
     const dues = Array.from(
       { length: count },
       (_, i) => startMs + Math.round((i * spanMs) / count),
     );
+    const freshDues = Array.from(
+      { length: freshCount },
+      (_, i) => startMs + outageMs + Math.round((i * backWithinMs) / freshCount),
+    );
+    const freshSent = await schedule(client, fresh, freshDues);
     const sent = await schedule(client, topic, dues);
     await until(async () => (await firedOf(client)) > 0, { what: 'the first fires' });
 
@@ -98,29 +119,41 @@ for (const how of isLong ? (['frozen', 'stopped'] as const) : (['frozen'] as con
     });
     const all = [...sent, ...late];
     const isOver = async () => {
-      const { delays } = await client.delayed.list({ topic, limit: 1 });
-      return delays.length === 0 && (await firedOf(client)) >= all.length;
+      // Those of the rehearsal wait for next year.
+      const { delays } = await client.delayed.list({ toMs: Date.now() + dayMs, limit: 1 });
+      return delays.length === 0 && (await firedOf(client)) >= all.length + freshCount;
     };
     const patient = { everyMs: 100, what: 'all have fired' };
     const failure = await until(isOver, patient).catch((error: unknown) => error);
 
     const { first, twice, unordered } = await arrivals(broker, topic);
+    const others = await arrivals(broker, fresh);
     const times = [...first.values()];
-    const early = times.filter(({ dueMs, atMs }) => atMs < dueMs).length;
-    const lateMs = Math.max(...times.map(({ dueMs, atMs }) => atMs - Math.max(dueMs, backMs)));
+    const freshTimes = [...others.first.values()];
+    const both = [...times, ...freshTimes];
+    const early = both.filter(({ dueMs, atMs }) => atMs < dueMs).length;
+    const lateMs = longest(both, backMs);
+    // What was on its way when the cluster went may have been taken as soon as it was back.
+    const isOverdue = ({ dueMs }: Arrival) => dueMs > startMs + outageMs / 2;
+    const overdue = times.filter((one) => isOverdue(one) && one.dueMs < backMs);
+    const againMs = Math.min(...overdue.map(({ atMs }) => atMs));
+    const caughtUpMs = Math.max(...overdue.map(({ atMs }) => atMs)) - againMs;
+    const waitedMs = longest(freshTimes, againMs);
     const areJudged = cores.wereThere(
-      `fired=${first.size} twice=${twice} early=${early} unordered=${unordered} lateMs=${lateMs}`,
+      `fired=${first.size} twice=${twice} early=${early} unordered=${unordered} lateMs=${lateMs}` +
+        ` overdue=${overdue.length} in ${caughtUpMs} ms, fresh waited ${waitedMs} ms`,
     );
-    assert.deepEqual(
-      all.filter(({ id }) => !first.has(id)),
-      [],
-      'lost',
-    );
+    const lost = (wanted: readonly Sent[], { first: found }: Pick<typeof others, 'first'>) =>
+      wanted.filter(({ id }) => !found.has(id));
+    assert.deepEqual([lost(all, { first }), lost(freshSent, others)], [[], []], 'lost');
+    assert.deepEqual([first.size, others.first.size], [all.length, freshCount], 'nothing else');
     assert.equal(failure, true);
     assert.equal(early, 0);
-    assert.equal(unordered, 0);
-    if (areJudged)
+    assert.deepEqual([unordered, others.unordered], [0, 0]);
+    if (areJudged) {
       assert(lateMs < backWithinMs, `one fired ${lateMs} ms after it was due and Kafka was back`);
+      assert(waitedMs < starvedMs, `a fresh one waited ${waitedMs} ms behind what was overdue`);
+    }
     await client.close();
   });
 }
