@@ -8,6 +8,7 @@ import type { ClusterPorts } from './cluster-ports.ts';
 import type { Config } from './config/schema.ts';
 import { DeadLetterDesk } from './consume/dead-letters/dead-letter-desk.ts';
 import { DeadLetters } from './consume/dead-letters/dead-letters.ts';
+import { LetterEnds } from './consume/dead-letters/letter-ends.ts';
 import { retryTopicConfig, sideTopicConfig, sideTopicMadeWith } from './internal-topics.ts';
 
 /** What {@link openNodeDeadLetters} needs. */
@@ -36,6 +37,9 @@ export function openNodeDeadLetters(parts: NodeDeadLettersParts): NodeDeadLetter
   const made = { madeWith: sideTopicMadeWith(config), partitions, replicationFactor };
   const portsOf = (cluster: number): ClusterPorts | undefined =>
     clusters.find(({ consumers }) => consumers.cluster === (cluster as Cluster));
+  const ends = new Map(
+    clusters.map(({ consumers }) => [consumers.cluster, new LetterEnds(consumers, systemClock)]),
+  );
   const settler = new DeadLetters({
     settings: config.retry,
     deadTopic: { config: sideTopicConfig(config), ...made },
@@ -44,7 +48,13 @@ export function openNodeDeadLetters(parts: NodeDeadLettersParts): NodeDeadLetter
       const ports = portsOf(number);
       if (ports === undefined) return undefined;
       const { consumers, publisher, topics } = ports;
-      return { publisher, topics, partitionsOf: (topic) => countOf(consumers, topic) };
+      const letters = ends.get(consumers.cluster) as LetterEnds;
+      return {
+        publisher,
+        topics,
+        lettersSince: (place, sinceMs) => letters.since(place, sinceMs),
+        partitionsOf: (topic) => countOf(consumers, topic),
+      };
     },
     delayLog: parts.delayLog,
     clock: systemClock,

@@ -73,6 +73,10 @@ export const limits = {
   deadReasonBytesMax: 1024,
   /** Dead letters in one publish; more wait behind it. */
   deadMovesMax: 256,
+  /** Ids that are read back of the end of a topic of dead letters: what a crash may write twice. */
+  deadEndIdsMax: 4_096,
+  /** Ends of topics of dead letters that a node remembers. */
+  deadEndsMax: 64,
   /** Bytes of the messages in one publish of dead letters. */
   deadMoveBytesMax: 4 * 1024 * 1024,
   /** Pairs of group and topic whose budget of dead letters is kept. */

@@ -243,9 +243,10 @@ export class Membership {
     const ids = started.before === undefined ? undefined : this.#options.dedupe(topic, number);
     if (ids === undefined) this.#fetching.begin(partition);
     else {
-      const attemptsOf = (part: NotedRecords) => retriesOf(part, group).attempts;
+      const ofRetries = (part: NotedRecords) => retriesOf(part, group).attempts;
+      const attemptsOf = isRetryTopic(topic, group) ? ofRetries : undefined;
       void this.#ids
-        .before(partition, floor, ids, isRetryTopic(topic, group) ? attemptsOf : undefined)
+        .before(partition, floor, ids, { attemptsOf })
         .then(() => this.#fetching.begin(partition));
     }
   }

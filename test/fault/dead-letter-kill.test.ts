@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { REDRIVE_DEAD } from '../../protocol/src/dead-letters.ts';
+import type { ConsumedMessage } from '../../sdk/ts/src/consume-types.ts';
 import { connect } from '../support/connect.ts';
 import { of, produce, textOf } from '../support/dead-letters.ts';
+import { readAll } from '../support/read-all.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
 import { startServer } from '../support/start-server.ts';
-import { until } from '../support/wait.ts';
+import { until, within } from '../support/wait.ts';
+import { killPointBuild, killPointEnv } from './kill-points.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const KILLS = countOf('MQP_DEAD_KILLS', isLong ? 6 : 2);
@@ -68,4 +71,47 @@ test('kill -9 in moves and redrives loses no message, and copies have one id', a
   assert.ok([...ids.values()].every(({ size }) => size <= 2));
   assert.ok(copies <= 500, `${copies} copies`);
   await client.close();
+});
+
+const afterMove = {
+  name: 'dead-letters.moved',
+  file: 'src/consume/dead-letters/dead-letter-mover.js',
+  statement: 'const results = await publisher.publish(records);',
+  at: 'after',
+} as const;
+
+test('a node that dies between moves and their acks writes no letter a second time', async () => {
+  const server = await startServer({ entry: killPointBuild([afterMove]) });
+  const values = Array.from({ length: 2_000 }, (_, i) => `m${i}`);
+  let client = await connect(server);
+  await produce(client, 'orders', values);
+  for (const passing of [2, 2]) {
+    await client.close();
+    await server.kill();
+    server.spawn([], killPointEnv(afterMove, passing));
+    const dying = await until(() => connect(server).catch(() => undefined), { timeoutMs: 60_000 });
+    const consumer = await dying.subscribe({ group: 'billing', topics: ['orders'] });
+    const handle = (message: ConsumedMessage) => message.nack({ dead: true }).catch(() => {});
+    consumer.run(handle).catch(() => {});
+    const { signal } = await within(server.exited, 60_000, 'the node to die');
+    assert.equal(signal, 'SIGKILL');
+    await dying.close({ timeoutMs: 0 });
+    await server.restart();
+    client = await connect(server);
+  }
+  const consumer = await client.subscribe({ group: 'billing', topics: ['orders'] });
+  consumer.run((message) => message.nack({ dead: true })).catch(() => {});
+  const isDone = async () => {
+    const { partitions } = await client.groups.describe('billing');
+    return partitions.length > 0 && partitions.every(({ lag }) => lag === 0);
+  };
+  await until(isDone, { timeoutMs: 60_000, everyMs: 100, what: 'all to be dead' });
+  const letters = (await readAll(client, 'orders.billing.dlq')).map(({ value }) => value);
+  await client.close();
+  const twice = letters.flatMap((value, at) => {
+    const first = letters.indexOf(value);
+    return first === at ? [] : [`${value}: ${first} and ${at}`];
+  });
+  assert.deepEqual(twice, [], 'letters were written twice');
+  assert.deepEqual(new Set(letters), new Set(values));
 });

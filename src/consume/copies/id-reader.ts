@@ -28,38 +28,53 @@ interface Budget {
   isOpen: boolean;
 }
 
+/** What is read back, and how much of it. */
+export interface ReadBackOptions {
+  attemptsOf?: ((part: NotedRecords) => Uint16Array) | undefined;
+  /** About how many ids; by default as many as a window holds. */
+  readonly idsMax?: number;
+  /** Default: 2 s. */
+  readonly waitMs?: number;
+}
+
 /**
  * Reads ids again that the owner before had seen, so that a copy is known as one after a restart or
  * a take-over: the messages just before the floor, the last ones first.
  */
 export class IdReader {
-  readonly #backend: ConsumerBackend;
+  readonly #backend: Pick<ConsumerBackend, 'cluster' | 'tail'>;
   readonly #clock: Clock;
   readonly #turns: (() => void)[] = [];
   #running = 0;
 
-  constructor(backend: ConsumerBackend, clock: Clock) {
+  constructor(backend: Pick<ConsumerBackend, 'cluster' | 'tail'>, clock: Clock) {
     this.#backend = backend;
     this.#clock = clock;
   }
 
   /**
    * Notes ids of messages before `floor`, in a retry topic with what `attemptsOf` reads of them.
-   * Resolves after 2 s at the latest; never rejects.
+   * Resolves after `waitMs` at the latest, and says whether all was read then; never rejects.
    */
   async before(
     place: TopicPartition,
     floor: number,
-    ids: DedupeWindow,
-    attemptsOf?: (part: NotedRecords) => Uint16Array,
-  ): Promise<void> {
+    ids: Pick<DedupeWindow, 'note'>,
+    { attemptsOf, idsMax = DEDUPE_IDS, waitMs = WAIT_MS }: ReadBackOptions = {},
+  ): Promise<boolean> {
     const parts: Part[] = [];
-    const budget = { bytes: limits.idsReadBackBytes, ids: DEDUPE_IDS, isOpen: true };
+    const budget = { bytes: limits.idsReadBackBytes, ids: idsMax, isOpen: true };
+    let isWhole = false;
     await new Promise<void>((resolve) => {
-      const timer = this.#clock.setTimer(resolve, WAIT_MS);
+      const timer = this.#clock.setTimer(resolve, waitMs);
       void this.#inTurn(() => this.#read(place, floor, parts, budget))
         // Without them a copy is delivered: more than once is allowed.
-        .catch(() => undefined)
+        .then(
+          () => {
+            isWhole = budget.isOpen;
+          },
+          () => undefined,
+        )
         .then(() => {
           timer.cancel();
           resolve();
@@ -70,6 +85,7 @@ export class IdReader {
     for (const part of parts.reverse()) {
       ids.note(part, this.#backend.cluster, new Uint8Array(part.count), attemptsOf?.(part));
     }
+    return isWhole;
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {

@@ -1,8 +1,10 @@
+import type { TopicPartition } from '../../backend/consumer-port.ts';
 import type { InternalTopics, Publisher, PublishRecord } from '../../backend/publisher-port.ts';
 import { coded } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
 import type { Failure } from '../lease/settle.ts';
-import { type DeadRecordOptions, deadRecordOf } from '../retry/dead-record.ts';
+import { type DeadRecord, type DeadRecordOptions, deadRecordOf } from '../retry/dead-record.ts';
+import type { LetterIds } from './letter-ends.ts';
 
 /** A topic of dead letters, or of what was put off, as it is made. */
 export interface DeadTopicSettings {
@@ -19,6 +21,8 @@ export interface DeadTopicSettings {
 export interface DeadCluster {
   readonly publisher: Publisher;
   readonly topics: InternalTopics;
+  /** Ids of the last letters of a partition, as they were at `sinceMs` (monotonic) or later. */
+  lettersSince(place: TopicPartition, sinceMs: number): Promise<Pick<LetterIds, 'has'>>;
   /** Partitions of a topic; undefined when there is none. @throws BACKEND_UNAVAILABLE */
   partitionsOf(topic: string): Promise<number | undefined>;
 }
@@ -47,8 +51,11 @@ export interface MoverOptions {
   /** A topic that is made has as many partitions as this one. */
   readonly like?: string;
   /** The record of a message; that of a dead letter when absent. */
-  recordOf?(moving: Moving, options: DeadRecordOptions): PublishRecord;
+  recordOf?(moving: Moving, options: DeadRecordOptions): MovedRecord;
 }
+
+/** With an id: a record that an owner before may have written already. */
+type MovedRecord = PublishRecord | DeadRecord;
 
 /**
  * Moves the failed messages of one group and topic on one cluster to where they end, or come
@@ -120,16 +127,20 @@ export class DeadLetterMover {
       partitions: this.#partitions,
       nodeId: this.#nodeId,
     };
-    const moving: Waiting[] = [];
-    const records: PublishRecord[] = [];
+    const made: (readonly [Waiting, MovedRecord])[] = [];
     for (const one of batch) {
       try {
-        records.push(this.#recordOf(one, options));
-        moving.push(one);
+        made.push([one, this.#recordOf(one, options)]);
       } catch (error) {
         one.reject(error);
       }
     }
+    const there = await this.#written(made);
+    for (const [one] of there) one.resolve();
+    const fresh = there.length === 0 ? made : made.filter((one) => !there.includes(one));
+    if (fresh.length === 0) return;
+    const moving = fresh.map(([one]) => one);
+    const records = fresh.map(([, record]) => record);
     const results = await publisher.publish(records);
     moving.forEach((one, i) => {
       const result = results[i];
@@ -139,6 +150,26 @@ export class DeadLetterMover {
         this.#partitions = undefined;
         one.reject(coded(result.code, `${this.#dlq}: ${result.message}`));
       } else one.resolve();
+    });
+  }
+
+  /** Those that lie there already: an owner before died between their move and their ack. */
+  async #written(
+    made: readonly (readonly [Waiting, MovedRecord])[],
+  ): Promise<readonly (readonly [Waiting, MovedRecord])[]> {
+    const sinceMs = new Map<number, number>();
+    for (const [{ failure }, record] of made) {
+      if (!('id' in record)) continue;
+      const before = sinceMs.get(record.partition) ?? 0;
+      sinceMs.set(record.partition, Math.max(before, failure.ownedSinceMs));
+    }
+    const ids = new Map<number, Pick<LetterIds, 'has'>>();
+    for (const [partition, ms] of sinceMs) {
+      const place = { topic: this.#dlq, partition };
+      ids.set(partition, await this.#cluster.lettersSince(place, ms));
+    }
+    return made.filter(([, record]) => {
+      return 'id' in record && ids.get(record.partition)?.has(record.id) === true;
     });
   }
 

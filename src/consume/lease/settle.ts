@@ -27,6 +27,8 @@ export interface Failure {
   readonly firstFailureMs: number;
   /** Now, in ms since 1970. */
   readonly nowMs: number;
+  /** Since when this owner has the partition, in ms of the monotonic clock. */
+  readonly ownedSinceMs: number;
 }
 
 /**

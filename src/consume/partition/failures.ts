@@ -61,6 +61,7 @@ interface Failed {
 export class Failures {
   readonly #partition: ConsumePartition;
   readonly #hooks: FailureHooks;
+  readonly #ownedSinceMs: number;
   readonly #first = new Map<number, number>();
   /** Leases of owners before that were refused before their messages were read again. */
   readonly #refused = new Map<number, Refusal>();
@@ -76,6 +77,7 @@ export class Failures {
   constructor(partition: ConsumePartition, hooks: FailureHooks) {
     this.#partition = partition;
     this.#hooks = hooks;
+    this.#ownedSinceMs = hooks.clock.monotonic();
   }
 
   /** Messages that are on their way to where they end, or come again. */
@@ -109,6 +111,7 @@ export class Failures {
       reason: said?.reason ?? '',
       firstFailureMs,
       nowMs,
+      ownedSinceMs: this.#ownedSinceMs,
     };
     const { window } = partition;
     const decision = partition.policy.decide(failure);

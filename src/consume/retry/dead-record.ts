@@ -87,6 +87,12 @@ export interface DeadRecordOptions {
   readonly nodeId: bigint;
 }
 
+/** The record of a dead letter, and the id that it has. */
+export interface DeadRecord extends PublishRecord {
+  readonly id: MessageId;
+  readonly partition: number;
+}
+
 /**
  * Makes the record of a dead letter: key, value and headers as they were, with an id of its own in
  * `mq` and the story in `mq-dead`.
@@ -98,7 +104,7 @@ export function deadRecordOf(
   failure: Failure,
   record: Buffer,
   { dlq, partitions, nodeId }: DeadRecordOptions,
-): PublishRecord {
+): DeadRecord {
   const cursor = new RecordCursor('a failed message');
   cursor.start(record, 0, record.length, 1);
   cursor.next();
@@ -122,12 +128,14 @@ export function deadRecordOf(
     lastFailureMs: failure.nowMs,
     fingerprint: fingerprintOf(failure.reason, failure.cause),
   };
+  const id = deadIdOf(origin);
   const mq = encodeMqHeader({
-    ...deadIdOf(origin),
+    ...id,
     originNode: nodeId,
     acceptedMs: failure.nowMs,
   });
   return {
+    id,
     topic: dlq,
     // Not by the key: copies of one dead letter must meet in one partition, with or without a key.
     partition: origin.partition % partitions,

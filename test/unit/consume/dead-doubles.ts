@@ -1,5 +1,7 @@
 import { FrameWriter } from '../../../protocol/src/frame-writer.ts';
+import { formatMessageId, type MessageId } from '../../../protocol/src/message-id.ts';
 import { writeTailRecord } from '../../../protocol/src/tail.ts';
+import type { TopicPartition } from '../../../src/backend/consumer-port.ts';
 import type {
   InternalTopicSpec,
   PublishRecord,
@@ -23,6 +25,7 @@ export function failureOf(part: Partial<Failure> = {}): Failure {
     reason: 'no such customer',
     firstFailureMs: 1000,
     nowMs: 2000,
+    ownedSinceMs: 0,
     ...part,
   };
 }
@@ -48,6 +51,9 @@ export class DeadClusterDouble implements DeadCluster {
   /** Held back until it resolves. */
   gate: Promise<void> = Promise.resolve();
   ensureError: Error | undefined;
+  /** Ids, as text, that lie in the topic, and what was asked: `topic/partition@sinceMs`. */
+  readonly there = new Set<string>();
+  readonly looks: string[] = [];
 
   readonly publisher = {
     cluster: 0 as const,
@@ -66,6 +72,11 @@ export class DeadClusterDouble implements DeadCluster {
       if (this.ensureError !== undefined) throw this.ensureError;
     },
   };
+
+  async lettersSince({ topic, partition }: TopicPartition, sinceMs: number) {
+    this.looks.push(`${topic}/${partition}@${sinceMs}`);
+    return { has: (id: MessageId) => this.there.has(formatMessageId(id)) };
+  }
 
   async partitionsOf(): Promise<number | undefined> {
     return this.existing;

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { formatMessageId } from '../../../../protocol/src/message-id.ts';
 import { coded } from '../../../../src/base/errors.ts';
 import { DeadLetterMover } from '../../../../src/consume/dead-letters/dead-letter-mover.ts';
+import { deadIdOf } from '../../../../src/consume/retry/dead-record.ts';
 import { DeadClusterDouble, failureOf, wireRecord } from '../dead-doubles.ts';
 
 function moverOf(cluster: DeadClusterDouble): DeadLetterMover {
@@ -106,4 +108,20 @@ test('bytes that are no record fail alone', async () => {
     mover.move(failureOf(), wireRecord()),
   ]);
   assert.deepEqual([bad.status, good.status], ['rejected', 'fulfilled']);
+});
+
+test('a letter that an owner before has written is not written again', async () => {
+  const cluster = new DeadClusterDouble();
+  cluster.existing = 2;
+  const mover = moverOf(cluster);
+  const failures = [7, 8, 9].map((offset) => failureOf({ offset, ownedSinceMs: 100 + offset }));
+  const [, second] = failures;
+  assert(second !== undefined);
+  cluster.there.add(formatMessageId(deadIdOf(second)));
+  await Promise.all(failures.map((failure) => mover.move(failure, wireRecord())));
+  // One look for all, as they were when the last of them was taken.
+  assert.deepEqual(cluster.looks, ['orders.billing.dlq/0@109']);
+  assert.equal(cluster.records.length, 2);
+  await mover.move(second, wireRecord());
+  assert.equal(cluster.batches.length, 1, 'nothing is left to publish');
 });

@@ -271,3 +271,21 @@ test('the wait of a message on its way to the delayed ones goes on under the nex
   await next.pass(1_000);
   assert.deepEqual(attempts(other), [[0, 2]]);
 });
+
+test('a failure says since when its owner has the partition, also one that was lost and came back', async () => {
+  const cluster = clusterWith(2);
+  const under = new EngineUnderTest(cluster);
+  const client = await under.subscribe();
+  under.nack(client.take().slice(0, 1));
+  const [member] = cluster.members;
+  member?.lose();
+  await under.pass(50);
+  const lostMs = under.clock.monotonic();
+  member?.setTopics(['t']);
+  await under.pass(3_000);
+  under.nack(client.take().slice(0, 1));
+  const [before, after, ...more] = under.policy.failures.map(({ ownedSinceMs }) => ownedSinceMs);
+  assert.deepEqual(more, []);
+  assert((before ?? lostMs) < lostMs, `${before} before ${lostMs}`);
+  assert((after ?? 0) >= lostMs, `${after} after ${lostMs}`);
+});
