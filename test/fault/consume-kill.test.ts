@@ -5,6 +5,7 @@ import { startConsumeNode } from '../support/consume-ledger.ts';
 import { Cores } from '../support/cores.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
+import { metric } from '../support/node-state.ts';
 import { ProducerCrew } from '../support/producer-crew.ts';
 import { countOf } from '../support/seeded.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -22,7 +23,13 @@ const SERVING_MS = 10_000;
 const COMMIT_MS = 100;
 /** That and a round trip, however slow the machine makes it. */
 const FORGOTTEN_MS = 1_000;
+/** Messages that a consumer of the crew may have out, and all of them and a process together. */
+const CREDIT = 40;
+const OUT_MAX = 4 * CREDIT + 64;
 const patient = { timeoutMs: 60_000 };
+
+/** What nodes gave out again because its owner was gone. */
+const OWNER = 'mqproxy_consume_redelivered_messages_total{cause="owner"}';
 
 const brokers = await sharedKafka();
 
@@ -35,7 +42,7 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
   const { mqp } = two.server;
   const work = { topics: [topic], clients: 4, window: 20, ratePerSecond: RATE };
   const producers = await ProducerCrew.start({ server: `${mqp.host}:${mqp.port}`, ...work });
-  const crew = new ConsumerCrew({ group, topic, creditMessages: 40 });
+  const crew = new ConsumerCrew({ group, topic, creditMessages: CREDIT });
   for (const node of [one, one, two, two]) crew.add(node);
   const share = async () => {
     crew.last.length = 0;
@@ -43,6 +50,12 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
     const seen = (node: MortalNode) => crew.servingMs(nowMs, [node]) !== undefined;
     await until(() => seen(one) && seen(two), { ...patient, what: 'both nodes to deliver' });
   };
+
+  const counts = (...nodes: MortalNode[]) =>
+    Promise.all(nodes.map(({ server }) => metric(server, OWNER)));
+  const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0);
+  // A node's counters die with it.
+  let counted = 0;
 
   const cores = new Cores();
   for (let kill = 0; kill < KILLS; kill++) {
@@ -55,6 +68,7 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
     await passing(100);
     await victim.kill();
     await passing(500);
+    counted += sum(await counts(...(kill % 2 === 0 ? [one] : [one, two])));
     if (kill % 2 === 0) {
       const atMs = await one.kill();
       const { owned } = crew.after(atMs, one);
@@ -83,6 +97,9 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
   }
 
   await share();
+  const [ofOne = 0, ofTwo = 0] = await counts(one, two);
+  counted += ofOne + ofTwo;
+  const { afterKill } = crew;
   const { code } = await one.server.kill('SIGTERM');
   assert.equal(code, 0);
   await producers.stop();
@@ -91,17 +108,24 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
   await until(() => missing().length === 0, { ...patient, what: 'all to be handled' }).catch(
     () => undefined,
   );
+  assert.deepEqual(await counts(two), [ofTwo], 'a planned stop brings nothing again');
+  assert.equal(crew.afterKill, afterKill, 'a planned stop brings nothing again');
   const { acks, again, forgotten, wrong } = crew;
   const oldest = forgotten.reduce((one, other) => (one.ageMs > other.ageMs ? one : other), {
     ageMs: 0,
     commitMs: 0,
   });
   console.log(
-    `messages=${producers.answered.length} acks=${acks} again=${again} forgotten=${forgotten.length} ` +
+    `messages=${producers.answered.length} acks=${acks} again=${again} after kills=${afterKill} ` +
+      `counted=${counted} forgotten=${forgotten.length} ` +
       `oldest=${Math.round(oldest.ageMs)}ms commits took ${Math.round(oldest.commitMs)}ms`,
   );
   assert.deepEqual(missing().slice(0, 5), [], 'messages are lost');
   assert.deepEqual(wrong.slice(0, 5), []);
+  // A node counts what the last commit says was given out: less than consumers saw by what was
+  // given out since, and more by what was on its way to them.
+  assert(counted > 0 || afterKill === 0, `${afterKill} messages came again, and none was counted`);
+  assert(counted <= afterKill + KILLS * OUT_MAX, `${counted} were counted, ${afterKill} were seen`);
   // What commits took is what the client saw, so that the wait before each counts twice.
   const tooOld = forgotten.filter(({ ageMs, commitMs }) => ageMs > COMMIT_MS + commitMs);
   assert.deepEqual(tooOld.slice(0, 5), [], 'acks were forgotten that should have been committed');

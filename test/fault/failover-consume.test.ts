@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { cleanUp } from '../support/clean-up.ts';
 import { connect } from '../support/connect.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
-import { kafkaClient } from '../support/kafka-read.ts';
+import { kafkaClient, readTopic } from '../support/kafka-read.ts';
+import { metric } from '../support/node-state.ts';
 import { ProducerCrew } from '../support/producer-crew.ts';
 import { RawConsumer } from '../support/raw-consumer.ts';
 import { uniqueTopic } from '../support/topics.ts';
@@ -31,6 +32,10 @@ async function leftIn(brokers: string, group: string, topic: string): Promise<nu
   }
 }
 
+async function valuesIn(brokers: string, topic: string): Promise<string[]> {
+  return (await readTopic(brokers, topic)).map(({ value }) => String(value));
+}
+
 test('consumers read both clusters through a fail-over and back, and nothing is left on either', {
   skip,
 }, async () => {
@@ -48,14 +53,18 @@ test('consumers read both clusters through a fail-over and back, and nothing is 
     ratePerSecond: 400,
   });
   await until(() => crew.answered.length > 0, { timeoutMs, what: 'the topic to be there' });
-  const acked = new Set<string>();
+  /** Of each value the clusters whose copy of it was acked. */
+  const acked = new Map<string, Set<number>>();
   const from = [0, 0];
   for (let i = 0; i < CONSUMERS; i++) {
     const consumer = await RawConsumer.open(server.mqp, { group, topics: [topic] });
     consumer.onDelivered = (messages) => {
       for (const { cluster } of messages) from[cluster] = (from[cluster] ?? 0) + 1;
       const settled = consumer.ack(messages).then((failed) => {
-        if (failed.length === 0) for (const { value } of messages) acked.add(value);
+        if (failed.length > 0) return;
+        for (const { value, cluster } of messages) {
+          acked.set(value, (acked.get(value) ?? new Set()).add(cluster));
+        }
       });
       settled.catch(() => {});
     };
@@ -92,5 +101,17 @@ test('consumers read both clusters through a fail-over and back, and nothing is 
     clusters.map(({ length }) => length > 0),
     [true, true],
   );
-  console.log(`consumed ${acked.size}, delivered primary=${from[0]} backup=${from[1]}`);
+  // What was on its way when the primary froze is in both, with one id.
+  const there = (
+    await Promise.all([first, second].map(({ address }) => valuesIn(address, topic)))
+  ).flat();
+  const copies = there.length - new Set(there).size;
+  const dropped = await metric(server, 'mqproxy_consume_duplicate_messages_total');
+  console.log(
+    `consumed ${acked.size}, delivered primary=${from[0]} backup=${from[1]}, ` +
+      `copies=${copies} dropped=${dropped}`,
+  );
+  assert(dropped >= copies, `${dropped} of ${copies} copies were dropped`);
+  const twice = [...acked].filter(([, clusters]) => clusters.size > 1);
+  assert.deepEqual(twice.slice(0, 5), [], 'copies were delivered');
 });

@@ -14,6 +14,8 @@ interface Life {
   killedMs: number | undefined;
   /** Acks that wait for their commit, and that have waited. */
   readonly commits: Commit[];
+  /** By partition: when the latest ack was asked that was answered `committed`. */
+  readonly covered: Map<number, number>;
 }
 
 interface Commit {
@@ -22,7 +24,7 @@ interface Commit {
   answeredMs: number | undefined;
 }
 
-const born = (): Life => ({ killedMs: undefined, commits: [] });
+const born = (): Life => ({ killedMs: undefined, commits: [], covered: new Map() });
 
 /** How long an ack waited for its commit at most, in the last second of a life, in ms. */
 function slowestCommitMs({ killedMs = 0, commits }: Life): number {
@@ -95,6 +97,8 @@ export class ConsumerCrew {
   readonly forgotten: { readonly ageMs: number; readonly commitMs: number }[] = [];
   acks = 0;
   again = 0;
+  /** Those of `again` that one of the crew had from a node that was killed since. */
+  afterKill = 0;
   readonly #of: CrewOf;
   readonly #before = new Map<string, Delivery | 'process'>();
   readonly #committed = new Set<string>();
@@ -186,7 +190,7 @@ export class ConsumerCrew {
   }
 
   /** Whether a message may come now. */
-  #check({ place, atMs }: Delivery): void {
+  #check({ place, partition, atMs }: Delivery): void {
     const before = this.#before.get(place);
     if (before === undefined) return;
     this.again++;
@@ -195,12 +199,16 @@ export class ConsumerCrew {
     const { killedMs } = before.life;
     if (killedMs === undefined || killedMs > atMs) {
       this.wrong.push(`${place}: it came again, and nobody who had it was killed`);
-    }
+    } else this.afterKill++;
     const recorded = this.#recorded.get(place);
     if (recorded === undefined) return;
     const toldMs = recorded.life.killedMs;
     if (toldMs === undefined) this.wrong.push(`${place}: its ack was recorded, by who lives`);
     else {
+      // A commit has all that its partition had before: whatever it took, an ack that was answered
+      // before another one was even asked is in the commit of that one.
+      const coveredMs = recorded.life.covered.get(partition) ?? 0;
+      if (coveredMs > recorded.atMs) this.wrong.push(`${place}: a later ack was committed`);
       const ageMs = Math.max(0, toldMs - recorded.atMs);
       this.forgotten.push({ ageMs, commitMs: slowestCommitMs(recorded.life) });
     }
@@ -220,8 +228,11 @@ export class ConsumerCrew {
     if (failed.length > 0) return;
     for (const { partition, offset } of messages) {
       const place = `${partition}/${offset}`;
-      if (isCommitted) this.#committed.add(place);
-      else this.#recorded.set(place, { atMs, life });
+      if (isCommitted) {
+        this.#committed.add(place);
+        const before = life.covered.get(partition) ?? 0;
+        life.covered.set(partition, Math.max(before, commit.askedMs));
+      } else this.#recorded.set(place, { atMs, life });
     }
   }
 }
