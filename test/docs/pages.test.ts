@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { basename, dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { listSettings } from '../../src/config/paths.ts';
 import { configSchema } from '../../src/config/schema.ts';
@@ -66,6 +66,28 @@ test('every number of a test that the environment may set is named for who runs 
   const used = names(sources.join('\n'), /'(MQP_[A-Z_]+)'/g);
   const named = names(read('CONTRIBUTING.md'), /\b(MQP_[A-Z_]+)\b/g);
   assert.deepEqual([...named].sort(), [...used].sort());
+});
+
+test('every run of the long lane that is told by name is one of its steps, and finds its files', async () => {
+  const { testFiles } = (await import(join(repoRoot, 'scripts', 'test-files.mjs'))) as {
+    testFiles(): readonly { source: string; lane: string; scaled: boolean }[];
+  };
+  const files = testFiles();
+  const steps = files.flatMap(({ source, lane }) =>
+    lane === 'long' ? [basename(source, '.test.ts')] : [],
+  );
+  const told = [
+    ...read('CONTRIBUTING.md').matchAll(/npm run test:long -- --only ([\w-]+)([^`]*)`/g),
+  ];
+  assert.ok(told.length > 5);
+  for (const [command, step = '', parts = ''] of told) {
+    if (step !== 'counts') assert.ok([...steps, 'node-22', 'node-24'].includes(step), command);
+    else assert.notEqual(parts.trim(), '', `${command} runs all of them`);
+    for (const part of parts.split(' ').filter(Boolean)) {
+      const isThere = files.some(({ source, scaled }) => scaled && source.includes(part));
+      assert.ok(isThere, `${command}: ${part} is no file that has larger counts`);
+    }
+  }
 });
 
 test('each guarantee has a paragraph, and each that is built names a test', () => {
