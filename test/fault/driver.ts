@@ -196,8 +196,7 @@ async function round(kafka: Kafka | undefined, number: number): Promise<void> {
       if (!isStrict) consuming.history.away(true);
       const happened = await fault.happen({ run, random: draws, ...kafka });
       if (!isStrict) consuming.history.away(false);
-      if (happened === false) continue;
-      totals.faults[fault.name] = (totals.faults[fault.name] ?? 0) + 1;
+      if (happened !== false) totals.faults[fault.name] = (totals.faults[fault.name] ?? 0) + 1;
       if (fault.name === 'kill' || fault.name === 'power') events[fault.name]++;
       if (maySendAgain(fault.name)) delays?.checker.disturbed(Date.now());
       if (fault.name === 'clock-step') delays?.checker.clockStepped(CLOCK_AHEAD_MS);
