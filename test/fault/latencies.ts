@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
+import type { Cores } from '../support/cores.ts';
 // tidy-allow sleep: messages come at a pace
 import { passing } from '../support/wait.ts';
 
@@ -31,4 +33,19 @@ export async function latencies(
   const at = (share: number) =>
     Math.round((times[Math.floor(times.length * share)] ?? 0) * 10) / 10;
   return { count: times.length, p50: at(0.5), p99: at(0.99), max: at(0.99999) };
+}
+
+/** Below it nothing is said about twice as much, in ms: the brokers share the machine. */
+const floorMs = 60;
+
+/**
+ * The others are not twice as slow beside a topic that is stuck. Prints both; they are held against
+ * each other when the test had its cores since `cores` was made.
+ */
+export function holdOthers(cores: Cores, quiet: Latencies, during: Latencies): void {
+  const ratio = (during.p99 / quiet.p99).toFixed(2);
+  const measured = `p99 of the others: before=${quiet.p99} ms during=${during.p99} ms ratio=${ratio}`;
+  if (!cores.wereThere(measured)) return;
+  const most = Math.max(2 * quiet.p99, floorMs);
+  assert(during.p99 <= most, `p99 of the others: ${during.p99} ms, at most ${most}`);
 }
