@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { cleanUp } from '../support/clean-up.ts';
 import { Ledger, produceNumbers, startConsumeNode, WAIT_MS } from '../support/consume-ledger.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
+import { metric } from '../support/node-state.ts';
 import { RawConsumer } from '../support/raw-consumer.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
@@ -17,11 +21,18 @@ async function admin() {
   return made;
 }
 
-test('any number of consumers share the partitions, and Kafka sees the floor of the group', async () => {
-  const node = await startConsumeNode(brokers);
+test('any number of consumers share the partitions, on a full disk too, and Kafka sees the floor of the group', async () => {
+  const config = join(tempDir(), 'mqproxy.yaml');
+  const leave = (bytes: string) => writeFileSync(config, `outbox: { freeBytesMin: ${bytes} }\n`);
+  leave('1MiB');
+  const node = await startConsumeNode(brokers, '--config', config);
   const topic = uniqueTopic('consume');
   const group = uniqueTopic('group');
   await produceNumbers(node.mqp, topic, 0, 2_000);
+  leave('1024TiB');
+  node.signal('SIGHUP');
+  const isPressed = async () => (await metric(node, 'mqproxy_outbox_pressure')) > 0;
+  await until(isPressed, { what: 'the soft mark' });
   const ledger = new Ledger();
   const asked = { group, topics: [topic], creditMessages: 50 };
   for (let i = 0; i < 8; i++) ledger.attach(await RawConsumer.open(node.mqp, asked));
