@@ -4,18 +4,24 @@ import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import kafkajs from 'kafkajs';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import type { ProtocolError } from '../../protocol/src/protocol-error.ts';
 import { encodeSubscribe } from '../../protocol/src/subscribe.ts';
+import { untilDelays } from '../support/connect.ts';
 import { produceNumbers, startConsumeNode, WAIT_MS } from '../support/consume-ledger.ts';
 import { startKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
 import { describedGroup, kafkaTool } from '../support/kafka-tool.ts';
+import { metric } from '../support/node-state.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawConsumer, type RawDelivery } from '../support/raw-consumer.ts';
 import { runCli } from '../support/run-cli.ts';
+import type { TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
+
+const { ConfigResourceTypes } = kafkajs;
 
 // One of its own: it is left with internal topics that no node may use.
 const { address: brokers } = await startKafka({ heapMaxMib: 320 });
@@ -114,6 +120,98 @@ test('kcat reads the end of a partition, and goes on as the group from its floor
   );
 });
 
+const MARKS = '__mqproxy.redriven';
+/** `deadLetters.retention`, which is more than a week beyond the longest wait. */
+const MONTH_MS = String(30 * 24 * 3_600_000);
+
+async function isSaid(node: TestServer, words: string): Promise<void> {
+  const isThere = () => node.stderr().includes(words);
+  await until(isThere, { timeoutMs: WAIT_MS, what: `the log to say "${words}"` });
+}
+
+/** Alters topics that are there as an operator does; what is not named goes back to its default. */
+async function alter(settings: Readonly<Record<string, Readonly<Record<string, string>>>>) {
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  const resources = Object.entries(settings).map(([name, config]) => ({
+    type: ConfigResourceTypes.TOPIC,
+    name,
+    configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
+  }));
+  await admin.alterConfigs({ validateOnly: false, resources });
+  await admin.disconnect();
+}
+
+function doctorOf(node: TestServer) {
+  return runCli([
+    ...['doctor', '--backend', 'kafka', '--kafka.brokers', brokers],
+    ...['--listen', '127.0.0.1:0', '--data-dir', node.dataDir],
+    ...['--server', `${node.mqp.host}:${node.mqp.port}`],
+  ]);
+}
+
+test('dead letters, retries and marks whose topics were weakened are refused in words, and doctor names them', async () => {
+  const node = await startConsumeNode(brokers, '--retry.in-place-max', '100');
+  const topic = uniqueTopic('consume');
+  const [dead, late] = [uniqueTopic('dead'), uniqueTopic('late')];
+  const [dlq, retry] = [`${topic}.${dead}.dlq`, `${topic}.${late}.retry`];
+  await produceNumbers(node.mqp, topic, 0, 2, 0);
+  /** Refuses a message of one group for good, and puts one of the other off. */
+  const fail = async () => {
+    for (const [group, isDead] of [
+      [dead, true],
+      [late, false],
+    ] as const) {
+      const consumer = await RawConsumer.open(node.mqp, { group, topics: [topic] });
+      const [first] = await consumer.take(1, WAIT_MS);
+      assert(first !== undefined);
+      assert.deepEqual(await consumer.nack([first], isDead ? undefined : 3_600_000, isDead), []);
+    }
+  };
+  const purge = () =>
+    runCli([
+      ...['dlq', 'purge', topic, '--group', dead, '--yes'],
+      ...['--server', `${node.mqp.host}:${node.mqp.port}`],
+    ]);
+  await untilDelays(node);
+  await fail();
+  const areMade = async () =>
+    (await metric(node, 'mqproxy_dead_letters_total')) === 1 &&
+    (await metric(node, 'mqproxy_messages_put_off_total')) === 1;
+  await until(areMade, { timeoutMs: WAIT_MS, what: 'a dead letter and a retry' });
+  assert.equal((await purge()).code, 0);
+  const size = { 'max.message.bytes': '1114112' };
+  const hour = { 'retention.ms': '3600000', ...size };
+  await alter({ [dlq]: hour, [retry]: hour, [MARKS]: { 'cleanup.policy': 'delete' } });
+  await node.restart();
+  await untilDelays(node);
+  await fail();
+  for (const name of [dlq, retry]) {
+    const fault = `internal topic ${name}: retention.ms is 3600000, and must be ${MONTH_MS}`;
+    await isSaid(node, `a failed message could not be moved: ${fault}`);
+  }
+  const { code, stderr } = await purge();
+  assert.equal(code, 1);
+  assert.match(stderr, /__mqproxy\.redriven: cleanup\.policy is delete, and must be compact/);
+  const compact = { 'cleanup.policy': 'compact', ...size };
+  const ofDays = { 'retention.ms': MONTH_MS, 'retention.bytes': '-1' };
+  await alter({ [dlq]: hour, [retry]: { ...compact, ...ofDays } });
+  const { stdout } = await doctorOf(node);
+  for (const words of [
+    `${dlq}: retention.ms is 3600000, and must be ${MONTH_MS}`,
+    `${retry}: cleanup.policy is compact, and must be delete`,
+    '__mqproxy.redriven: cleanup.policy is delete, and must be compact',
+  ]) {
+    const line = stdout.split('\n').find((one) => one.includes(words));
+    assert.match(line ?? stdout, /^FAIL {2}topics/);
+  }
+  await alter({
+    [dlq]: { ...ofDays, ...size },
+    [retry]: { ...ofDays, ...size },
+    [MARKS]: { 'cleanup.policy': 'compact', 'segment.bytes': String(64 << 20) },
+  });
+});
+
 test("internal topics that Kafka's own tool weakened refuse the role, in words, and doctor names them", async () => {
   const node = await startConsumeNode(brokers);
   const topic = uniqueTopic('consume');
@@ -124,13 +222,7 @@ test("internal topics that Kafka's own tool weakened refuse the role, in words, 
     ['cleanup.policy=delete', /__mqproxy\.acks.*cleanup\.policy.*delete.*compact/],
     ['cleanup.policy=compact,retention.ms=3600000', /__mqproxy\.acks.*retention\.ms.*3600000.*-1/],
   ] as const;
-  const doctor = () =>
-    runCli([
-      ...['doctor', '--backend', 'kafka', '--kafka.brokers', brokers],
-      ...['--listen', '127.0.0.1:0', '--data-dir', node.dataDir],
-      ...['--server', `${node.mqp.host}:${node.mqp.port}`],
-    ]);
-  const well = await doctor();
+  const well = await doctorOf(node);
   assert.match(well.stdout, /OK {4}topics {4}\d+ internal topics are as they must be/);
   for (const [config, words] of changes) {
     await kafkaTool('configs', brokers, ...entity, '--add-config', config);
@@ -142,7 +234,7 @@ test("internal topics that Kafka's own tool weakened refuse the role, in words, 
       ({ code, message }: ProtocolError) => code === ErrorCode.ROLE_REFUSED && words.test(message),
     );
     client.cut();
-    const { code, stdout } = await doctor();
+    const { code, stdout } = await doctorOf(node);
     assert.equal(code, 1);
     const [line] = stdout.split('\n').filter((one) => words.test(one));
     assert.match(line ?? stdout, /^FAIL {2}topics/);
