@@ -120,6 +120,31 @@ test('kcat reads the end of a partition, and goes on as the group from its floor
   );
 });
 
+test('retention that overtook the floor of a group that was away is counted and said', async () => {
+  const { node, topic, group, consumer } = await withFloorAt40();
+  consumer.client.cut();
+  await node.kill('SIGTERM');
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  // It looks for leaders in what it knows, and does not ask by itself.
+  await admin.fetchTopicOffsets(topic);
+  await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '55' }] });
+  await node.restart();
+  const after = await RawConsumer.open(node.mqp, { group, topics: [topic] });
+  assert.deepEqual(inOrder(await after.take(5, WAIT_MS)), [55, 56, 57, 58, 59]);
+  const lost = await metric(node, 'mqproxy_consume_lost_messages_total{cause="retention"}');
+  assert.equal(lost, 14, 'those from 40 to 54 but for the one that was acked');
+  const [said = ''] = node.stderr().match(/.*retention freed messages.*/) ?? [];
+  const { messages, ...where } = JSON.parse(said);
+  assert.deepEqual([where.group, where.topic, where.partition, messages], [group, topic, 0, 14]);
+  const isCommitted = async () => {
+    const [offsets] = await admin.fetchOffsets({ groupId: group, topics: [topic] });
+    return offsets?.partitions.some(({ offset }) => offset === '55');
+  };
+  await until(isCommitted, { timeoutMs: WAIT_MS, what: 'the floor to follow' });
+  await admin.disconnect();
+});
+
 const MARKS = '__mqproxy.redriven';
 /** `deadLetters.retention`, which is more than a week beyond the longest wait. */
 const MONTH_MS = String(30 * 24 * 3_600_000);
