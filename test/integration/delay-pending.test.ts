@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { schedule } from '../../src/cli/load/delay-bench.ts';
 import { connectDelay, delayNumbers } from '../support/connect.ts';
@@ -10,12 +11,18 @@ import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
-const pending = countOf('MQP_DELAYS_PENDING', 500_000);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const pending = countOf('MQP_DELAYS_PENDING', isLong ? 10_000_000 : 500_000);
 const dayMs = 86_400_000;
 const spanMs = 300 * dayMs;
 /** One in so many comes due when the clock is put forward by a day and a half. */
 const soonOneIn = 250;
-const patienceMs = 240_000;
+const patienceMs = 240_000 * Math.max(1, pending / 2_000_000);
+
+function rssBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
+}
 
 test(`${pending} delays wait in an index that is read in pages, kept over kill -9, and fired from`, {
   skip: skipWithoutPreload(),
@@ -31,6 +38,7 @@ test(`${pending} delays wait in an index that is read in pages, kept over kill -
   await schedule(client, { topic, count: pending, size: 100 }, dueOf);
   const isThere = async () => (await delayNumbers(client)).pending === pending;
   await until(isThere, { timeoutMs: patienceMs, everyMs: 100, what: 'all to be in the index' });
+  console.log(`pending=${pending} rss=${Math.round(rssBytes(server.pid) / 1e6)} MB`);
   assert.equal((await delayNumbers(client)).near, 0, 'what is far is not held in memory');
   const first = await client.delayed.list({ topic, limit: 100 });
   assert.deepEqual(
