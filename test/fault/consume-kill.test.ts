@@ -97,8 +97,8 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
   }
 
   await share();
-  const [ofOne = 0, ofTwo = 0] = await counts(one, two);
-  counted += ofOne + ofTwo;
+  // What comes again after the planned stop, which follows, is `wrong` unless a kill explains it.
+  counted += sum(await counts(one, two));
   const { afterKill } = crew;
   const { code } = await one.server.kill('SIGTERM');
   assert.equal(code, 0);
@@ -108,8 +108,6 @@ test('kills of nodes and consumers under load lose nothing, bring no committed a
   await until(() => missing().length === 0, { ...patient, what: 'all to be handled' }).catch(
     () => undefined,
   );
-  assert.deepEqual(await counts(two), [ofTwo], 'a planned stop brings nothing again');
-  assert.equal(crew.afterKill, afterKill, 'a planned stop brings nothing again');
   const { acks, again, forgotten, wrong } = crew;
   const oldest = forgotten.reduce((one, other) => (one.ageMs > other.ageMs ? one : other), {
     ageMs: 0,
