@@ -4,6 +4,7 @@ import {
   decodeDeadHeader,
 } from '../../../protocol/src/dead-header.ts';
 import type { MessageHeader } from '../../../protocol/src/message-headers.ts';
+import { formatMessageId } from '../../../protocol/src/message-id.ts';
 import { RecordCursor } from '../../../protocol/src/record-cursor.ts';
 import type { Cluster } from '../../backend/consumer-port.ts';
 import {
@@ -67,7 +68,7 @@ export interface LetterWalkOptions {
 
 /**
  * Reads the dead letters of one cluster from the first to those that were the last when it began.
- * Copies of one letter, which a crash in the move leaves, are told by where the message came from.
+ * Copies of one letter, which a crash in the move leaves, are told by the message that they are of.
  */
 export class LetterWalk {
   readonly #options: LetterWalkOptions;
@@ -189,6 +190,8 @@ export class LetterWalk {
   }
 }
 
-function originOf({ cluster, partition, offset }: DeadHeader): string {
-  return `${cluster}.${partition}.${offset}`;
+/** With time and id: a topic that was made anew has the same places. */
+function originOf({ cluster, partition, offset, timestampMs, id }: DeadHeader): string {
+  const own = id === undefined ? '' : formatMessageId(id);
+  return `${cluster}.${partition}.${offset}.${timestampMs}.${own}`;
 }

@@ -5,7 +5,7 @@ import {
   encodeDeadHeader,
 } from '../../../protocol/src/dead-header.ts';
 import { encodeTailHeaders, type MessageHeader } from '../../../protocol/src/message-headers.ts';
-import type { MessageId } from '../../../protocol/src/message-id.ts';
+import { formatMessageId, type MessageId } from '../../../protocol/src/message-id.ts';
 import { encodeMqHeader, MQ_HEADER_NAME } from '../../../protocol/src/mq-header.ts';
 import { RecordCursor } from '../../../protocol/src/record-cursor.ts';
 import {
@@ -44,30 +44,37 @@ export function isSideTopic(topic: string): boolean {
   return topic.endsWith(SUFFIX) || topic.endsWith('.retry');
 }
 
-/** Where a message was when its group gave it up. */
+/** Which message a group gave up: its place, and what tells it from another one that was there. */
 export interface DeadOrigin {
   readonly group: string;
   readonly cluster: number;
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+  /** A topic that was made anew has the same places: the message's own time and id tell. */
+  readonly timestampMs: number;
+  readonly id: MessageId | undefined;
 }
 
 /**
- * The id of a dead letter: the same whenever the same message is moved again, as after a crash
- * between its move and its ack. The producer is a hash of group and place, the sequence the offset
- * (plus one, since no sequence is 0), so that neighbours in a topic stay neighbours.
+ * The id of a dead letter. It follows from the message, so that a message that was moved twice,
+ * over a crash, has one.
  */
-export function deadIdOf({ group, cluster, topic, partition, offset }: DeadOrigin): MessageId {
-  return derivedId(`dead\0${group}\0${cluster}\0${topic}\0${partition}`, offset);
+export function deadIdOf(origin: DeadOrigin): MessageId {
+  return derivedId(`dead\0${nameOf(origin)}`, origin.offset);
 }
 
 /**
  * The id under which a dead letter goes back to its topic. It is not the message's first one: a
  * group that knows that id would drop the message as a copy.
  */
-export function redriveIdOf({ group, cluster, topic, partition, offset }: DeadOrigin): MessageId {
-  return derivedId(`redrive\0${group}\0${cluster}\0${topic}\0${partition}`, offset);
+export function redriveIdOf(origin: DeadOrigin): MessageId {
+  return derivedId(`redrive\0${nameOf(origin)}`, origin.offset);
+}
+
+function nameOf({ group, cluster, topic, partition, timestampMs, id }: DeadOrigin): string {
+  const own = id === undefined ? '' : formatMessageId(id);
+  return `${group}\0${cluster}\0${topic}\0${partition}\0${timestampMs}\0${own}`;
 }
 
 /** An id that follows from a name and an offset. */
@@ -116,14 +123,14 @@ export function deadRecordOf(
     topic: before?.topic ?? failure.topic,
     partition: before?.partition ?? failure.partition,
     offset: before?.offset ?? failure.offset,
+    timestampMs: before?.timestampMs ?? cursor.timestampMs,
+    id: cursor.id,
   };
   const header: DeadHeader = {
     ...origin,
     cause: failure.cause,
     reason: cutText(failure.reason, limits.deadReasonBytesMax),
     attempts: failure.attempt,
-    timestampMs: before?.timestampMs ?? cursor.timestampMs,
-    id: cursor.id,
     firstFailureMs: before?.firstFailureMs ?? failure.firstFailureMs,
     lastFailureMs: failure.nowMs,
     fingerprint: fingerprintOf(failure.reason, failure.cause),

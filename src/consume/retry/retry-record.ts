@@ -69,7 +69,8 @@ export function retryRecordOf(
   cursor.start(record, 0, record.length, 1);
   cursor.next();
   const { group, cluster, topic, partition, offset, nowMs } = failure;
-  const place = `${cluster}/${topic}/${partition}/${offset}`;
+  // With its time: a topic that was made anew has the same places.
+  const place = `${cluster}/${topic}/${partition}/${offset}/${cursor.timestampMs}`;
   const before = retryHeaderOf(cursor.headers, group);
   const mq = encodeMqHeader({
     ...(cursor.id ?? derivedId(`retry\0${group}\0${place}`, offset)),

@@ -5,8 +5,8 @@ export const namesLettersAnew: Mutant = {
   spoils: [
     {
       file: 'src/consume/retry/dead-record.js',
-      find: /\.\.\.deadIdOf\(origin\),/,
-      replace: '...deadIdOf({ ...origin, group: String(process.pid) }),',
+      find: /deadIdOf\(origin\);/,
+      replace: 'deadIdOf({ ...origin, group: String(process.pid) });',
     },
   ],
 };

@@ -117,11 +117,15 @@ test('a letter that an owner before has written is not written again', async () 
   const failures = [7, 8, 9].map((offset) => failureOf({ offset, ownedSinceMs: 100 + offset }));
   const [, second] = failures;
   assert(second !== undefined);
-  cluster.there.add(formatMessageId(deadIdOf(second)));
+  const message = { timestampMs: 500, id: undefined };
+  cluster.there.add(formatMessageId(deadIdOf({ ...second, ...message })));
   await Promise.all(failures.map((failure) => mover.move(failure, wireRecord())));
   // One look for all, as they were when the last of them was taken.
   assert.deepEqual(cluster.looks, ['orders.billing.dlq/0@109']);
   assert.equal(cluster.records.length, 2);
   await mover.move(second, wireRecord());
   assert.equal(cluster.batches.length, 1, 'nothing is left to publish');
+  // The topic was made anew: another message has the place of that one.
+  await mover.move(second, wireRecord({ timestampMs: 600 }));
+  assert.equal(cluster.records.length, 3);
 });
