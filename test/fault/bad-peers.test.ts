@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { FrameWriter } from '../../protocol/src/frame-writer.ts';
 import { PROTOCOL_LIMIT } from '../../protocol/src/generated.ts';
@@ -8,6 +8,7 @@ import { errorName } from '../../protocol/src/protocol-error.ts';
 import { cleanUp } from '../support/clean-up.ts';
 import { Cores } from '../support/cores.ts';
 import { metric } from '../support/node-state.ts';
+import { rssOf } from '../support/process-use.ts';
 import { framesOf, helloFrame, RawClient } from '../support/raw-client.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
@@ -19,6 +20,9 @@ import { GoodClient } from './good-client.ts';
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const halfOpen = countOf('MQP_HALF_OPEN', isLong ? 5_000 : 2_000);
 const connects = countOf('MQP_CONNECTS', isLong ? 10_000 : 2_000);
+/** Dialled within two seconds, as fast as the machine can. */
+const storm = countOf('MQP_STORM', isLong ? 10_000 : 1_000);
+const stormPerMs = 5;
 const streams = countOf('MQP_SOCKET_STREAMS', isLong ? 50_000 : 2_000);
 const rssGrowthMax = 200 * 1024 * 1024;
 const atOnce = 200;
@@ -41,7 +45,7 @@ class Scene {
     this.server = server;
     this.good = good;
     this.#quietP99 = quietP99;
-    this.#idleBytes = rssOf(server);
+    this.#idleBytes = rssOf(server.pid);
     this.#watching = this.#watch();
   }
 
@@ -61,11 +65,14 @@ class Scene {
     await this.good.goesOn();
     this.#isOver = true;
     await this.#watching;
-    const grown = Math.max(this.#mostBytes, rssOf(this.server)) - this.#idleBytes;
+    const grown = Math.max(this.#mostBytes, rssOf(this.server.pid)) - this.#idleBytes;
     const p99 = await this.good.takeP99();
     const ms = (time: number) => time.toFixed(1);
-    const measured = `rssGrowthMiB=${Math.round(grown / 1024 / 1024)} p99Ms=${ms(this.#quietP99)},${ms(p99)}`;
-    const areJudged = this.#cores.wereThere(measured);
+    const times = (p99 / this.#quietP99).toFixed(1);
+    const areJudged = this.#cores.wereThere(
+      `rssGrowthMiB=${Math.round(grown / 1024 / 1024)} ` +
+        `p99Ms=${ms(this.#quietP99)},${ms(p99)} slowerTimes=${times}`,
+    );
     assert(grown < rssGrowthMax, `the node grew by ${grown} bytes`);
     if (!areJudged) return;
     const most = Math.max(latencyFloorMs, slowerTimes * this.#quietP99);
@@ -74,13 +81,8 @@ class Scene {
 
   async #watch(): Promise<void> {
     for (; !this.#isOver; await passing(20))
-      this.#mostBytes = Math.max(this.#mostBytes, rssOf(this.server));
+      this.#mostBytes = Math.max(this.#mostBytes, rssOf(this.server.pid));
   }
-}
-
-function rssOf(server: TestServer): number {
-  const status = readFileSync(`/proc/${server.pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
 }
 
 const lengths = [0, 7, PROTOCOL_LIMIT.frameBytesMax + 1, 2 ** 31, 2 ** 32 - 1];
@@ -228,6 +230,29 @@ test(`${connects} connects one after the other leave nothing behind, and those t
   }
   assert.equal(refused, (connects / atOnce) * (atOnce - room));
   await scene.endWell();
+});
+
+test(`${storm} connects that come at once are told that they are too many`, async () => {
+  const room = 150;
+  const limits = ['--limits.connections', String(room + 1), '--limits.handshake-timeout', '60s'];
+  const scene = await Scene.start(...limits);
+  const { host, port } = scene.server.mqp;
+  const peers: RawClient[] = [];
+  const began = performance.now();
+  const sinceMs = () => Math.round(performance.now() - began);
+  for (; peers.length < storm; await passing(5)) {
+    const due = Math.min(storm, stormPerMs * (sinceMs() + 5));
+    while (peers.length < due) peers.push(new RawClient(connect(port, host)));
+  }
+  const dialledMs = sinceMs();
+  const told = () => peers.flatMap(({ fatal }) => (fatal === undefined ? [] : [nameOf(fatal)]));
+  const isOver = () => told().length >= storm - room;
+  await until(isOver, { timeoutMs: 60_000, what: 'those too many to be told' });
+  console.log(`dialledMs=${dialledMs} toldMs=${sinceMs()}`);
+  assert.deepEqual([...new Set(told())], ['TOO_MANY_CONNECTIONS']);
+  assert.equal(told().length, storm - room);
+  await scene.endWell();
+  for (const { socket } of peers) socket.destroy();
 });
 
 function nameOf(error: { readonly code: number } | undefined): string {

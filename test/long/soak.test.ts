@@ -1,20 +1,26 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { DelayCrew } from '../fault/delay-crew.ts';
 import { CLOCK_AHEAD_MS, drawFault, maySendAgain } from '../fault/drawn-faults.ts';
 import { FaultRun } from '../fault/fault-run.ts';
-import { skipWithoutKafka } from '../support/kafka.ts';
+import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { skipWithoutPreload } from '../support/preload.ts';
-import { startProxiedKafka } from '../support/proxied-kafka.ts';
+import { rssOf } from '../support/process-use.ts';
+import { type ProxiedKafka, startProxiedKafka } from '../support/proxied-kafka.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
+import { clusterState } from '../support/two-clusters.ts';
 import { passing } from '../support/wait.ts';
 
 // Mixed faults that leave the process alive, for `MQP_SOAK_MINUTES`: what it holds must not grow.
+// With `MQP_SOAK_CLUSTERS=2` there is a backup, and messages go there and back all the time.
+const clusters = countOf('MQP_SOAK_CLUSTERS', 1);
 const minutes = countOf('MQP_SOAK_MINUTES', 10);
 const gentle = [
   'freeze-node',
   'slow-disk',
+  'io-error',
+  'full-disk',
   'clock-step',
   'cut-clients',
   'bad-client-net',
@@ -23,6 +29,11 @@ const gentle = [
   'half-open',
   'black-hole',
   'bad-kafka-net',
+  'primary-away',
+  'backup-away',
+  'both-away',
+  'kill-backup',
+  'use-backup',
 ];
 const mib = 1024 * 1024;
 /** What a run may seem to grow by, since garbage is collected when it likes. */
@@ -32,11 +43,6 @@ const fdsMore = 10;
 interface Sample {
   readonly atMs: number;
   readonly rss: number;
-}
-
-function rssOf(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
 }
 
 const fdsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
@@ -56,22 +62,29 @@ function rise(samples: readonly Sample[]): number {
   return under === 0 ? 0 : (over / under) * span;
 }
 
+/** A second cluster has copies of its own, which this crew's checker does not know. */
+async function startDelays(run: FaultRun, { broker }: ProxiedKafka): Promise<DelayCrew> {
+  const server = run.proxy?.address ?? run.address;
+  const delays = await DelayCrew.start({ server, readFrom: broker.address, seed });
+  delays.checker.clockStepped(CLOCK_AHEAD_MS);
+  return delays;
+}
+
 test(`${minutes} minutes of mixed faults leave memory and descriptors where they were`, {
   skip: skipWithoutPreload() || skipWithoutKafka(),
 }, async () => {
-  const kafka = await startProxiedKafka({ heapMaxMib: 512 });
+  const heap = { heapMaxMib: 512 };
+  const kafka = await startProxiedKafka(heap);
+  const backup = clusters === 2 ? await startKafka(heap) : undefined;
   const run = await FaultRun.start({
     brokers: kafka.address,
+    readFrom: kafka.broker.address,
+    ...(backup === undefined ? {} : { backup: { brokers: backup.address } }),
     preload: true,
     proxied: true,
     crew: { ack: 'mixed', ratePerSecond: 1_000 },
   });
-  const delays = await DelayCrew.start({
-    server: run.proxy?.address ?? run.address,
-    readFrom: kafka.broker.address,
-    seed,
-  });
-  delays.checker.clockStepped(CLOCK_AHEAD_MS);
+  const delays = backup === undefined ? await startDelays(run, kafka) : undefined;
   const draws = new Seeded(seed);
   const began = performance.now();
   const untilMs = minutes * 60_000;
@@ -79,9 +92,9 @@ test(`${minutes} minutes of mixed faults leave memory and descriptors where they
   let fds = 0;
   let faults = 0;
   for (let atMs = 0; atMs < untilMs; atMs = performance.now() - began) {
-    const fault = drawFault(draws, { clusters: 1, only: gentle });
-    await fault.happen({ run, random: draws, ...kafka });
-    if (maySendAgain(fault.name)) delays.checker.disturbed(Date.now());
+    const fault = drawFault(draws, { clusters, only: gentle });
+    await fault.happen({ run, random: draws, ...kafka, ...(backup && { backup }) });
+    if (maySendAgain(fault.name)) delays?.checker.disturbed(Date.now());
     faults++;
     await run.crew.untilAnswered(200, 120_000);
     await passing(1_000);
@@ -92,13 +105,15 @@ test(`${minutes} minutes of mixed faults leave memory and descriptors where they
   }
   const grown = rise(samples);
   const fdsAfter = fdsOf(run.server.pid);
+  const { switches } = await clusterState(run.server);
   console.log(
-    `faults=${faults} samples=${samples.length} riseMiB=${Math.round(grown / mib)} ` +
+    `faults=${faults} switches=${switches} samples=${samples.length} riseMiB=${Math.round(grown / mib)} ` +
       `rssMiB=${Math.round((samples.at(-1)?.rss ?? 0) / mib)} fds=${fds}..${fdsAfter}`,
   );
   run.clock.setOffset(0);
-  (await delays.end({ fired: 20 })).assertClean();
+  (await delays?.end({ fired: 20 }))?.assertClean();
   await run.endWell({ answered: 1_000 });
   assert(grown < growthMax, `memory rises: ${grown} bytes over ${samples.length} samples`);
-  assert(fdsAfter <= fds + fdsMore, `descriptors rise from ${fds} to ${fdsAfter}`);
+  assert(switches >= 2 * (clusters - 1), `${switches} changes of the cluster`);
+  assert(fdsAfter <= fds + clusters * fdsMore, `descriptors rise from ${fds} to ${fdsAfter}`);
 });

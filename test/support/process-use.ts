@@ -6,6 +6,8 @@ export interface ProcessUse {
   readonly descriptors: number;
   /** Instances of the native producer: each has a thread for its reports. */
   readonly producers: number;
+  /** Bytes of its memory that are in use. */
+  readonly rss: number;
 }
 
 /** For `test(title, { skip: skipWithoutProc() }, …)`. */
@@ -25,7 +27,14 @@ export function processUse(pid: number): ProcessUse {
   return {
     descriptors: kinds.filter((kind) => /^(socket|pipe|anon_inode):/.test(kind)).length,
     producers: threads.filter((name) => name.trim() === 'mq-reports').length,
+    rss: rssOf(pid),
   };
+}
+
+/** Bytes of a process's memory that are in use. */
+export function rssOf(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
 }
 
 /** What is listed may be gone by the time it is read. */
