@@ -102,7 +102,7 @@ export class DelayCluster {
     this.owners = new DelayOwners({ consumers, clock, group: delayGroup, topic: delayTopic });
     const work = (task: () => Promise<void>): Promise<void> => this.work(task);
     this.#count = new PendingCount({ index, clock, work });
-    const known = (id: Buffer) => this.loop.window.placeOf(id);
+    const known = (name: string) => this.loop.window.placeOf(name);
     this.#applier = new LogApplier({ index, count: this.#count, clock, known });
     this.#restating = new Restating({
       index,
@@ -362,12 +362,12 @@ export class DelayCluster {
       return;
     }
     if (effect.kind === 'ended') {
-      this.loop.ended(effect.id, effect.endsOffset);
+      this.loop.ended(effect.name, effect.endsOffset);
       return;
     }
     const { record, dueMs } = effect;
     // A copy of what fired, whose end is not applied yet: another follows, and both count it out.
-    const isEndedAgain = isAlone(record.id) && hasFired(this.loop.window.find(record.id));
+    const isEndedAgain = isAlone(record.id) && hasFired(this.loop.window.named(record.name));
     if (isEndedAgain) this.#count.doubt(record.id[1] as number);
     this.loop.scheduled(record, dueMs, own.ready);
   }

@@ -13,6 +13,7 @@ import {
   delayRecord,
   isSameMessage,
   movedTarget,
+  nameOf,
   peekTopic,
   readDelayRecord,
   targetOf,
@@ -22,7 +23,6 @@ import {
 import { delayTopic } from './delay-topic.ts';
 import type { NearDelay } from './due-window.ts';
 import { LateCommands } from './late-commands.ts';
-import { nameOf } from './log-applier.ts';
 import { isSeriesId, ruleOf } from './series-record.ts';
 
 /** A delayed message as commands show it. */

@@ -41,6 +41,8 @@ const MOVED = 0x10;
 export interface DelayRecord {
   /** Delay id, 24 bytes. */
   readonly id: Buffer;
+  /** The same as {@link nameOf} has it: it is looked up many times. */
+  readonly name: string;
   readonly offset: number;
   /** The record as it lies in the log. */
   readonly bytes: Buffer;
@@ -85,6 +87,7 @@ export function readDelayRecord(bytes: Buffer): DelayRecord | undefined {
   }
   return {
     id,
+    name: nameOf(id),
     offset,
     bytes,
     target: isTombstone ? undefined : found.target,
@@ -96,6 +99,11 @@ export function readDelayRecord(bytes: Buffer): DelayRecord | undefined {
         ? { offset: u64(found.end, 0), dueMs: u64(found.end, 8) }
         : undefined,
   };
+}
+
+/** A delay id as a key of a map. */
+export function nameOf(id: Buffer): string {
+  return id.toString('latin1');
 }
 
 /** The topic that a record of the delay log is for, without a look at the rest of it. */

@@ -134,8 +134,8 @@ export class DueLoop {
 
   /** A record of the log was applied; what is far stays in the index. */
   scheduled(record: DelayRecord, dueMs: number, isReady: boolean): void {
-    const { id, offset, target } = record;
-    const entry = this.window.find(id);
+    const { id, name, offset, target } = record;
+    const entry = this.window.named(name);
     if (entry !== undefined && target !== undefined && goesOn(entry, record, dueMs)) {
       const bytes = Buffer.from(record.bytes);
       this.window.change(entry, { dueMs, offset, bytes, topic: topicOf(target), isIndexed: true });
@@ -151,7 +151,7 @@ export class DueLoop {
     const topic = topicOf(target);
     if (this.#queues.isLeft(topic, dueMs, id)) return;
     const bytes = Buffer.from(record.bytes);
-    this.window.add({ id: Buffer.from(id), dueMs, offset, bytes, topic, isIndexed: true });
+    this.window.add({ id: Buffer.from(id), name, dueMs, offset, bytes, topic, isIndexed: true });
     const ownCut = this.window.shrinkTopic(topic);
     if (ownCut !== undefined) this.#queues.leaveFrom(topic, dueKey(ownCut, undefined));
     const cut = this.window.shrink();
@@ -160,8 +160,8 @@ export class DueLoop {
   }
 
   /** A message ended, or the record of it at an offset. */
-  ended(id: Buffer, endsOffset: number | undefined): void {
-    const entry = this.window.find(id);
+  ended(name: string, endsOffset: number | undefined): void {
+    const entry = this.window.named(name);
     const isIt = endsOffset === undefined || entry?.offset === endsOffset;
     if (entry !== undefined && isIt) this.window.drop(entry);
     if (this.#queues.isShort) this.wake(this.#parts.clock.now());
@@ -354,8 +354,8 @@ export class DueLoop {
     if (!this.#mayFire(id) || this.window.find(id) !== undefined) return undefined;
     const record = readDelayRecord(bytes);
     if (record?.target === undefined) return undefined;
-    const { offset, target } = record;
-    return { id, dueMs, offset, bytes, topic: topicOf(target), isIndexed: true };
+    const { name, offset, target } = record;
+    return { id, name, dueMs, offset, bytes, topic: topicOf(target), isIndexed: true };
   }
 
   #wantsLoad(now: number): boolean {

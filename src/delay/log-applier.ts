@@ -14,6 +14,7 @@ import {
   dueOf,
   isIfAbsent,
   isMoved,
+  nameOf,
   type RecordEnd,
   readDelayRecord,
   timestampOf,
@@ -23,7 +24,7 @@ import type { PendingCount } from './pending-count.ts';
 /** What a batch of the delay log means for what is held in memory; in the order of the log. */
 export type LogEffect =
   | { readonly kind: 'scheduled'; readonly record: DelayRecord; readonly dueMs: number }
-  | { readonly kind: 'ended'; readonly id: Buffer; readonly endsOffset: number | undefined }
+  | { readonly kind: 'ended'; readonly name: string; readonly endsOffset: number | undefined }
   /**
    * What stands must be written again, in the place of all up to an offset: a later record of the
    * same key would outlive it. Where nothing stands, that record, `over`, must be ended.
@@ -47,8 +48,8 @@ export interface LogApplierParts {
   readonly index: DelayIndex;
   readonly count: PendingCount;
   readonly clock: Clock;
-  /** Where a message stands in the index, as far as memory knows it for certain. */
-  known(id: Buffer): DelayPlace | undefined;
+  /** Where a message stands in the index, by its name, as far as memory knows it for certain. */
+  known(name: string): DelayPlace | undefined;
 }
 
 /**
@@ -60,7 +61,7 @@ export class LogApplier {
   readonly #index: DelayIndex;
   readonly #count: PendingCount;
   readonly #clock: Clock;
-  readonly #known: (id: Buffer) => DelayPlace | undefined;
+  readonly #known: (name: string) => DelayPlace | undefined;
   /** By their names: what is being written again, and how often. */
   readonly #restating = new Map<string, number>();
   readonly #changed = new ChangedNames();
@@ -187,9 +188,9 @@ export class LogApplier {
       const isBlind = this.#isBlind(record);
       // What fired is what stood: it is ended without a look. What memory has costs none.
       if (isBlind && record.target === undefined) continue;
-      const known = this.#known(record.id);
-      if (known !== undefined) standing.set(nameOf(record.id), known);
-      else if (!isBlind) asked.set(nameOf(record.id), record.id);
+      const known = this.#known(record.name);
+      if (known !== undefined) standing.set(record.name, known);
+      else if (!isBlind) asked.set(record.name, record.id);
     }
     const places = await this.#index.findAll([...asked.values()]);
     for (const [i, name] of [...asked.keys()].entries()) standing.set(name, places[i] ?? null);
@@ -201,9 +202,8 @@ export class LogApplier {
    * what stands need not be asked for. Not one that was changed, whose record may be a copy, nor
    * one that is written again.
    */
-  #isBlind({ id, target, ends }: DelayRecord): boolean {
+  #isBlind({ id, name, target, ends }: DelayRecord): boolean {
     if (!isAlone(id) || (target === undefined ? ends === undefined : isMoved(target))) return false;
-    const name = nameOf(id);
     if (this.#restating.has(name)) return false;
     if (target === undefined) return true;
     return !this.#changed.has(name) && !this.#changed.isCrowded(this.#clock.now());
@@ -253,12 +253,12 @@ class Round implements Applied {
   }
 
   async schedule(record: DelayRecord, target: Buffer): Promise<void> {
-    const { id, offset } = record;
+    const { id, name, offset } = record;
     const dueMs = dueOf(target);
     if (this.#parts.isBlind(record)) this.#parts.onUnseen(record, target);
-    const standing = this.#find(id);
+    const standing = this.#find(name);
     const isSingle = isAlone(id) && !isMoved(target);
-    if (isSingle && (this.#isChanged(id) || (this.#isCrowded && (await this.#wasChanged(id))))) {
+    if (isSingle && (this.#isChanged(name) || (this.#isCrowded && (await this.#wasChanged(id))))) {
       this.#restate(record, { offset, dueMs });
       return;
     }
@@ -274,37 +274,37 @@ class Round implements Applied {
     else if (standing.dueMs !== dueMs) this.#parts.changes.remove(id, standing.dueMs, false);
     this.#parts.changes.put(id, dueMs, offset, record.bytes);
     if (isAlone(id) && isMoved(target)) this.#note(record);
-    this.#parts.standing.set(nameOf(id), { dueMs, offset });
+    this.#parts.standing.set(name, { dueMs, offset });
     this.effects.push({ kind: 'scheduled', record, dueMs });
   }
 
   end(record: DelayRecord): void {
-    const { id, ends } = record;
+    const { id, name, ends } = record;
     if (ends !== undefined && this.#parts.isBlind(record)) {
       // A message id has one message, so what fired is what stood: no need to ask.
-      this.#remove(id, ends.dueMs);
-      this.effects.push({ kind: 'ended', id, endsOffset: undefined });
+      this.#remove(record, ends.dueMs);
+      this.effects.push({ kind: 'ended', name, endsOffset: undefined });
       return;
     }
-    const standing = this.#find(id);
+    const standing = this.#find(name);
     if (standing !== undefined && ends !== undefined && ends.offset < standing.offset) {
       // It fired while a later one took its place: that one waits on.
-      this.effects.push({ kind: 'ended', id, endsOffset: ends.offset });
+      this.effects.push({ kind: 'ended', name, endsOffset: ends.offset });
       this.#restate(record);
       return;
     }
     const isAsked = isAlone(id) && ends === undefined;
-    if (id[2] === DelayIdKind.SERIES || isAsked || this.#parts.restating.has(nameOf(id))) {
+    if (id[2] === DelayIdKind.SERIES || isAsked || this.#parts.restating.has(name)) {
       this.#note(record);
     }
-    if (standing !== undefined) this.#remove(id, standing.dueMs);
-    this.effects.push({ kind: 'ended', id, endsOffset: undefined });
+    if (standing !== undefined) this.#remove(record, standing.dueMs);
+    this.effects.push({ kind: 'ended', name, endsOffset: undefined });
   }
 
   /** Remembers an end, and of a single message a move too. */
   #note(record: DelayRecord): void {
     const { ended, changed, changes, nowMs } = this.#parts;
-    const name = nameOf(record.id);
+    const { name } = record;
     const atMs = timestampOf(record);
     ended.set(name, record.offset);
     changes.ended(record.id, record.offset, atMs);
@@ -312,8 +312,7 @@ class Round implements Applied {
   }
 
   /** A single message that was cancelled or moved. */
-  #isChanged(id: Buffer): boolean {
-    const name = nameOf(id);
+  #isChanged(name: string): boolean {
     return this.#parts.changed.has(name) || this.#parts.ended.has(name);
   }
 
@@ -331,36 +330,33 @@ class Round implements Applied {
    * replaced or ended while it was moved or written again, a series while it fired. Where nothing
    * stands it may also be that the cleaner took what it follows: what ended is remembered.
    */
-  async #isOutdated({ id, ends }: DelayRecord, standing: DelayPlace | undefined): Promise<boolean> {
+  async #isOutdated(
+    { id, name, ends }: DelayRecord,
+    standing: DelayPlace | undefined,
+  ): Promise<boolean> {
     if (ends === undefined) return false;
     if (standing !== undefined) return ends.offset < standing.offset;
-    const ended = this.#parts.ended.get(nameOf(id)) ?? (await this.#parts.index.endedAt(id));
+    const ended = this.#parts.ended.get(name) ?? (await this.#parts.index.endedAt(id));
     return ended !== undefined && ends.offset < ended;
   }
 
   /** @param after the record that would outlive what stands */
   #restate(after: DelayRecord, over?: RecordEnd): void {
-    const { id, offset: upTo } = after;
+    const { id, name, offset: upTo } = after;
     const { restating } = this.#parts;
-    const name = nameOf(id);
     restating.set(name, (restating.get(name) ?? 0) + 1);
     this.effects.push({ kind: 'restate', id, upTo, ...(over === undefined ? {} : { over }) });
   }
 
-  #remove(id: Buffer, dueMs: number): void {
+  #remove({ id, name }: DelayRecord, dueMs: number): void {
     this.#parts.changes.remove(id, dueMs, true);
-    this.#parts.standing.set(nameOf(id), null);
+    this.#parts.standing.set(name, null);
     this.added--;
   }
 
-  #find(id: Buffer): DelayPlace | undefined {
-    return this.#parts.standing.get(nameOf(id)) ?? undefined;
+  #find(name: string): DelayPlace | undefined {
+    return this.#parts.standing.get(name) ?? undefined;
   }
-}
-
-/** A delay id as a key of a map. */
-export function nameOf(id: Buffer): string {
-  return id.toString('latin1');
 }
 
 /** The id names one message for ever. */

@@ -4,9 +4,16 @@ import { codeOf, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { Seldom } from '../base/seldom.ts';
 import type { DelayIndex } from './delay-index.ts';
-import { delayRecord, dueOf, movedTarget, readDelayRecord, tombstone } from './delay-record.ts';
+import {
+  delayRecord,
+  dueOf,
+  movedTarget,
+  nameOf,
+  readDelayRecord,
+  tombstone,
+} from './delay-record.ts';
 import { delayTopic } from './delay-topic.ts';
-import { type LogEffect, nameOf } from './log-applier.ts';
+import type { LogEffect } from './log-applier.ts';
 import { isSeriesId } from './series-record.ts';
 
 /** What must be written again. */
