@@ -21,7 +21,10 @@ export interface DeadTopicSettings {
 export interface DeadCluster {
   readonly publisher: Publisher;
   readonly topics: InternalTopics;
-  /** Ids of the last letters of a partition, as they were at `sinceMs` (monotonic) or later. */
+  /**
+   * Ids of the last letters of a partition, as they were at `sinceMs` (monotonic) or later; as they
+   * are now when that is infinite.
+   */
   lettersSince(place: TopicPartition, sinceMs: number): Promise<Pick<LetterIds, 'has'>>;
   /** Partitions of a topic; undefined when there is none. @throws BACKEND_UNAVAILABLE */
   partitionsOf(topic: string): Promise<number | undefined>;
@@ -73,6 +76,8 @@ export class DeadLetterMover {
   #isBusy = false;
   /** Partitions of the topic, once it is known to be there and as it should be. */
   #partitions: number | undefined;
+  /** What was refused last may lie in the topic all the same. */
+  #isUnsure = false;
 
   constructor(options: MoverOptions) {
     this.#cluster = options.cluster;
@@ -148,12 +153,17 @@ export class DeadLetterMover {
       else if ('code' in result) {
         // The topic may have been deleted or altered meanwhile: it is looked at again.
         this.#partitions = undefined;
+        // A publisher without room has sent nothing.
+        if (result.retriable && result.code !== 'RETRY_LATER') this.#isUnsure = true;
         one.reject(coded(result.code, `${this.#dlq}: ${result.message}`));
       } else one.resolve();
     });
   }
 
-  /** Those that lie there already: an owner before died between their move and their ack. */
+  /**
+   * Those that lie there already: an owner before died between their move and their ack, or a
+   * publish failed that had written them.
+   */
   async #written(
     made: readonly (readonly [Waiting, MovedRecord])[],
   ): Promise<readonly (readonly [Waiting, MovedRecord])[]> {
@@ -164,9 +174,12 @@ export class DeadLetterMover {
       sinceMs.set(record.partition, Math.max(before, failure.ownedSinceMs));
     }
     const ids = new Map<number, Pick<LetterIds, 'has'>>();
+    const isUnsure = this.#isUnsure;
+    this.#isUnsure = false;
     for (const [partition, ms] of sinceMs) {
       const place = { topic: this.#dlq, partition };
-      ids.set(partition, await this.#cluster.lettersSince(place, ms));
+      const since = isUnsure ? Number.POSITIVE_INFINITY : ms;
+      ids.set(partition, await this.#cluster.lettersSince(place, since));
     }
     return made.filter(([, record]) => {
       return 'id' in record && ids.get(record.partition)?.has(record.id) === true;

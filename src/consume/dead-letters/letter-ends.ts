@@ -60,7 +60,8 @@ export class LetterEnds {
   }
 
   /**
-   * Ids of the last letters of a partition, as they were at `sinceMs` (monotonic) or later; none
+   * Ids of the last letters of a partition, as they were at `sinceMs` (monotonic) or later, as they
+   * are now when that is infinite; none
    * or some where they cannot be read now: a second copy is allowed.
    */
   async since(place: TopicPartition, sinceMs: number): Promise<LetterIds> {

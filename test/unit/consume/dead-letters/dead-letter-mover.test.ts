@@ -129,3 +129,21 @@ test('a letter that an owner before has written is not written again', async () 
   await mover.move(second, wireRecord({ timestampMs: 600 }));
   assert.equal(cluster.records.length, 3);
 });
+
+test('what a failed publish may have written is looked for, what was not sent is not', async () => {
+  const cluster = new DeadClusterDouble();
+  cluster.existing = 2;
+  const mover = moverOf(cluster);
+  const failure = failureOf({ ownedSinceMs: 100 });
+  const move = () => mover.move(failure, wireRecord());
+  for (const code of ['RETRY_LATER', 'STORE_FAILED']) {
+    cluster.answer = () => ({ code, message: 'no', retriable: true });
+    await assert.rejects(move, { code });
+  }
+  const own = deadIdOf({ ...failure, timestampMs: 500, id: undefined });
+  cluster.there.add(formatMessageId(own));
+  await move();
+  assert.equal(cluster.batches.length, 2, 'it lay there');
+  const times = cluster.looks.map((look) => look.split('@')[1]);
+  assert.deepEqual(times, ['100', '100', 'Infinity']);
+});
