@@ -140,12 +140,17 @@ export class DeadLetterMover {
         one.reject(error);
       }
     }
-    const there = await this.#written(made);
-    for (const [one] of there) one.resolve();
-    const fresh = there.length === 0 ? made : made.filter((one) => !there.includes(one));
-    if (fresh.length === 0) return;
-    const moving = fresh.map(([one]) => one);
-    const records = fresh.map(([, record]) => record);
+    const isThere = await this.#written(made);
+    const moving: Waiting[] = [];
+    const records: MovedRecord[] = [];
+    for (const [one, record] of made) {
+      if (isThere(record)) one.resolve();
+      else {
+        moving.push(one);
+        records.push(record);
+      }
+    }
+    if (records.length === 0) return;
     const results = await publisher.publish(records);
     moving.forEach((one, i) => {
       const result = results[i];
@@ -161,12 +166,12 @@ export class DeadLetterMover {
   }
 
   /**
-   * Those that lie there already: an owner before died between their move and their ack, or a
+   * Tells which lie there already: an owner before died between their move and their ack, or a
    * publish failed that had written them.
    */
   async #written(
     made: readonly (readonly [Waiting, MovedRecord])[],
-  ): Promise<readonly (readonly [Waiting, MovedRecord])[]> {
+  ): Promise<(record: MovedRecord) => boolean> {
     const sinceMs = new Map<number, number>();
     for (const [{ failure }, record] of made) {
       if (!('id' in record)) continue;
@@ -181,9 +186,7 @@ export class DeadLetterMover {
       const since = isUnsure ? Number.POSITIVE_INFINITY : ms;
       ids.set(partition, await this.#cluster.lettersSince(place, since));
     }
-    return made.filter(([, record]) => {
-      return 'id' in record && ids.get(record.partition)?.has(record.id) === true;
-    });
+    return (record) => 'id' in record && ids.get(record.partition)?.has(record.id) === true;
   }
 
   async #ensure(): Promise<number> {

@@ -15,6 +15,7 @@ import {
 } from '../../backend/port.ts';
 import { codeOf } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
+import { deadIdOf } from '../retry/dead-record.ts';
 
 /** Where dead letters are read. */
 export interface LetterSource {
@@ -100,7 +101,7 @@ export class LetterWalk {
 
   /** Says that a letter was dealt with, so that copies of it that follow are, too. */
   deal({ dead }: Letter): void {
-    this.#seen.set(originOf(dead), true);
+    this.#seen.set(formatMessageId(deadIdOf(dead)), true);
   }
 
   async #known(): Promise<PartitionOffsets[]> {
@@ -154,7 +155,7 @@ export class LetterWalk {
         foreign ??= cursor.offset;
         continue;
       }
-      const origin = originOf(letter.dead);
+      const origin = formatMessageId(deadIdOf(letter.dead));
       const before = this.#seen.get(origin);
       const isDealt = this.#options.dealt.has(partition, letter.offset);
       this.#remember(origin, isDealt || before === true);
@@ -188,10 +189,4 @@ export class LetterWalk {
     const [oldest] = this.#seen.keys();
     if (oldest !== undefined) this.#seen.delete(oldest);
   }
-}
-
-/** With time and id: a topic that was made anew has the same places. */
-function originOf({ cluster, partition, offset, timestampMs, id }: DeadHeader): string {
-  const own = id === undefined ? '' : formatMessageId(id);
-  return `${cluster}.${partition}.${offset}.${timestampMs}.${own}`;
 }
