@@ -85,14 +85,13 @@ function kafkaPorts(
   { config, log }: NodeBackendParts,
   { settings, metadata }: { settings: ClientSettings; metadata: KafkaProducer },
 ): KafkaPorts {
-  const { partitions, replicationFactor } = config.topics;
+  const { partitions } = config.topics;
   return openKafkaPorts({
     cluster,
     settings,
     clock: systemClock,
     logger: log,
     partitions,
-    replicationFactor: replicationFactor === 'auto' ? undefined : replicationFactor,
     metadata,
     openTail: (consumer) => openKafkaTail({ config: consumer }),
     openGroup: openKafkaGroup,

@@ -26,7 +26,6 @@ const THIN_NAMED_MAX = 1_000;
 export class KafkaInternalTopics implements InternalTopics {
   readonly cluster: Cluster;
   readonly #topics: KafkaInternalTopicsOptions['topics'];
-
   readonly #log: Logger;
   readonly #thinNamed = new Set<string>();
 

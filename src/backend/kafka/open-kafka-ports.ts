@@ -19,8 +19,6 @@ export interface OpenKafkaPortsOptions {
   readonly logger: Logger;
   /** Partitions of a topic that is created without a number. */
   readonly partitions: number;
-  /** Its replicas; absent: min(3, brokers). */
-  readonly replicationFactor?: number;
   /** Who knows the cluster's metadata; it stays the caller's. */
   readonly metadata: MetadataSource;
   readonly openTail: (config: Record<string, string>) => KafkaTail;
@@ -40,9 +38,9 @@ export interface KafkaPorts {
 
 /** Makes the ports of one cluster. Nothing is waited for: Kafka may be away, also at start. */
 export function openKafkaPorts(options: OpenKafkaPortsOptions): KafkaPorts {
-  const { cluster, settings, clock, logger, metadata, partitions, replicationFactor } = options;
+  const { cluster, settings, clock, logger, metadata, partitions } = options;
   const client = new AdminClient({ settings: settings.admin, clock, logger });
-  const topics = new KafkaTopics({ client, metadata, clock, partitions, replicationFactor });
+  const topics = new KafkaTopics({ client, metadata, clock, partitions });
   const tails = new TailPool({ make: () => options.openTail({ ...settings.consumer }), clock });
   const consumers = new KafkaConsumers({
     cluster,
