@@ -125,13 +125,19 @@ function laneOptions(dataDir: string): LaneOptions {
   };
 }
 
-test('what is told while a lane opens its store again holds for the new one', async (t) => {
+/** One whose lane has answered the first message of topic 1. */
+async function answeringBench(t: TestContext): Promise<Bench> {
   const bench = new Bench(await tempFolder(t));
   await bench.start(t);
   await bench.setTopic(1);
   await bench.link.call('startSending');
   bench.produce(1, 1);
   await until(() => bench.answered === 1, { what: 'the first answer' });
+  return bench;
+}
+
+test('what is told while a lane opens its store again holds for the new one', async (t) => {
+  const bench = await answeringBench(t);
   const meanwhile = new Promise<void>((resolve, reject) => {
     bench.onOpened = async () => {
       bench.onOpened = async () => {};
@@ -153,12 +159,7 @@ test('what is told while a lane opens its store again holds for the new one', as
 });
 
 test('notes of what is sent again that the disk refuses cost no store, and follow', async (t) => {
-  const bench = new Bench(await tempFolder(t));
-  await bench.start(t);
-  await bench.setTopic(1);
-  await bench.link.call('startSending');
-  bench.produce(1, 1);
-  await until(() => bench.answered === 1, { what: 'the first answer' });
+  const bench = await answeringBench(t);
   const path = join(bench.dataDir, 'resends.jsonl');
   mkdirSync(path);
   bench.breakStore();

@@ -33,6 +33,13 @@ function clusterOf({ brokers, replicas }: { brokers: number | Error; replicas?: 
   return { internal: new KafkaInternalTopics({ cluster: 1, topics, log }), lines, created };
 }
 
+/** Brokers, and the replicas that they can give. */
+const mostReplicas = [
+  [1, 1],
+  [2, 2],
+  [5, 3],
+] as const;
+
 test('a topic that has kept one replica while its cluster grew is taken, and named once', async () => {
   const { internal, lines } = clusterOf({ brokers: 3, replicas: 1 });
   await internal.ensure(spec);
@@ -45,11 +52,7 @@ test('a topic that has kept one replica while its cluster grew is taken, and nam
 });
 
 test('a topic with as many replicas as its cluster can give is not named', async () => {
-  for (const [brokers, replicas] of [
-    [1, 1],
-    [2, 2],
-    [5, 3],
-  ] as const) {
+  for (const [brokers, replicas] of mostReplicas) {
     const { internal, lines } = clusterOf({ brokers, replicas });
     await internal.ensure(spec);
     assert.deepEqual(lines, []);
@@ -72,11 +75,7 @@ test('a number that is set and not met refuses the role', async () => {
 });
 
 test('a topic is made with as many replicas as its cluster can give, three at most', async () => {
-  for (const [brokers, replicas] of [
-    [1, 1],
-    [2, 2],
-    [5, 3],
-  ] as const) {
+  for (const [brokers, replicas] of mostReplicas) {
     const { internal, created } = clusterOf({ brokers });
     await internal.ensure(spec);
     assert.equal(created[0]?.replicationFactor, replicas);
