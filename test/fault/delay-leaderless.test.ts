@@ -10,7 +10,8 @@ import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
 const LEADERLESS = 3;
-const COUNT = 64;
+// So many that each of the sixteen partitions has some.
+const COUNT = 256;
 const patient = { timeoutMs: 90_000, everyMs: 500 };
 
 /** Gives a partition of the delay log to the second broker alone. */
