@@ -61,14 +61,15 @@ export class NodeLanes {
   async start(): Promise<void> {
     const { config, manifest, hooks } = this;
     const worker = fileURLToPath(new URL('./produce/lane-worker.js', import.meta.url));
-    for (let lane = 0; lane < manifest.lanes; lane++) {
-      const stats = new LaneStats();
-      this.stats.push(stats);
-      const link: LaneLink = new LaneLink(config.lane.ringBytes, stats.memory, {
+    for (let lane = 0; lane < manifest.lanes; lane++) this.stats.push(new LaneStats());
+    const allStats = this.stats.map(({ memory }) => memory);
+    for (const [lane, stats] of allStats.entries()) {
+      const linkHooks: LaneLinkHooks = {
         onAnswers: hooks.onAnswers,
         onRoom: () => hooks.onRoom(link),
         onEvent: (event) => this.onEvent(lane, event),
-      });
+      };
+      const link = new LaneLink(config.lane.ringBytes, stats, linkHooks, allStats);
       this.links.push(link);
       const options = this.optionsOf(lane);
       const isInline = config.lane.host === 'inline';

@@ -142,6 +142,8 @@ export interface LaneMemory {
   /** Answers on their way back. */
   readonly answers: RingMemory;
   readonly stats: SharedArrayBuffer;
+  /** The numbers of all lanes of the node, its own among them. */
+  readonly allStats: readonly SharedArrayBuffer[];
 }
 
 /** A lane as it runs somewhere: in this thread or in a worker. */

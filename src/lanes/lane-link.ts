@@ -36,12 +36,19 @@ export class LaneLink {
   private full = false;
   private held = false;
 
-  constructor(ringBytes: number, stats: SharedArrayBuffer, hooks: LaneLinkHooks) {
+  /** @param allStats the numbers of all lanes of the node, its own among them */
+  constructor(
+    ringBytes: number,
+    stats: SharedArrayBuffer,
+    hooks: LaneLinkHooks,
+    allStats: readonly SharedArrayBuffer[] = [stats],
+  ) {
     this.hooks = hooks;
     this.memory = {
       requests: createRingMemory(ringBytes),
       answers: createRingMemory(Math.max(ringBytes / 2, 4 * 1024 * 1024)),
       stats,
+      allStats,
     };
     this.writer = new RingWriter(this.memory.requests);
     this.answers = new RingReader(this.memory.answers);

@@ -265,6 +265,7 @@ export class LaneRoom {
         isFull: () => outbox.isParkedFull,
         isOutboxPressed: () => outbox.isHalfFull,
         isPatient: (topic) => shell.topics.get(topic)?.isPatient === true,
+        confirmedByPrimary: () => shell.confirmedByPrimary(),
         onParked: (sequences) => outbox.parked(sequences),
         onDelivered: (sequence, place) => outbox.parkedDelivered(sequence, place),
         onRefused: (entries, verdict) => outbox.parkedRefused(entries, verdict),

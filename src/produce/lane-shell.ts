@@ -7,7 +7,7 @@ import { RingWriter } from '../lanes/ring.ts';
 import { BatchBuilder, ringDoorbell } from '../native/addon.ts';
 import type { BatchBuilder as Builder } from '../native/batch-builder.ts';
 import { Acker } from './intake/acker.ts';
-import { LaneStats } from './intake/lane-stats.ts';
+import { LaneStats, stat } from './intake/lane-stats.ts';
 import type { Pressure } from './journal/journal.ts';
 import type { QuotaMarks } from './journal/outbox-journal.ts';
 import { type LaneOptions, refusedTopic } from './lane-options.ts';
@@ -44,6 +44,7 @@ export class LaneShell {
   readonly onEvent: (event: LaneEvent) => void;
   readonly fail: (error: unknown) => void;
   readonly wakeMain: () => void;
+  private readonly allStats: readonly LaneStats[];
   private pressure: Pressure = 'none';
 
   constructor({ options, memory, mainBell, onEvent, fail, isOpen }: LaneShellParts) {
@@ -54,6 +55,7 @@ export class LaneShell {
     this.wakeMain = () => ringDoorbell(mainBell);
     this.log = createLogger(options.logLevel).child({ lane: options.lane });
     this.stats = new LaneStats(memory.stats);
+    this.allStats = memory.allStats.map((stats) => new LaneStats(stats));
     this.marks = { ...options.marks };
     const { stats, log } = this;
     this.resends = new ResendLog({ dataDir: options.dataDir, clock: systemClock, stats, log });
@@ -67,6 +69,11 @@ export class LaneShell {
     });
     this.builder.setTopic(refusedTopic.notOpen, { code: ErrorCode.TOPIC_NOT_OPEN });
     this.builder.setTopic(refusedTopic.notAuthorized, { code: ErrorCode.NOT_AUTHORIZED });
+  }
+
+  /** Messages that the primary cluster has confirmed, of all lanes. */
+  confirmedByPrimary(): number {
+    return this.allStats.reduce((sum, lane) => sum + lane.get(stat.confirmedPrimary), 0);
   }
 
   /** Says how full the disk is, when that has changed. */

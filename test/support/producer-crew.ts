@@ -16,6 +16,8 @@ export interface CrewOptions {
   readonly server: string;
   readonly topics: readonly string[];
   readonly clients: number;
+  /** Of the producer ids, which go up by one; 1 when absent. */
+  readonly firstProducer?: number;
   /** Messages of one client that are on their way at once. */
   readonly window: number;
   readonly ack?: AckLevel;
@@ -31,7 +33,7 @@ export function crewValue(producer: number, n: number): string {
 
 /**
  * Clients that produce until they are told to stop, over every kill of their node, and note what
- * was answered. Their producer ids are 1, 2, … so that ids can be told apart.
+ * was answered. Their producer ids are counted up, so that ids can be told apart.
  */
 export class ProducerCrew {
   readonly answered: Answered[] = [];
@@ -48,7 +50,8 @@ export class ProducerCrew {
   static async start(options: CrewOptions): Promise<ProducerCrew> {
     const crew = new ProducerCrew(options);
     cleanUp(() => crew.abandon());
-    for (let i = 1; i <= options.clients; i++) {
+    const { firstProducer = 1, clients } = options;
+    for (let i = firstProducer; i < firstProducer + clients; i++) {
       const client = await MqpClient.connect({
         servers: [options.server],
         producerId: BigInt(i),

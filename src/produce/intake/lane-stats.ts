@@ -36,7 +36,8 @@ export const stat = {
   forwardCount: 23,
   backlogReads: 24,
   generation: 25,
-  lastVerdictMs: 26,
+  /** Of the confirmed messages, those that the primary cluster has. */
+  confirmedPrimary: 26,
   /** Time from the ring to the answers, over all micro-batches. */
   answerSumMs: 27,
   /** One of {@link laneState}. */

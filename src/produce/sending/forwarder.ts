@@ -129,11 +129,7 @@ export class Forwarder {
 
   /** Takes the rows of a cluster's delivery reports; *borrowed*. */
   verdicts(rows: Float64Array, count: number, cluster: ClusterNumber = 0): void {
-    const settled = this.roads.all[cluster]?.verdicts(rows, count) ?? 0;
-    if (settled > 0) {
-      const { clock, stats } = this.parts;
-      stats.set(stat.lastVerdictMs, clock.monotonic());
-    }
+    this.roads.all[cluster]?.verdicts(rows, count);
     this.refuse();
     this.handOver.reported();
     if (this.isBehind || this.roads.behind > 0) this.work();
@@ -237,7 +233,7 @@ export class Forwarder {
       onSent: ({ sent }) => this.count(sent),
       isParked: (topic) => this.isParked(topic),
       onConfirmed: (run, partition, offset) => {
-        if (cluster === 1) stats.add(stat.confirmedBackup, run.count);
+        stats.add(cluster === 0 ? stat.confirmedPrimary : stat.confirmedBackup, run.count);
         if (this.isParked(run.topic)) this.deliverEach(run, { cluster, partition, offset });
         else onConfirmed(run.first, run.count, partition, offset, cluster);
       },
@@ -299,8 +295,10 @@ export class Forwarder {
       roads,
       newBacklog: () => new Backlog(this.parts),
       cursor: () => this.cursor,
-      onDelivered: ({ sequence }, partition, offset) =>
-        own.onDelivered(sequence, { cluster: 0, partition, offset }),
+      onDelivered: ({ sequence }, partition, offset) => {
+        parts.stats.add(stat.confirmedPrimary, 1);
+        own.onDelivered(sequence, { cluster: 0, partition, offset });
+      },
       onReleased: (topic) => {
         roads.of(topic).lags.ready(topic);
         this.work();

@@ -41,6 +41,11 @@ export interface ParkingParts
   isOutboxPressed(): boolean;
   /** The topic would rather wait in the outbox, in order with the others. */
   isPatient(topic: number): boolean;
+  /**
+   * Messages that the primary cluster has confirmed, of all lanes: one that carries nothing but the
+   * topic cannot tell by its own whether the cluster is well.
+   */
+  confirmedByPrimary(): number;
   /** These left the outbox for the parked log. */
   onParked(sequences: readonly number[]): void;
   /** A topic's messages may be sent again as they come. */
@@ -53,7 +58,13 @@ export interface ParkingParts
 export interface ForwarderParking
   extends Pick<
     ParkingParts,
-    'open' | 'isFull' | 'isOutboxPressed' | 'isPatient' | 'onParked' | 'onRefused'
+    | 'open'
+    | 'isFull'
+    | 'isOutboxPressed'
+    | 'isPatient'
+    | 'confirmedByPrimary'
+    | 'onParked'
+    | 'onRefused'
   > {
   /** A parked message was delivered. */
   onDelivered(sequence: number, place: Place): void;
@@ -98,6 +109,7 @@ export class Parking {
 
   /** Goes on with what a former run has parked. To be called before anything is sent. */
   start(): void {
+    this.confirmed = this.parts.confirmedByPrimary();
     for (const name of this.parts.store.aside.topics('parked').keys()) this.resume(name);
     this.look();
   }
@@ -201,9 +213,9 @@ export class Parking {
 
   /** Parks what stands still for too long while others move. */
   private async find(): Promise<void> {
-    const { clock, stats, roads, store, cursor } = this.parts;
+    const { clock, roads, store, cursor } = this.parts;
     const now = clock.monotonic();
-    const confirmed = stats.get(stat.confirmed);
+    const confirmed = this.parts.confirmedByPrimary();
     if (confirmed !== this.confirmed) this.confirmedMs = now;
     this.confirmed = confirmed;
     const seen = new Map<number, { at: number; sinceMs: number }>();

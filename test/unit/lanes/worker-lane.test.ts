@@ -12,6 +12,7 @@ const memory = {
   requests: createRingMemory(65_536),
   answers: createRingMemory(65_536),
   stats: new SharedArrayBuffer(8),
+  allStats: [],
 };
 const marks = {
   softBytes: 1,

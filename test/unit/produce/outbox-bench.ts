@@ -236,6 +236,7 @@ export class OutboxBench {
         isFull: () => journal.isParkedFull,
         isOutboxPressed: () => journal.isHalfFull,
         isPatient: () => false,
+        confirmedByPrimary: () => this.stats.get(stat.confirmedPrimary),
         onParked: (sequences) => journal.parked(sequences),
         onDelivered: (sequence, place) => journal.parkedDelivered(sequence, place),
         onRefused: (entries, verdict) => journal.parkedRefused(entries, verdict),
@@ -270,7 +271,7 @@ export class OutboxBench {
   /** Topics that stand still have done so for long, and others were confirmed meanwhile. */
   async stand(): Promise<void> {
     for (const ms of [1_000, limits.topicStuckMs, 1_000]) {
-      this.stats.add(stat.confirmed, 1);
+      this.stats.add(stat.confirmedPrimary, 1);
       this.clock.advance(ms);
       await settle();
     }
