@@ -30,7 +30,7 @@ export interface AnsweredPlace {
 }
 
 const FLUSH_CHARACTERS = 64 * 1024;
-const UNDECIDED: ReadonlySet<string> = new Set(['UNKNOWN', 'SEQUENCE_TOO_OLD', 'INTERNAL']);
+const UNDECIDED: ReadonlySet<string> = new Set(['UNKNOWN', 'SEQUENCE_TOO_OLD']);
 
 /**
  * The append-only history of a run, written by its clients, outside of the disk that is at fault.
