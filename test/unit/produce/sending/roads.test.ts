@@ -86,6 +86,24 @@ test('a cluster that is left and never answers is waited for half a minute, no l
   assert.deepEqual(backupLogOf(bench, 1), [1]);
 });
 
+test('on the way back too: what has no verdict by then goes to the primary, and is noted', async () => {
+  const bench = new ForwarderBench().know(1);
+  bench.forwarder.setPlan(onBackup);
+  bench.produce([1]);
+  bench.produce([1]);
+  bench.backup.judge(1, 1, 0);
+  bench.forwarder.setPlan(well);
+  bench.produce([1]);
+  bench.clock.advance(29_999);
+  await settle();
+  assert.deepEqual([bench.producer.waiting, bench.resentTo], [[], []]);
+  bench.clock.advance(1);
+  await bench.drain();
+  assert.deepEqual([bench.logOf(1), backupLogOf(bench, 1)], [[2, 3], [1]]);
+  assert.deepEqual(bench.resentTo, ['_PURGE_QUEUE 2 to 0']);
+  assert.equal(bench.backup.generation, 2, 'its producer was given up');
+});
+
 test('with both out of order everything is held, and goes to the first that is well', async () => {
   const bench = new ForwarderBench().know(1);
   bench.produce([1]);
