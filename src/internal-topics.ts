@@ -2,7 +2,7 @@ import type { InternalTopicSpec } from './backend/publisher-port.ts';
 import { limits as bounds } from './base/limits.ts';
 import type { Config } from './config/schema.ts';
 import { marksTopicSpec } from './consume/dead-letters/letter-marks.ts';
-import { acksTopicSpec } from './consume/partition/ack-map-store.ts';
+import { acksTopicSpec } from './consume/partition/acks-topic.ts';
 import { longestWait, resolvePolicy } from './consume/retry/retry-policy.ts';
 import { baseTopicOf } from './consume/retry/retry-record.ts';
 import { delayTopicSpec } from './delay/delay-topic.ts';

@@ -1,10 +1,17 @@
+import { decodeFirstLeases, decodeLeases, encodeLeases, type OpenLease } from './open-leases.ts';
 import { mapFault, VarintReader, writeVarint } from './varint.ts';
 
-/** Longest metadata that is written, in characters of base64. */
+/** Longest metadata of an owner's commit, in characters of base64. */
 export const METADATA_CHARS_MAX = 3_000;
 
 /** The same before base64, in bytes. */
 export const METADATA_BYTES_MAX = 2_248;
+
+/**
+ * The same of a new owner's first commit, which says what it found and beside it who granted that.
+ * Kafka takes 4,096 characters by default (`offset.metadata.max.bytes`).
+ */
+export const CLAIM_BYTES_MAX = 3_000;
 
 /** Longest map that stands in the metadata itself, in bytes. */
 export const INLINE_BYTES_MAX = 1_500;
@@ -12,24 +19,12 @@ export const INLINE_BYTES_MAX = 1_500;
 const MARK = 'mq1:';
 const VERSION = 1;
 const VERSION_GIVEN = 2;
-/** Owners before whose leases are named; those of further ones are left out. */
-const OWNERS_MAX = 16;
-const OWNER_BYTES = 14;
+const VERSION_RECORD = 3;
 const HEAD_BYTES = 24;
 const KIND_INLINE = 0;
 const KIND_HEAD = 1;
+const NONE = Buffer.alloc(0);
 const EPOCH_MAX = 2 ** 48 - 2;
-const RUN_MAX = 2 ** 32 - 1;
-const LEFT_MS_MAX = 2 ** 31 - 1;
-/** The most that one row of leases takes. */
-const ROW_BYTES_MAX = 25;
-
-/** Who granted a lease, as its token says it. */
-export interface LeaseOwner {
-  /** Owner hash: 8 bytes. */
-  readonly owner: Buffer;
-  readonly epoch: number;
-}
 
 /** Where a record lies in the topic of ack maps. */
 export interface MapPlace {
@@ -37,20 +32,9 @@ export interface MapPlace {
   readonly offset: number;
 }
 
-/**
- * A lease that is open at a hand-over; with run 0, which no lease has, a message that failed and is
- * not finished.
- */
-export interface OpenLease {
-  readonly offset: number;
-  /** Serial of its run, as in the token. */
-  readonly run: number;
-  /** Deliveries so far. */
-  readonly attempt: number;
-  /** What is left of it, or of its wait, at the time of the commit, in ms. */
-  readonly leftMs: number;
-  /** Absent: the owner of the commit, in its epoch. */
-  readonly by?: LeaseOwner;
+/** Where a record of leases lies there, and the epoch of the owner who wrote it. */
+export interface LeasesPlace extends MapPlace {
+  readonly epoch: number;
 }
 
 /** What stands beside a committed floor. */
@@ -64,85 +48,55 @@ export interface CommitMetadata {
   readonly map: Buffer | MapPlace;
   /** Offsets from the floor to behind the last message that was given out; absent: 0. */
   readonly given?: number;
-  /** By rising offset. */
+  /** By rising offset; none when they stand in a record. */
   readonly leases: readonly OpenLease[];
+  /** The record that they stand in. */
+  readonly leasesAt?: LeasesPlace;
 }
 
-// metadata := "mq1:" base64(version:u8=1 kind:u8 epoch:u48 fingerprint:8 owner:8
+// metadata := "mq1:" base64(version:u8=1 head (offset-before run-before attempt left)*)
+//           | "mq1:" base64(version:u8=2 head given:varint leases)
+//           | "mq1:" base64(version:u8=3 head given:varint record)
+// record   := partition:varint offset:varint epoch:u48
+// head     := kind:u8 epoch:u48 fingerprint:8 owner:8
 //               (kind 0: mapBytes:varint map | kind 1: partition:varint offset:varint)
-//               (offset-before:varint run-before:varint attempt:varint left:varint)* )
-//           | the same with version:u8=2, given:varint owners:varint (owner:8 epoch:u48)* before
-//               the rows, and by:varint behind each: 0 the commit's owner, n the n-th of these
-// offsets and runs of leases are differences to the one before; runs are zigzag; run 0: it failed
+// The first is written without rows. In the third the leases are a record in `__mqproxy.acks`.
 
-/** What does not fit is left out: what failed before leases, the last ones first. */
-export function encodeMetadata(metadata: CommitMetadata): string {
-  const bytes = Buffer.allocUnsafe(METADATA_BYTES_MAX + 64);
-  bytes[0] = VERSION;
+/** Undefined when the leases take more room than there is: then they belong in a record. */
+export function encodeMetadata(
+  metadata: CommitMetadata,
+  bytesMax: number = METADATA_BYTES_MAX,
+): string | undefined {
+  const { map, given = 0, leases, leasesAt } = metadata;
+  const bytes = Buffer.allocUnsafe(HEAD_BYTES + INLINE_BYTES_MAX + 64);
   bytes.writeUIntBE(metadata.epoch, 2, 6);
   metadata.fingerprint.copy(bytes, 8, 0, 8);
   metadata.owner.copy(bytes, 16, 0, 8);
   let at = HEAD_BYTES;
-  const { map } = metadata;
   if (Buffer.isBuffer(map)) {
     bytes[1] = KIND_INLINE;
     at = writeVarint(bytes, at, map.length);
     at += map.copy(bytes, at);
   } else {
     bytes[1] = KIND_HEAD;
-    at = writeVarint(bytes, at, map.partition);
-    at = writeVarint(bytes, at, map.offset);
+    at = writePlace(bytes, at, map);
   }
-  const { given = 0 } = metadata;
-  const owners = ownersOf(metadata.leases);
-  const isFirst = given === 0 && owners.length === 0;
-  if (!isFirst) {
+  let rows: Buffer = NONE;
+  if (leasesAt !== undefined) {
+    bytes[0] = VERSION_RECORD;
+    at = writePlace(bytes, writeVarint(bytes, at, given), leasesAt);
+    at = bytes.writeUIntBE(leasesAt.epoch, at, 6);
+  } else if (given > 0 || leases.length > 0) {
     bytes[0] = VERSION_GIVEN;
     at = writeVarint(bytes, at, given);
-    at = writeVarint(bytes, at, owners.length);
-    for (const { owner, epoch } of owners) {
-      owner.copy(bytes, at, 0, 8);
-      at = bytes.writeUIntBE(epoch, at + 8, 6);
-    }
-  }
-  let offset = 0;
-  let run = 0;
-  for (const lease of fitting(metadata.leases, METADATA_BYTES_MAX - at)) {
-    const by = lease.by === undefined ? 0 : 1 + indexOf(owners, lease.by);
-    if (by === 0 && lease.by !== undefined) continue;
-    if (at > METADATA_BYTES_MAX - 32) break;
-    at = writeVarint(bytes, at, lease.offset - offset);
-    const step = lease.run - run;
-    at = writeVarint(bytes, at, step < 0 ? -step * 2 - 1 : step * 2);
-    at = writeVarint(bytes, at, lease.attempt);
-    at = writeVarint(bytes, at, Math.max(0, Math.round(lease.leftMs)));
-    if (!isFirst) at = writeVarint(bytes, at, by);
-    offset = lease.offset;
-    run = lease.run;
-  }
-  return MARK + bytes.toString('base64', 0, at);
+    rows = encodeLeases(leases);
+  } else bytes[0] = VERSION;
+  if (at + rows.length > bytesMax) return undefined;
+  return MARK + Buffer.concat([bytes.subarray(0, at), rows]).toString('base64');
 }
 
-/** Others that granted leases: the first of them, since one lease holds back a hand-over too. */
-function ownersOf(leases: readonly OpenLease[]): LeaseOwner[] {
-  const owners: LeaseOwner[] = [];
-  for (const { by } of leases) {
-    if (owners.length === OWNERS_MAX) break;
-    if (by !== undefined && indexOf(owners, by) < 0) owners.push(by);
-  }
-  return owners;
-}
-
-function indexOf(owners: readonly LeaseOwner[], { owner, epoch }: LeaseOwner): number {
-  return owners.findIndex((one) => one.epoch === epoch && one.owner.equals(owner));
-}
-
-function fitting(rows: readonly OpenLease[], bytes: number): readonly OpenLease[] {
-  if (rows.length * ROW_BYTES_MAX <= bytes) return rows;
-  const leases = rows.filter(({ run }) => run !== 0).length;
-  if (leases === 0) return rows;
-  let left = Math.floor(bytes / ROW_BYTES_MAX) - leases;
-  return rows.filter(({ run }) => run !== 0 || left-- > 0);
+function writePlace(bytes: Buffer, at: number, { partition, offset }: MapPlace): number {
+  return writeVarint(bytes, writeVarint(bytes, at, partition), offset);
 }
 
 /**
@@ -152,50 +106,40 @@ function fitting(rows: readonly OpenLease[], bytes: number): readonly OpenLease[
 export function decodeMetadata(text: string): CommitMetadata | undefined {
   if (!text.startsWith(MARK)) return undefined;
   const bytes = Buffer.from(text.slice(MARK.length), 'base64');
-  const isFirst = bytes[0] === VERSION;
-  if (!isFirst && bytes[0] !== VERSION_GIVEN)
-    throw mapFault(`version ${bytes[0]} of a commit's metadata`);
+  const version = bytes[0] ?? 0;
+  if (version < VERSION || version > VERSION_RECORD) {
+    throw mapFault(`version ${version} of a commit's metadata`);
+  }
   if (bytes.length < HEAD_BYTES) throw mapFault("a commit's metadata ends too early");
   const reader = new VarintReader(bytes, HEAD_BYTES);
   const map = readMap(bytes, reader);
-  const given = isFirst ? 0 : reader.next();
-  const owners = isFirst ? [] : readOwners(bytes, reader);
-  const leases: OpenLease[] = [];
-  let offset = 0;
-  let run = 0;
-  while (reader.at < reader.end) {
-    offset += reader.next();
-    const step = reader.next();
-    run += step % 2 === 1 ? -(step + 1) / 2 : step / 2;
-    const lease = { offset, run, attempt: reader.next(), leftMs: reader.next() };
-    if (!Number.isSafeInteger(offset) || run < 0 || run > RUN_MAX || lease.leftMs > LEFT_MS_MAX) {
-      throw mapFault(`lease ${offset}, run ${run}, ${lease.leftMs} ms`);
-    }
-    const by = isFirst ? 0 : reader.next();
-    if (by > owners.length) throw mapFault(`owner ${by} of a lease`);
-    leases.push(by === 0 ? lease : { ...lease, by: owners[by - 1] as LeaseOwner });
-  }
-  const epoch = bytes.readUIntBE(2, 6);
-  if (epoch > EPOCH_MAX) throw mapFault(`epoch ${epoch}`);
+  const given = version === VERSION ? 0 : reader.next();
+  const rest = version === VERSION_RECORD ? readPlace(bytes, reader) : readLeases(bytes, reader);
   return {
-    epoch,
+    epoch: epochAt(bytes, 2),
     fingerprint: bytes.subarray(8, 16),
     owner: bytes.subarray(16, 24),
     map,
     ...(given === 0 ? {} : { given }),
-    leases,
+    ...rest,
   };
 }
 
-function readOwners(bytes: Buffer, reader: VarintReader): LeaseOwner[] {
-  const count = reader.next();
-  if (count > OWNERS_MAX) throw mapFault(`${count} owners`);
-  if (count * OWNER_BYTES > reader.end - reader.at) throw mapFault('the owners end too early');
-  return Array.from({ length: count }, () => {
-    const { at } = reader;
-    reader.at += OWNER_BYTES;
-    return { owner: bytes.subarray(at, at + 8), epoch: bytes.readUIntBE(at + 8, 6) };
-  });
+function readLeases(bytes: Buffer, reader: VarintReader): Pick<CommitMetadata, 'leases'> {
+  const isFirst = bytes[0] === VERSION;
+  return { leases: isFirst ? decodeFirstLeases(reader) : decodeLeases(bytes, reader) };
+}
+
+function readPlace(bytes: Buffer, reader: VarintReader) {
+  const place = { partition: reader.next(), offset: reader.next() };
+  if (reader.end - reader.at !== 6) throw mapFault('the place of the leases ends too early');
+  return { leases: [], leasesAt: { ...place, epoch: epochAt(bytes, reader.at) } };
+}
+
+function epochAt(bytes: Buffer, at: number): number {
+  const epoch = bytes.readUIntBE(at, 6);
+  if (epoch > EPOCH_MAX) throw mapFault(`epoch ${epoch}`);
+  return epoch;
 }
 
 function readMap(bytes: Buffer, reader: VarintReader): Buffer | MapPlace {

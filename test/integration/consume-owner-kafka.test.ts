@@ -7,7 +7,7 @@ import { MqpError } from '../../sdk/ts/src/errors.ts';
 import { produceNumbers, startConsumeNode, WAIT_MS } from '../support/consume-ledger.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { sharedKafka } from '../support/kafka.ts';
-import { RawConsumer } from '../support/raw-consumer.ts';
+import { RawConsumer, type RawDelivery } from '../support/raw-consumer.ts';
 import type { TestServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { passing, until } from '../support/wait.ts';
@@ -94,4 +94,50 @@ test('the ack of a long handler counts at the other node when its own is stopped
   await produceNumbers(two.mqp, topic, 5, 6, 0);
   const [next] = await second.take(1, WAIT_MS);
   assert.equal(next?.value, 'm5');
+});
+
+const CONSUMERS = 16;
+const CREDIT = 256;
+const PARTITIONS = [0, 1, 2, 3];
+/** Every second message is held: as many as all consumers have credit for. */
+const EACH = (2 * CONSUMERS * CREDIT) / PARTITIONS.length;
+
+test('a planned stop hands a thousand leases of each partition over, and not one message comes again', async () => {
+  const [one, two] = await Promise.all([startConsumeNode(brokers), startConsumeNode(brokers)]);
+  const topic = uniqueTopic('consume');
+  const asked = { group: uniqueTopic('group'), topics: [topic], leaseMs: 600_000 };
+  for (const p of PARTITIONS) await produceNumbers(one.mqp, topic, p * EACH, (p + 1) * EACH, p);
+  const held: RawDelivery[] = [];
+  const acks: Promise<string[]>[] = [];
+  for (let i = 0; i < CONSUMERS; i++) {
+    const consumer = await RawConsumer.open(one.mqp, { ...asked, creditMessages: CREDIT });
+    const take = (messages: readonly RawDelivery[]): void => {
+      held.push(...messages.filter(({ offset }) => offset % 2 === 1));
+      const others = messages.filter(({ offset }) => offset % 2 === 0);
+      if (others.length > 0) acks.push(consumer.ack(others));
+    };
+    consumer.onDelivered = take;
+    take(consumer.got.splice(0));
+  }
+  const most = CONSUMERS * CREDIT;
+  await until(() => held.length === most, { timeoutMs: WAIT_MS, what: `${most} open leases` });
+  assert.deepEqual((await Promise.all(acks)).flat(), []);
+  const second = await RawConsumer.open(two.mqp, { ...asked, creditMessages: 2 * most });
+  const [stopped] = await Promise.all([
+    one.kill('SIGTERM'),
+    until(() => second.assigned === 4, { timeoutMs: WAIT_MS, what: 'the other node to read' }),
+  ]);
+  assert.equal(stopped.code, 0);
+  // What is produced now is read behind all that was there before.
+  for (const p of PARTITIONS) await produceNumbers(two.mqp, topic, -1 - p, -p, p);
+  const came = await second.take(PARTITIONS.length, WAIT_MS);
+  assert.deepEqual(
+    came.map(({ offset }) => offset),
+    PARTITIONS.map(() => EACH),
+  );
+  for (let from = 0; from < held.length; from += 1_024) {
+    const some = held.slice(from, from + 1_024);
+    assert.deepEqual(await second.ack(some, true), []);
+  }
+  assert.deepEqual(second.got, []);
 });

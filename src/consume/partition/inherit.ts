@@ -1,4 +1,4 @@
-import type { OpenLease } from '../../offsets/commit-metadata.ts';
+import type { OpenLease } from '../../offsets/open-leases.ts';
 import type { LeaseWindow } from '../lease/lease-window.ts';
 import { NO_WAIT } from '../lease/window-state.ts';
 import type { Failures, Refusal } from './failures.ts';

@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import type {
   CommittedOffset,
   ConsumerBackend,
@@ -11,24 +12,24 @@ import { inSteps } from '../../base/in-steps.ts';
 import { limits } from '../../base/limits.ts';
 import { decodeInline, encodeInline } from '../../offsets/ack-map.ts';
 import {
+  CLAIM_BYTES_MAX,
   type CommitMetadata,
   decodeMetadata,
   encodeMetadata,
   INLINE_BYTES_MAX,
-  type LeaseOwner,
-  type OpenLease,
 } from '../../offsets/commit-metadata.ts';
 import { OffsetMerger } from '../../offsets/offset-merger.ts';
+import { grantedBy, type LeaseOwner, type OpenLease } from '../../offsets/open-leases.ts';
 import { ownerHash } from '../lease/token.ts';
 import { isRetryTopic } from '../retry/retry-record.ts';
 import { inParts } from './committer.ts';
 import type { ConsumeShared } from './consume-shared.ts';
 import type { Failures } from './failures.ts';
-import type { MapStore } from './map-store.ts';
+import type { MapOwner, MapStore } from './map-store.ts';
 import type { ConsumePartition } from './partition.ts';
 
-/** Open leases that a hand-over names, and failed messages that a commit names. */
-const LEASES_MAX = 400;
+/** Open leases and failed messages that the last commit names, and failed ones of any other. */
+const LEFT_MAX = limits.windowMessagesMax;
 const FAILED_MAX = 300;
 
 /** What is known of a partition when it is taken over. */
@@ -39,6 +40,8 @@ export interface Started extends TopicPartition {
   /** Behind the last message that owners before are known to have given out. */
   readonly given: number;
   readonly before: LeaseOwner | undefined;
+  /** Key of the record that the leases stand in, if the commit names one. */
+  readonly leftIn: Buffer | undefined;
   /** Puts what is acked above the floor into a merger. */
   load(merger: OffsetMerger): void;
 }
@@ -175,6 +178,7 @@ export class PartitionStart {
       leases: [],
       given: 0,
       before: undefined,
+      leftIn: undefined,
       load: () => {},
     };
   }
@@ -207,14 +211,13 @@ export class PartitionStart {
     const leases = handedOver(p, left);
     const out = new Set(leases.map(({ offset }) => offset));
     if (p.isLeaving) {
-      for (const { offset, run, attempt, dueMs } of p.window.openLeases(LEASES_MAX)) {
-        if (leases.length === LEASES_MAX) break;
+      for (const { offset, run, attempt, dueMs } of p.window.openLeases(LEFT_MAX)) {
         if (out.has(offset)) continue;
         out.add(offset);
         leases.push({ offset, run, attempt, leftMs: left(dueMs) });
       }
     }
-    const failed = failures?.unfinished(FAILED_MAX) ?? [];
+    const failed = failures?.unfinished(p.isLeaving ? LEFT_MAX : FAILED_MAX) ?? [];
     for (const row of failed) if (!out.has(row.offset)) leases.push({ ...row, run: 0 });
     return leases.sort((a, b) => a.offset - b.offset);
   }
@@ -224,17 +227,18 @@ export class PartitionStart {
     offset: number,
     map: CommitMetadata['map'],
     leases: readonly OpenLease[],
-  ): OffsetCommit {
-    const { shared } = this.#options;
-    const metadata = encodeMetadata({
-      epoch: p.epoch,
-      fingerprint: shared.fingerprint,
-      owner: this.ownerOf(p.topic),
-      map,
-      given: Math.max(0, p.window.given - offset),
-      leases,
+  ): OffsetCommit | Promise<OffsetCommit> {
+    const { shared, maps, group } = this.#options;
+    const { topic, partition, epoch, owner } = p;
+    const given = Math.max(0, p.window.given - offset);
+    const said = { epoch, fingerprint: shared.fingerprint, owner, map, given };
+    const metadata = encodeMetadata({ ...said, leases });
+    if (metadata !== undefined) return { topic, partition, offset, metadata };
+    return maps.writeLeases(group, p, leases).then((leasesAt) => {
+      const named = encodeMetadata({ ...said, leases: [], leasesAt });
+      assert(named !== undefined, 'a place takes less than a commit has room for');
+      return { topic, partition, offset, metadata: named };
     });
-    return { topic: p.topic, partition: p.partition, offset, metadata };
   }
 
   async #one(commit: CommittedOffset, floor: number): Promise<Started> {
@@ -254,13 +258,12 @@ export class PartitionStart {
     const epoch = Math.max(found.epoch + 1, empty.epoch);
     const before = { owner: found.owner, epoch: found.epoch };
     const { map } = found;
-    // They go on under the tokens of who granted them, whoever commits them next.
-    const leases = found.leases.map((row) => (row.run === 0 ? row : { by: before, ...row }));
-    const started = { ...empty, epoch, before, leases, given: floor + (found.given ?? 0) };
+    const { topic, partition } = commit;
+    const of = { cluster: backend.cluster, topic, partition };
+    const left = await this.#left(of, before, found);
+    const started = { ...empty, epoch, before, ...left, given: floor + (found.given ?? 0) };
     let load: (to: OffsetMerger) => void;
     try {
-      const { topic, partition } = commit;
-      const of = { cluster: backend.cluster, topic, partition };
       load = Buffer.isBuffer(map) ? (to) => decodeInline(map, to) : await maps.read(group, of, map);
     } catch (error) {
       if (codeOf(error) !== 'MALFORMED_MAP') throw error;
@@ -277,6 +280,20 @@ export class PartitionStart {
     return { ...started, load };
   }
 
+  /** Open leases, wherever the commit has them: each says who granted it. */
+  async #left(of: MapOwner, before: LeaseOwner, { leases, leasesAt }: CommitMetadata) {
+    const { maps, group } = this.#options;
+    if (leasesAt === undefined) return { leases: grantedBy(before, leases), leftIn: undefined };
+    try {
+      const record = await maps.readLeases(group, of, leasesAt);
+      return { leases: record.leases, leftIn: record.key };
+    } catch (error) {
+      if (codeOf(error) !== 'MALFORMED_MAP') throw error;
+      this.#lost(of, error, 'the open leases of a commit are lost');
+      return { leases: [], leftIn: undefined };
+    }
+  }
+
   #read(commit: CommittedOffset): CommitMetadata | undefined {
     try {
       return decodeMetadata(commit.metadata);
@@ -287,24 +304,31 @@ export class PartitionStart {
   }
 
   /** What was acked above the floor comes again: more than once is allowed, never is not. */
-  #lostMap({ topic, partition }: CommittedOffset, error: unknown): void {
+  #lostMap(of: TopicPartition, error: unknown): void {
+    this.#lost(of, error, 'the ack map of a commit is lost');
+  }
+
+  #lost({ topic, partition }: TopicPartition, error: unknown, what: string): void {
     const { shared, group } = this.#options;
     shared.stats.damagedMaps++;
-    shared.log.error({ err: error, group, topic, partition }, 'the ack map of a commit is lost');
+    shared.log.error({ err: error, group, topic, partition }, what);
   }
 
   /** The first commit of an owner: floor and map as they were, its own epoch. */
   #claim(one: Started, commit: CommittedOffset): OffsetCommit {
     const { shared } = this.#options;
     const found = one.before === undefined ? undefined : decodeMetadata(commit.metadata);
-    const claimed = encodeMetadata({
+    const said = {
       epoch: one.epoch,
       fingerprint: shared.fingerprint,
       owner: this.ownerOf(one.topic),
       map: found?.map ?? Buffer.alloc(0),
       given: found?.given ?? 0,
-      leases: one.leases,
-    });
+    };
+    const leasesAt = one.leftIn === undefined ? undefined : found?.leasesAt;
+    const left = leasesAt === undefined ? { leases: one.leases } : { leases: [], leasesAt };
+    const claimed = encodeMetadata({ ...said, ...left }, CLAIM_BYTES_MAX);
+    assert(claimed !== undefined, 'a claim has room for what it found');
     return { topic: one.topic, partition: one.partition, offset: one.floor, metadata: claimed };
   }
 }

@@ -1,5 +1,5 @@
 import type { Cluster } from '../../backend/consumer-port.ts';
-import type { LeaseOwner, OpenLease } from '../../offsets/commit-metadata.ts';
+import type { LeaseOwner, OpenLease } from '../../offsets/open-leases.ts';
 import type { LeaseWindow } from '../lease/lease-window.ts';
 import type { SettlePolicy } from '../lease/settle.ts';
 import type { Subscription } from './subscription.ts';
@@ -36,6 +36,7 @@ interface Left {
   readonly before: LeaseOwner | undefined;
   readonly leases: readonly OpenLease[];
   readonly given: number;
+  readonly leftIn: Buffer | undefined;
 }
 
 /** A partition that this node owns for a group. */
@@ -46,6 +47,7 @@ export class ConsumePartition {
   readonly partition: number;
   readonly window: LeaseWindow;
   readonly policy: SettlePolicy;
+  readonly owner: Buffer;
   readonly ownerHigh: number;
   readonly ownerLow: number;
   readonly epoch: number;
@@ -55,6 +57,8 @@ export class ConsumePartition {
   givenBefore = 0;
   /** Leases of these by offset, as far as they are known to be open: its next owner takes them. */
   readonly handedOver = new Map<number, { readonly run: number; readonly by: LeaseOwner }>();
+  /** Key of the record that named these to this owner, until its own commits do. */
+  leftIn: Buffer | undefined;
   /** Nothing is leased any more: it goes to another member. */
   isLeaving = false;
   isClosed = false;
@@ -87,6 +91,7 @@ export class ConsumePartition {
     this.partition = options.partition;
     this.window = options.window;
     this.policy = options.policy;
+    this.owner = options.owner;
     this.ownerHigh = options.owner.readUInt32BE(0);
     this.ownerLow = options.owner.readUInt32BE(4);
     this.epoch = options.epoch;
@@ -94,8 +99,9 @@ export class ConsumePartition {
   }
 
   /** Takes over what the owner before has left; rows of leases without a run are none. */
-  inherit({ before, leases, given }: Left): void {
+  inherit({ before, leases, given, leftIn }: Left): void {
     this.givenBefore = given;
+    this.leftIn = leftIn;
     this.window.given = given;
     if (before === undefined) return;
     this.#beforeOf(before);

@@ -155,6 +155,8 @@ export class EngineUnderTest {
       ensure: async () => {},
       write: () => Promise.reject(new RangeError('no map store here')),
       read: () => Promise.reject(new RangeError('no map store here')),
+      writeLeases: () => Promise.reject(new RangeError('no map store here')),
+      readLeases: () => Promise.reject(new RangeError('no map store here')),
     };
     this.engine = new ConsumeEngine({
       clock: this.clock,

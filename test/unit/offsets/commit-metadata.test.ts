@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  CLAIM_BYTES_MAX,
+  type CommitMetadata,
   decodeMetadata,
   encodeMetadata,
   INLINE_BYTES_MAX,
   METADATA_CHARS_MAX,
 } from '../../../src/offsets/commit-metadata.ts';
+import { grantedBy } from '../../../src/offsets/open-leases.ts';
 import { writeVarint } from '../../../src/offsets/varint.ts';
 import { fc } from '../../support/fast-check.ts';
 
@@ -41,10 +44,18 @@ const metadata = fc.record(
   plain,
 );
 
+const head = { epoch: 9, fingerprint: Buffer.alloc(8), owner: Buffer.alloc(8) };
+
+function textOf(metadata: CommitMetadata): string {
+  const text = encodeMetadata(metadata);
+  assert(text !== undefined);
+  return text;
+}
+
 test('what stands beside a commit comes back', () => {
   fc.assert(
     fc.property(metadata, (given) => {
-      const text = encodeMetadata(given);
+      const text = textOf(given);
       assert(text.length <= METADATA_CHARS_MAX && /^[\x20-\x7e]+$/.test(text));
       assert.deepEqual(decodeMetadata(text), given);
     }),
@@ -52,36 +63,35 @@ test('what stands beside a commit comes back', () => {
   );
 });
 
-test('leases that do not fit are left out, the last first', () => {
-  const leases = Array.from({ length: 5_000 }, (_, i) => ({
+test('leases that a commit has no room for are not written in part, and a record of them is named', () => {
+  const leases = Array.from({ length: 400 }, (_, i) => ({
     offset: i * 300,
     run: i + 1,
     attempt: 1,
     leftMs: 30_000,
   }));
-  const head = { epoch: 9, fingerprint: Buffer.alloc(8), owner: Buffer.alloc(8) };
-  const text = encodeMetadata({ ...head, map: { partition: 1, offset: 2 }, leases });
-  assert(text.length <= METADATA_CHARS_MAX);
-  const kept = decodeMetadata(text)?.leases ?? [];
-  assert(kept.length > 200);
-  assert.deepEqual(kept, leases.slice(0, kept.length));
+  const map = Buffer.alloc(INLINE_BYTES_MAX);
+  assert.equal(encodeMetadata({ ...head, map, leases }), undefined);
+  const leasesAt = { partition: 15, offset: 2 ** 40, epoch: 2 ** 48 - 2 };
+  const given = { ...head, map, given: 2 ** 34, leases: [], leasesAt };
+  assert.deepEqual(decodeMetadata(textOf(given)), given);
 });
 
-test('leases have room before messages that only failed, and these take what is left', () => {
-  const rows = Array.from({ length: 130 }, (_, i) => ({
-    offset: i * 300,
-    run: i % 3 === 0 ? 1_000_000 + i : 0,
-    attempt: 2,
-    leftMs: 600_000,
-  }));
-  const head = { epoch: 9, fingerprint: Buffer.alloc(8), owner: Buffer.alloc(8) };
-  const text = encodeMetadata({ ...head, map: Buffer.alloc(900), leases: rows });
-  const kept = decodeMetadata(text)?.leases ?? [];
-  const isLease = ({ run }: { run: number }) => run !== 0;
-  assert.deepEqual(kept.filter(isLease), rows.filter(isLease));
-  const failed = kept.filter((row) => !isLease(row));
-  assert(failed.length > 0 && failed.length < 86);
-  assert.deepEqual(failed, rows.filter((row) => !isLease(row)).slice(0, failed.length));
+test('who claims what a commit says has room to name who granted its leases', () => {
+  const map = Buffer.alloc(INLINE_BYTES_MAX);
+  const row = (i: number) => ({ offset: i, run: i + 1, attempt: 1, leftMs: 0 });
+  let found: CommitMetadata = { ...head, map, leases: [] };
+  for (let i = 0; ; i++) {
+    const more = { ...head, map, leases: [...found.leases, row(i)] };
+    if (encodeMetadata(more) === undefined) break;
+    found = more;
+  }
+  const by = { owner: Buffer.alloc(8, 1), epoch: 7 };
+  const claim = { ...found, leases: grantedBy(by, found.leases) };
+  assert.equal(encodeMetadata(claim), undefined);
+  const text = encodeMetadata(claim, CLAIM_BYTES_MAX) ?? '';
+  assert.deepEqual(decodeMetadata(text), claim);
+  assert(4 + Math.ceil(CLAIM_BYTES_MAX / 3) * 4 <= 4_096, 'what Kafka takes');
 });
 
 test('the metadata of others is not ours, and our own is refused when damaged', () => {
@@ -93,7 +103,7 @@ test('the metadata of others is not ours, and our own is refused when damaged', 
   }
 });
 
-test('a commit of the first format is read, and written where no owner before is named', () => {
+test('a commit of the first format is read, and written where there is nothing else to say', () => {
   const text = 'mq1:AQABi8/laHsBAgMEBQYHCKGio6SlpqeoAgMCRhIBsOoBBRECAJ0HCAOABA==';
   const given = {
     epoch: 1_700_000_000_123,
@@ -107,30 +117,15 @@ test('a commit of the first format is read, and written where no owner before is
     ],
   };
   assert.deepEqual(decodeMetadata(text), given);
-  assert.equal(encodeMetadata(given), text);
-});
-
-test('of more owners than there is room for, the leases of the last ones are left out', () => {
-  const leases = Array.from({ length: 40 }, (_, i) => ({
-    offset: i,
-    run: i + 1,
-    attempt: 1,
-    leftMs: 1_000,
-    by: { owner: Buffer.alloc(8, i % 20), epoch: 7 },
-  }));
-  const head = { epoch: 9, fingerprint: Buffer.alloc(8), owner: Buffer.alloc(8) };
-  const kept = decodeMetadata(encodeMetadata({ ...head, map: Buffer.alloc(0), leases }))?.leases;
-  assert.deepEqual(
-    kept,
-    leases.filter((_, i) => i % 20 < 16),
-  );
+  const plain = 'mq1:AQABi8/laHsBAgMEBQYHCKGio6SlpqeoAgMC';
+  assert.equal(encodeMetadata({ ...given, leases: [] }), plain);
+  assert.deepEqual(decodeMetadata(plain), { ...given, leases: [] });
 });
 
 test('owners that a damaged commit does not have are refused', () => {
   const by = { owner: Buffer.alloc(8, 1), epoch: 7 };
   const lease = { offset: 1, run: 1, attempt: 1, leftMs: 0, by };
-  const head = { epoch: 9, fingerprint: Buffer.alloc(8), owner: Buffer.alloc(8) };
-  const text = encodeMetadata({ ...head, map: Buffer.alloc(0), leases: [lease] });
+  const text = textOf({ ...head, map: Buffer.alloc(0), leases: [lease] });
   const bytes = Buffer.from(text.slice(4), 'base64');
   for (const [at, value] of [
     [bytes.length - 1, 2],
@@ -189,4 +184,14 @@ test('a run below zero is a damage', () => {
   assert.throws(() => decodeMetadata(written({ rows: [1, 1, 1, 0, 0] })), {
     code: 'MALFORMED_MAP',
   });
+});
+
+test('the place of leases with more, or less, behind it is a damage', () => {
+  const leasesAt = { partition: 1, offset: 2, epoch: 3 };
+  const text = textOf({ ...head, map: Buffer.alloc(0), leases: [], leasesAt });
+  const bytes = Buffer.from(text.slice(4), 'base64');
+  for (const bad of [bytes.subarray(0, -1), Buffer.concat([bytes, Buffer.alloc(1)])]) {
+    const damaged = `mq1:${bad.toString('base64')}`;
+    assert.throws(() => decodeMetadata(damaged), { code: 'MALFORMED_MAP' });
+  }
 });

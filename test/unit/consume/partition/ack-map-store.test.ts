@@ -1,57 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PublishRecord } from '../../../../src/backend/publisher-port.ts';
 import { coded } from '../../../../src/base/errors.ts';
 import { BlockTimers } from '../../../../src/consume/lease/block-timers.ts';
 import { LeaseWindow } from '../../../../src/consume/lease/lease-window.ts';
 import type { WindowState } from '../../../../src/consume/lease/window-state.ts';
-import {
-  ACKS_PARTITIONS,
-  ACKS_TOPIC,
-  AckMapStore,
-} from '../../../../src/consume/partition/ack-map-store.ts';
+import { ACKS_PARTITIONS, ACKS_TOPIC } from '../../../../src/consume/partition/acks-topic.ts';
 import { ConsumePartition } from '../../../../src/consume/partition/partition.ts';
 import { CHUNK_SEQUENCES } from '../../../../src/offsets/bits.ts';
 import { decodeMetadata, type MapPlace } from '../../../../src/offsets/commit-metadata.ts';
 import { OffsetMerger } from '../../../../src/offsets/offset-merger.ts';
 import { writeVarint } from '../../../../src/offsets/varint.ts';
 import { keptLog } from '../../../support/kept-log.ts';
-import { MemoryCluster } from '../../../support/memory-cluster.ts';
 import { EngineUnderTest, quiet, ScriptedPolicy } from '../engine-doubles.ts';
-
-const MESSAGES = 2_000;
-const unknownTopic = { code: 'UNKNOWN_TOPIC', message: 'it is gone', retriable: true } as const;
-
-/** A cluster whose maps' records wait, when `hold` is set. */
-class MapCluster extends MemoryCluster {
-  mapHold: Promise<void> = Promise.resolve();
-  tombstones = 0;
-  /** Why the topic cannot be made. */
-  mapRefusal: Error | undefined;
-
-  store(): AckMapStore {
-    const publish = async (records: readonly PublishRecord[]) => {
-      await this.mapHold;
-      return records.map(({ partition = 0, key, value }) => {
-        if (!this.logs.has(`${ACKS_TOPIC}/0`)) return unknownTopic;
-        if (value === null) this.tombstones++;
-        this.append(ACKS_TOPIC, partition, { value: value ?? '', keyBytes: key });
-        return { partition, offset: this.logOf(ACKS_TOPIC, partition).records.length - 1 };
-      });
-    };
-    return new AckMapStore({
-      backend: this,
-      publisher: { cluster: 0, inFlightBytes: 0, publish, close: async () => {} },
-      topics: {
-        cluster: 0,
-        ensure: async () => {
-          if (this.mapRefusal !== undefined) throw this.mapRefusal;
-          if (!this.logs.has(`${ACKS_TOPIC}/0`)) this.addTopic(ACKS_TOPIC, ACKS_PARTITIONS);
-        },
-      },
-    });
-  }
-}
+import { type MapCluster, MESSAGES, mapCluster } from '../map-cluster.ts';
 
 function partitionOf(): ConsumePartition {
   const timers = new BlockTimers<WindowState>(0);
@@ -63,14 +24,6 @@ function partitionOf(): ConsumePartition {
 
 function dropMaps(cluster: MapCluster): void {
   for (let p = 0; p < ACKS_PARTITIONS; p++) cluster.logs.delete(`${ACKS_TOPIC}/${p}`);
-}
-
-function mapCluster(): MapCluster {
-  const cluster = new MapCluster();
-  cluster.addTopic('t', 1);
-  cluster.addTopic(ACKS_TOPIC, ACKS_PARTITIONS);
-  cluster.append('t', 0, ...Array.from({ length: MESSAGES }, (_, i) => ({ value: `m${i}` })));
-  return cluster;
 }
 
 /** Where the last commit says that its map is. */

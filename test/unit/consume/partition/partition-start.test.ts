@@ -3,7 +3,11 @@ import { test } from 'node:test';
 import { coded } from '../../../../src/base/errors.ts';
 import { ownerHash } from '../../../../src/consume/lease/token.ts';
 import type { MapStore } from '../../../../src/consume/partition/map-store.ts';
-import { decodeMetadata, encodeMetadata } from '../../../../src/offsets/commit-metadata.ts';
+import {
+  type CommitMetadata,
+  decodeMetadata,
+  encodeMetadata,
+} from '../../../../src/offsets/commit-metadata.ts';
 import { MemoryCluster } from '../../../support/memory-cluster.ts';
 import { EngineUnderTest } from '../engine-doubles.ts';
 
@@ -16,6 +20,12 @@ function clusterWith(): MemoryCluster {
   return cluster;
 }
 
+function textOf(metadata: CommitMetadata): string {
+  const text = encodeMetadata(metadata);
+  assert(text !== undefined);
+  return text;
+}
+
 const committedOf = (cluster: MemoryCluster) =>
   decodeMetadata(cluster.commits.get('g/t/0')?.metadata ?? '');
 
@@ -26,7 +36,7 @@ test("the owner's epoch is committed before the first lease, and a refusal lease
   // An epoch that this node's clock has not reached: it must be higher all the same.
   const epoch = under.clock.now() + 1_000_000;
   const before = { epoch, fingerprint, owner: Buffer.alloc(8, 9), map: Buffer.alloc(0) };
-  const metadata = encodeMetadata({ ...before, leases: [] });
+  const metadata = textOf({ ...before, leases: [] });
   cluster.commits.set('g/t/0', { topic: 't', partition: 0, offset: 4, metadata });
   let go = (): void => {};
   cluster.hold = new Promise((resolve) => {
@@ -100,7 +110,7 @@ for (const [words, damage] of damages) {
     const fingerprint = await fingerprintOf();
     const map = Buffer.from([2, 3]);
     const head = { epoch: 7, fingerprint, owner: Buffer.alloc(8, 9), map, leases: [] };
-    const bytes = Buffer.from(encodeMetadata(head).slice(4), 'base64');
+    const bytes = Buffer.from(textOf(head).slice(4), 'base64');
     const metadata = `mq1:${damage(bytes).toString('base64')}`;
     cluster.commits.set('g/t/0', { topic: 't', partition: 0, offset: 4, metadata });
     const under = new EngineUnderTest(cluster);
@@ -126,7 +136,7 @@ test('claims of many partitions with long maps go in several requests, each of t
   // 700 offsets, every second one acked.
   const map = Buffer.alloc(1_400, 1);
   const head = { epoch: 7, fingerprint, owner: Buffer.alloc(8, 9), map, leases: [] };
-  const metadata = encodeMetadata(head);
+  const metadata = textOf(head);
   for (let partition = 0; partition < partitions; partition++) {
     const key = `g/t/${partition}`;
     cluster.commits.set(key, { topic: 't', partition, offset: 0, metadata });
@@ -184,7 +194,7 @@ async function mapElsewhere(): Promise<MemoryCluster> {
   const commit = cluster.commits.get('g/t/0');
   const found = decodeMetadata(commit?.metadata ?? '');
   assert(commit !== undefined && found !== undefined);
-  const metadata = encodeMetadata({ ...found, map: { partition: 0, offset: 0 } });
+  const metadata = textOf({ ...found, map: { partition: 0, offset: 0 } });
   cluster.commits.set('g/t/0', { ...commit, metadata });
   cluster.members.clear();
   return cluster;
@@ -197,6 +207,8 @@ test('an ack map that cannot be read now keeps no other partition from being tak
     committed: () => {},
     ensure: async () => {},
     write: () => Promise.reject(new RangeError('no map is written here')),
+    writeLeases: () => Promise.reject(new RangeError('no leases are written here')),
+    readLeases: () => Promise.reject(new RangeError('no leases are read here')),
     read: async () => {
       if (!isLed) throw coded('BACKEND_UNAVAILABLE', 'nobody leads its partition');
       return () => {};
