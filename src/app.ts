@@ -27,6 +27,7 @@ import {
   writeManifest,
 } from './node-manifest.ts';
 import {
+  largestMessage,
   packageVersion,
   rateLimits,
   readTls,
@@ -138,7 +139,7 @@ class Node implements RunningNode {
       catalog,
       lanes: lanes.links,
       autoCreate: config.topics.autoCreate,
-      messageBytesMax: config.limits.messageBytesMax,
+      messageBytesMax: (batchBytesMax) => largestMessage(config, manifest.backend, batchBytesMax),
       idHeader: (name) => config.topics.overrides[name]?.idHeader ?? true,
       isPatient: (name) => config.topics.overrides[name]?.failover === 'wait',
     });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { TAIL_ANSWER_BYTES } from '../protocol/src/tail.ts';
 import type { KafkaSettings } from './backend/kafka/kafka-settings.ts';
+import { messageRoom } from './backend/kafka/message-room.ts';
 import { coded, messageOf } from './base/errors.ts';
 import { limits as bounds } from './base/limits.ts';
 import { packageRoot } from './base/package-root.ts';
@@ -33,6 +34,18 @@ export function sessionLimits(config: Config): {
 /** Bytes of records in one answer to TAIL, which fits a frame. */
 export function tailBytesMax(frameBytesMax: number): number {
   return Math.min(bounds.tailBytesMax, frameBytesMax - TAIL_ANSWER_BYTES);
+}
+
+/** The longest message, in bytes, that a topic takes whose backend takes batches that long. */
+export function largestMessage(
+  { limits }: Config,
+  backend: 'embedded' | 'kafka',
+  batchBytesMax: number,
+): number {
+  const { headersBytesMax, messageBytesMax } = limits;
+  const room =
+    backend === 'kafka' ? messageRoom({ batchBytesMax, headersBytesMax }) : batchBytesMax;
+  return Math.min(messageBytesMax, room);
 }
 
 /** The native producer of the primary cluster: one for the process. */

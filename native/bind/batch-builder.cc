@@ -152,7 +152,7 @@ class BatchBuilder : public Napi::ObjectWrap<BatchBuilder> {
     TopicRule rule;
     uint32_t code = 0;
     if (!ReadIfThere(env, what, "partitions", 0x7fffffff, &rule.partitions) ||
-        !ReadIfThere(env, what, "bodyBytesMax", kUint32Max, &rule.body_bytes_max) ||
+        !ReadIfThere(env, what, "messageBytesMax", kUint32Max, &rule.message_bytes_max) ||
         !ReadIfThere(env, what, "code", 65535, &code)) {
       return;
     }

@@ -20,7 +20,7 @@ struct MessageLimits {
 /// What is known of a topic; 0 = not checked.
 struct TopicRule {
   uint32_t partitions = 0;
-  uint32_t body_bytes_max = 0;
+  uint32_t message_bytes_max = 0;
   uint16_t code = 0;
 };
 
@@ -94,7 +94,7 @@ inline uint16_t check_message(uint8_t flags, const uint8_t* body, size_t length,
       uint64_t{view.key_length} + view.headers_length + view.value_length;
   if (message_bytes > limits.message_bytes_max || view.key_length > limits.key_bytes_max ||
       view.headers_length > limits.headers_bytes_max ||
-      (rule.body_bytes_max != 0 && length > rule.body_bytes_max)) {
+      (rule.message_bytes_max != 0 && message_bytes > rule.message_bytes_max)) {
     return wire::kMessageTooLarge;
   }
   if (headers != wire::kOk) return headers;

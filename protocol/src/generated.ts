@@ -695,7 +695,7 @@ export const PROTOCOL_LIMIT = {
   frameBytesBeforeHelloMax: 8_192,
   /** Frame length after it, both ways. Unit: bytes. */
   frameBytesMax: 1_114_112,
-  /** Key + headers + value of one message. Unit: bytes. */
+  /** Key + headers + value of one message; a topic may take less [P-5.1]. Unit: bytes. */
   messageBytesMax: 1_048_576,
   /** Key of one message; u16 on the wire. Unit: bytes. */
   keyBytesMax: 32_768,

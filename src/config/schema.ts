@@ -142,11 +142,14 @@ const limits = Type.Object(
       minimum: bounds.frameBytesMin,
       maximum: 256 * MiB,
     }),
-    messageBytesMax: bytes('Largest message: key, headers and value together.', {
-      default: bounds.messageBytesMax,
-      minimum: KiB,
-      maximum: 128 * MiB,
-    }),
+    messageBytesMax: bytes(
+      'Largest message: key, headers and value. A topic on Kafka may take less.',
+      {
+        default: bounds.messageBytesMax,
+        minimum: KiB,
+        maximum: 128 * MiB,
+      },
+    ),
     keyBytesMax: bytes('Longest key.', {
       default: bounds.keyBytesMax,
       minimum: 1,

@@ -65,8 +65,10 @@ export interface LaneTopic {
   readonly id: number;
   readonly name: string;
   readonly partitions: number;
-  /** Largest record the backend takes, in bytes. */
+  /** Largest message, key + headers + value, in bytes. */
   readonly messageBytesMax: number;
+  /** Longest batch of messages that the backend takes, in bytes. */
+  readonly batchBytesMax: number;
   /** False: no `mq` header is put on its records in Kafka. */
   readonly idHeader: boolean;
   /** True: while it takes no messages they wait in the outbox, and are never parked. */

@@ -16,8 +16,8 @@ export interface BatchBuilderOptions {
 export interface ScanTopic {
   /** A named partition from here on is refused with UNKNOWN_PARTITION. */
   readonly partitions?: number;
-  /** Key, headers and value with their length fields, in bytes; more is MESSAGE_TOO_LARGE. */
-  readonly bodyBytesMax?: number;
+  /** Key, headers and value together, in bytes; more is MESSAGE_TOO_LARGE. */
+  readonly messageBytesMax?: number;
   /** An error code (u16) with which every message of the topic is refused. */
   readonly code?: number;
   /** Its name; without it delayed messages for the topic are refused with NOT_SUPPORTED. */

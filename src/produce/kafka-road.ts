@@ -1,4 +1,5 @@
 import { aloneSettings } from '../backend/kafka/kafka-settings.ts';
+import { BATCH_HEAD_BYTES } from '../backend/kafka/message-room.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { Seldom } from '../base/seldom.ts';
@@ -13,8 +14,6 @@ const WARN_EVERY_MS = 30_000;
 const PARKED_LANES_FROM = 128;
 /** librdkafka's `batch.size`, by default, in bytes: no batch of several messages is longer. */
 const BATCH_BYTES_MAX = 1_000_000;
-/** What Kafka counts of a batch beside its records, in bytes. */
-const BATCH_HEAD_BYTES = 61;
 
 /** Parts of a {@link KafkaRoad}. */
 export interface KafkaRoadParts {
@@ -121,8 +120,8 @@ export class KafkaRoad implements RoadProducer {
  */
 function optionsOf(topic: LaneTopic | undefined): TopicOptions {
   if (topic === undefined) return {};
-  const { idHeader, messageBytesMax } = topic;
-  if (messageBytesMax >= BATCH_BYTES_MAX) return { idHeader };
-  const inFlightBytesPerPartitionMax = Math.max(1, messageBytesMax - BATCH_HEAD_BYTES);
+  const { idHeader, batchBytesMax } = topic;
+  if (batchBytesMax >= BATCH_BYTES_MAX) return { idHeader };
+  const inFlightBytesPerPartitionMax = Math.max(1, batchBytesMax - BATCH_HEAD_BYTES);
   return { idHeader, inFlightBytesPerPartitionMax };
 }

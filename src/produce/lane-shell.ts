@@ -87,7 +87,7 @@ export class LaneShell {
     this.topics.set(topic.id, topic);
     this.builder.setTopic(topic.id, {
       partitions: topic.partitions,
-      bodyBytesMax: topic.messageBytesMax,
+      messageBytesMax: topic.messageBytesMax,
       name: topic.name,
     });
   }

@@ -13,8 +13,8 @@ export interface NodeTopicsParts {
   readonly catalog: Catalog;
   readonly lanes: readonly LaneLink[];
   readonly autoCreate: boolean;
-  /** Largest message of the node, in bytes. */
-  readonly messageBytesMax: number;
+  /** Largest message of a topic whose backend takes batches that long, in bytes. */
+  messageBytesMax(batchBytesMax: number): number;
   /** Whether records of the topic carry the `mq` header. */
   idHeader(name: string): boolean;
   /** Whether the topic is to wait in the outbox while it takes no messages. */
@@ -58,6 +58,11 @@ export class NodeTopics {
     return opening;
   }
 
+  /** Largest message of a topic, key + headers + value, in bytes. */
+  messageBytesMax(description: TopicDescription): number {
+    return this.parts.messageBytesMax(description.messageBytesMax);
+  }
+
   /** The backend describes a topic anew: tells the lanes what changed. */
   async refresh(name: string): Promise<void> {
     const topic = this.parts.catalog.get(name);
@@ -91,7 +96,8 @@ export class NodeTopics {
       id: topic.id,
       name: topic.name,
       partitions: known.partitions,
-      messageBytesMax: known.messageBytesMax,
+      messageBytesMax: this.parts.messageBytesMax(known.messageBytesMax),
+      batchBytesMax: known.messageBytesMax,
       idHeader: this.parts.idHeader(topic.name),
       isPatient: this.parts.isPatient(topic.name),
     };

@@ -4,7 +4,7 @@ import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { setTopics } from '../support/kafka-topics.ts';
 import { countOf } from '../support/seeded.ts';
 import { uniqueTopic } from '../support/topics.ts';
-import { until, within } from '../support/wait.ts';
+import { within } from '../support/wait.ts';
 import { heldBy } from './checker/held.ts';
 import { FaultRun } from './fault-run.ts';
 import {
@@ -22,18 +22,23 @@ const rounds = countOf('MQP_KILL_POINT_ROUNDS', isLong ? 3 : 1);
 const drawn = isLong ? killPoints.length : 4;
 const skip = skipWithoutKafka();
 
-/** Lets the node die at a point under load, and brings it back after `whileDead`. */
-async function dieAt(
-  run: FaultRun,
-  point: KillPoint,
-  whileDead = async (): Promise<void> => {},
-): Promise<void> {
+/** What is to happen around a death. */
+interface Around {
+  /** When the node runs that is to die. */
+  before?(): Promise<void>;
+  /** When it is dead, before it is brought back. */
+  after?(): Promise<void>;
+}
+
+/** Lets the node die at a point under load, and brings it back. */
+async function dieAt(run: FaultRun, point: KillPoint, around: Around = {}): Promise<void> {
   const passing = point.isRare === true ? 1 : 1 + run.random.below(40);
   await run.server.kill('SIGKILL');
   run.server.spawn([], killPointEnv(point, passing));
+  await around.before?.();
   const { signal, code } = await within(run.server.exited, 60_000, `${point.name} to be reached`);
   assert.equal(signal, 'SIGKILL', `${point.name}: the node ended by itself with ${code}`);
-  await whileDead();
+  await around.after?.();
   await run.back('kill');
 }
 
@@ -60,18 +65,23 @@ test('a node that dies beside a final refusal never delivers what it refused', {
   // Replicated, so that the refusal is the answer.
   const crew = { topics: [topic], ack: 'replicated', window: 8, clients: 2 } as const;
   const run = await FaultRun.start({ brokers, server: { entry }, crew });
-  const refused = () => run.crew.failures.get('MESSAGE_TOO_LARGE') ?? 0;
   for (let round = 0; round < rounds; round++) {
     for (const point of refusalPoints) {
-      // From now on the topic takes no message with more than a few letters …
-      await setTopics(brokers, [topic], { 'max.message.bytes': '250' });
-      const before = refused();
-      await until(() => refused() > before, { timeoutMs: 60_000, what: 'a refusal' });
-      // What it took before is told, or would be sent again after the kill, and refused then.
-      await run.crew.untilAnswered(50);
-      // … and all of them by the time the node is back: what it still had in its outbox would come.
-      const grow = () => setTopics(brokers, [topic], {});
-      await dieAt(run, { ...point, isRare: true }, grow);
+      await dieAt(
+        run,
+        { ...point, isRare: true },
+        {
+          // From now on the topic takes no message with more than a few letters: behind the node's
+          // back, which would refuse them itself …
+          before: async () => {
+            await run.crew.untilAnswered(50);
+            await setTopics(brokers, [topic], { 'max.message.bytes': '250' });
+          },
+          // … and all of them by the time the node is back: what it still had in its outbox would
+          // come.
+          after: () => setTopics(brokers, [topic], {}),
+        },
+      );
     }
   }
   const { counts, verdicts } = await run.end({ events: { kill: rounds * refusalPoints.length } });

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
-import { kafkaClient, readTopic } from '../support/kafka-read.ts';
-import { setTopics } from '../support/kafka-topics.ts';
+import { readTopic } from '../support/kafka-read.ts';
+import { createOn, limitMessages, setTopics } from '../support/kafka-topics.ts';
 import { laneStates, metric, untilDrained } from '../support/node-state.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { runCli } from '../support/run-cli.ts';
@@ -19,16 +19,14 @@ test('what was refused for good is shown, survives a kill, and is tried again', 
 }, async () => {
   const brokers = await sharedKafka();
   const topic = uniqueTopic('refused');
-  const admin = kafkaClient(brokers).admin();
-  await admin.connect();
-  await admin.createTopics({ topics: [{ topic, numPartitions: 1 }] });
-  await admin.disconnect();
-  const small = () => setTopics(brokers, [topic], { 'max.message.bytes': '2000' });
-  await small();
+  await createOn(brokers, [1], [topic]);
+  const small = () => limitMessages(brokers, topic, 2_000);
   const args = ['--lanes', '1'];
   const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers, args });
   const client = await RawClient.connect(server.mqp, { producerId: 77n });
   const { topicId } = await client.open(topic);
+  // The node asks for the limit now and then only, so it stores what Kafka does not take any more.
+  await small();
   const large = 'x'.repeat(1_950);
   const run = { topic: topicId, first: 1, values: [large, 'small'], replicated: true };
   const outcomes = await client.produce(run, 60_000);
@@ -78,11 +76,7 @@ test('a full undeliverable log says so, drops nothing, and holds up no other top
 }, async () => {
   const brokers = await sharedKafka();
   const [refusing, well] = [uniqueTopic('refusing'), uniqueTopic('well')];
-  const admin = kafkaClient(brokers).admin();
-  await admin.connect();
-  const configEntries = [{ name: 'max.message.bytes', value: '2000' }];
-  await admin.createTopics({ topics: [{ topic: refusing, numPartitions: 1, configEntries }] });
-  await admin.disconnect();
+  await createOn(brokers, [1], [refusing]);
   const config = join(tempDir(), 'mqproxy.yaml');
   const quota = (bytes: string) =>
     writeFileSync(config, `outbox: { undeliverableBytesMax: ${bytes} }\n`);
@@ -91,6 +85,8 @@ test('a full undeliverable log says so, drops nothing, and holds up no other top
   const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers, args });
   const client = await RawClient.connect(server.mqp, { producerId: 78n });
   const { topicId } = await client.open(refusing);
+  // Behind the node's back.
+  await limitMessages(brokers, refusing, 2_000);
   const values = Array.from({ length: 8 }, (_, n) => `${n}`.repeat(1_950));
   // More than its quota; what is refused while these are written would pass it too.
   const fill = 3;

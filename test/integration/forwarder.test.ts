@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import kafkajs from 'kafkajs';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { readTopic } from '../support/kafka-read.ts';
+import { createOn, limitMessages, setTopics } from '../support/kafka-topics.ts';
 import { untilDrained } from '../support/node-state.ts';
 import { type Outcome, RawClient } from '../support/raw-client.ts';
 import { startServer } from '../support/start-server.ts';
@@ -11,38 +11,6 @@ import { passing } from '../support/wait.ts';
 
 const skip = skipWithoutKafka();
 const brokers = skip === false ? await sharedKafka() : '';
-
-async function withAdmin<T>(work: (admin: kafkajs.Admin) => Promise<T>): Promise<T> {
-  const client = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
-  const admin = client.admin();
-  await admin.connect();
-  try {
-    return await work(admin);
-  } finally {
-    await admin.disconnect();
-  }
-}
-
-function createTopics(
-  topics: readonly string[],
-  config: Record<string, string> = {},
-): Promise<boolean> {
-  const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
-  return withAdmin((admin) =>
-    admin.createTopics({
-      waitForLeaders: true,
-      topics: topics.map((topic) => ({ topic, numPartitions: 1, configEntries })),
-    }),
-  );
-}
-
-function setLimit(topic: string, messageBytesMax: number): Promise<unknown> {
-  const configEntries = [{ name: 'max.message.bytes', value: String(messageBytesMax) }];
-  const type = kafkajs.ConfigResourceTypes.TOPIC;
-  return withAdmin((admin) =>
-    admin.alterConfigs({ validateOnly: false, resources: [{ type, name: topic, configEntries }] }),
-  );
-}
 
 async function valuesOf(topic: string): Promise<(string | undefined)[]> {
   return (await readTopic(brokers, topic)).map(({ value }) => value?.toString());
@@ -54,7 +22,7 @@ test('messages that fit their topic are taken in order, though not all of them f
   skip,
 }, async () => {
   const topics = Array.from({ length: 16 }, () => uniqueTopic('small'));
-  await createTopics(topics, { 'max.message.bytes': '5000' });
+  await createOn(brokers, [1], topics, { 'max.message.bytes': '5000' });
   const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers });
   const client = await RawClient.connect(server.mqp);
   let sequence = 1;
@@ -93,12 +61,12 @@ test('what Kafka refuses for good is refused alone, and again to a resend after 
   skip,
 }, async () => {
   const topic = uniqueTopic('refused');
-  await createTopics([topic]);
+  await createOn(brokers, [1], [topic]);
   const server = await startServer({ backend: 'kafka', kafkaBrokers: brokers });
   const client = await RawClient.connect(server.mqp, { producerId: 77n, epoch: 3 });
   const { topicId } = await client.open(topic);
   // The node asks for the limit now and then only, so it stores what Kafka does not take any more.
-  await setLimit(topic, 2_000);
+  await limitMessages(brokers, topic, 2_000);
   const large = 'y'.repeat(4_000);
   const run = { topic: topicId, first: 1, values: ['a', large, 'b'], replicated: true };
   const expected = ['OK', 'MESSAGE_TOO_LARGE', 'OK'];
@@ -108,7 +76,7 @@ test('what Kafka refuses for good is refused alone, and again to a resend after 
   await untilDrained(server);
   await server.kill('SIGKILL');
   // The topic would take them now, if they were sent.
-  await setLimit(topic, 1_000_000);
+  await setTopics(brokers, [topic], {});
   await server.restart();
   const again = await RawClient.connect(server.mqp, { producerId: 77n, epoch: 3 });
   const opened = await again.open(topic);

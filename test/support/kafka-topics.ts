@@ -1,5 +1,7 @@
 import kafkajs from 'kafkajs';
 import { kafkaClient } from './kafka-read.ts';
+import { uniqueTopic } from './topics.ts';
+import { until } from './wait.ts';
 
 /**
  * Creates topics of one partition whose replicas are on these brokers of the cluster, the preferred
@@ -35,4 +37,28 @@ export async function setTopics(
   const resources = topics.map((name) => ({ type, name, configEntries }));
   await admin.alterConfigs({ validateOnly: false, resources });
   await admin.disconnect();
+}
+
+/**
+ * Lets a topic take no batch of more bytes from now on: a broker learns of a setting after the
+ * controller has answered, so another topic, changed behind this one, is tried until it refuses.
+ */
+export async function limitMessages(brokers: string, topic: string, bytes: number): Promise<void> {
+  const probe = uniqueTopic('limit-probe');
+  await createOn(brokers, [1], [probe]);
+  const limit = { 'max.message.bytes': String(bytes) };
+  await setTopics(brokers, [topic], limit);
+  await setTopics(brokers, [probe], limit);
+  const producer = kafkaClient(brokers).producer({ retry: { retries: 0 } });
+  await producer.connect();
+  const refuses = async (): Promise<boolean> => {
+    try {
+      await producer.send({ topic: probe, messages: [{ value: Buffer.alloc(bytes) }] });
+      return false;
+    } catch (error) {
+      return (error as { type?: string }).type === 'MESSAGE_TOO_LARGE';
+    }
+  };
+  await until(refuses, { what: `a limit of ${bytes} bytes to be kept` });
+  await producer.disconnect();
 }

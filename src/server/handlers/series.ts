@@ -24,7 +24,7 @@ export const scheduleSeries: Handler = async (context, session, frame) => {
   const commands = commandsOf(context);
   mustProduce(session, topic);
   const { description } = await context.topics.open(topic, allows(session.access, 'create', topic));
-  checkSize(context, request, description.messageBytesMax);
+  checkSize(context, request, context.topics.messageBytesMax(description));
   const answer = await commands.schedule(request, (other) => mustProduce(session, other));
   return (writer) => SCHEDULE_SERIES.encodeAnswer(writer, correlationId, answer);
 };
@@ -75,11 +75,10 @@ function owned({ key, value, ...rest }: ScheduleSeries): SeriesRequest {
   };
 }
 
-function checkSize(context: NodeContext, request: SeriesRequest, topicBytesMax: number): void {
-  const { keyBytesMax, messageBytesMax } = context.limits;
+function checkSize(context: NodeContext, request: SeriesRequest, most: number): void {
+  const { keyBytesMax } = context.limits;
   const { series = '', key, value } = request;
   const keyBytes = key?.length ?? 0;
-  const most = Math.min(messageBytesMax, topicBytesMax);
   const bytes = keyBytes + (value?.length ?? 0) + firingHeaderBytes(series);
   if (keyBytes <= keyBytesMax && bytes <= most) return;
   const words =

@@ -38,7 +38,7 @@ export const openTopic: Handler = async (context, session, frame) => {
       topicId,
       name,
       partitions: description.partitions,
-      messageBytesMax: Math.min(description.messageBytesMax, context.limits.messageBytesMax),
+      messageBytesMax: context.topics.messageBytesMax(description),
       replicationFactor: description.replicationFactor,
       minInsyncReplicas: description.minInsyncReplicas,
       ack: context.ackLevels,
@@ -119,7 +119,7 @@ async function answerDescription(
       partitions,
       replicationFactor: topic.replicationFactor,
       minInsyncReplicas: topic.minInsyncReplicas,
-      messageBytesMax: topic.messageBytesMax,
+      messageBytesMax: context.topics.messageBytesMax(topic),
       config: topic.config,
     });
   };

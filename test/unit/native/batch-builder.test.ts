@@ -128,7 +128,7 @@ test('what a topic is told decides over its messages', () => {
     scanFrames(builder, produceFrame(frame(1, 1, topic), message))[0]?.[6];
   assert.equal(one({ value: null, partition: 4 }), 0);
   assert.equal(one({ value: null, partition: 2 ** 31 }), 27);
-  builder.setTopic(300, { partitions: 4, bodyBytesMax: 10 });
+  builder.setTopic(300, { partitions: 4, messageBytesMax: 10 });
   assert.equal(one({ value: null, partition: 3 }), 0);
   assert.equal(one({ value: null, partition: 4 }), 27);
   assert.equal(one({ value: Buffer.alloc(10) }), 0);
@@ -337,7 +337,7 @@ function compare(
 test('scan and payload agree with a naive twin on any entries', () => {
   const topics = new Map<number, ScanTopic>([
     [2, { partitions: 3 }],
-    [3, { bodyBytesMax: 40 }],
+    [3, { messageBytesMax: 40 }],
     [4, { code: 21 }],
   ]);
   const property = fc.property(

@@ -105,7 +105,7 @@ function codeOfMessage(
   if (keyAndValue + parts.headersLength > options.messageBytesMax) return 30;
   if ((parts.key?.length ?? 0) > options.keyBytesMax) return 30;
   if (parts.headersLength > options.headersBytesMax) return 30;
-  if (rule.bodyBytesMax && body.length > rule.bodyBytesMax) return 30;
+  if (rule.messageBytesMax && keyAndValue + parts.headersLength > rule.messageBytesMax) return 30;
   const names = (parts.headers ?? []).map(({ name }) => Buffer.from(name).toString());
   if (names.some((name) => name === 'mq' || name.startsWith('mq-'))) return 35;
   if (rule.code) return rule.code;

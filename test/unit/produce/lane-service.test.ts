@@ -69,7 +69,13 @@ class Bench {
   }
 
   async setTopic(id: number): Promise<void> {
-    const limits = { partitions: 1, messageBytesMax: 1_000_000, idHeader: true };
+    const messageBytesMax = 1_000_000;
+    const limits = {
+      partitions: 1,
+      messageBytesMax,
+      batchBytesMax: messageBytesMax,
+      idHeader: true,
+    };
     const topic: LaneTopic = { id, name: `t${id}`, ...limits };
     await this.link.call('setTopic', topic);
   }

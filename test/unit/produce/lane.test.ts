@@ -102,7 +102,7 @@ class LaneBench {
       messagesMax: 1_000,
       segmentsMax: 100,
     });
-    builder.setTopic(1, { partitions: 2, bodyBytesMax: 500 });
+    builder.setTopic(1, { partitions: 2, messageBytesMax: 500 });
     builder.setTopic(2, { code: ErrorCode.NOT_AUTHORIZED });
     const intake = new Intake({
       reader,
