@@ -1,8 +1,9 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MqpClient } from '../sdk/ts/src/client.ts';
+import { systemClock } from '../src/base/clock.ts';
 import { coded } from '../src/base/errors.ts';
-import type { DelayBenchResult } from '../src/cli/load/delay-bench.ts';
+import { type DelayBenchResult, DelayReceiver } from '../src/cli/load/delay-bench.ts';
 import { delayTopic } from '../src/delay/delay-topic.ts';
 import { type BenchNode, type NodeOptions, withNode } from './node.ts';
 import { runCommand } from './programs.ts';
@@ -15,6 +16,8 @@ export type DelayBackend = 'kafka' | 'embedded';
 export const patienceMs = 15 * 60_000;
 
 const pollMs = 100;
+/** Longest that a topic is read, in ms. */
+const readMs = 120_000;
 
 export const secondsSince = (began: number): number => (performance.now() - began) / 1000;
 
@@ -62,7 +65,7 @@ export async function withDelayNode<T>(
 }
 
 /** Topics of such a run: a record's time is the broker's, when it took it. */
-export const delayedTopic = { config: { 'message.timestamp.type': 'LogAppendTime' } } as const;
+const delayedTopic = { config: { 'message.timestamp.type': 'LogAppendTime' } } as const;
 
 /** A topic for delayed messages: the embedded log makes it by itself. */
 export function withDelayedTopic<T>(
@@ -88,4 +91,26 @@ export async function benchDue(node: BenchNode, load: DueLoad): Promise<DelayBen
   const times = { ahead: `${Math.round(aheadMs)}ms`, over: `${Math.round(seconds * 1000)}ms` };
   const flags = { server: node.address, topic, count, size: 100, ...times };
   return runCommand<DelayBenchResult>(['bench', 'delay'], flags);
+}
+
+/**
+ * What of a load lies in its topic, once it has fired: how much of it is early by the broker's
+ * clock, and how much is not there.
+ */
+export async function readFired(
+  node: BenchNode,
+  { topic, count, sinceMs }: { topic: string; count: number; sinceMs: number },
+): Promise<{ early: number; missing: number }> {
+  const client = await connectTo(node);
+  const receiver = new DelayReceiver(systemClock, sinceMs);
+  const { partitions } = await client.describeTopic(topic);
+  const read = partitions.map(({ partition }) =>
+    receiver.read(client, topic, { partition, offset: 0 }),
+  );
+  const began = performance.now();
+  while (receiver.count < count && performance.now() - began < readMs) await pause(pollMs);
+  receiver.stop();
+  await Promise.all(read);
+  await client.close();
+  return { early: receiver.early, missing: count - receiver.count };
 }

@@ -5,9 +5,10 @@ import { schedule } from '../../src/cli/load/delay-bench.ts';
 import {
   benchDue,
   connectTo,
-  delayedTopic,
   patienceMs,
+  readFired,
   secondsSince,
+  withDelayedTopic,
   withDelayNode,
 } from '../delays.ts';
 import { Meter } from '../meter.ts';
@@ -44,6 +45,7 @@ async function burst(rig: Rig, node: BenchNode, topic: string, second: string) {
   const peace = await benchDue(node, { ...other, topic: second, aheadMs: peaceAheadMs });
   const dueMs = Date.now() + marginMs + Math.ceil((count * 1000) / scheduledPerSecond);
   const client = await connectTo(node);
+  const sinceMs = Date.now();
   await schedule(client, { topic, count, size }, (i) => dueMs + Math.floor((i * secondMs) / count));
   await client.close();
   const leftMs = dueMs - Date.now();
@@ -52,14 +54,15 @@ async function burst(rig: Rig, node: BenchNode, topic: string, second: string) {
     untilFired(rig, topic, dueMs),
     benchDue(node, { ...other, topic: second, aheadMs: leftMs }),
   ]);
+  const fired = await readFired(node, { topic, count, sinceMs });
   return {
     firedSeconds,
     firedPerSecond: count / firedSeconds,
     peaceP99: peace.latenessMs.p99,
     burstP99: busy.latenessMs.p99,
     burstRatio: busy.latenessMs.p99 / peace.latenessMs.p99,
-    early: peace.early + busy.early,
-    missing: peace.missing + busy.missing,
+    early: fired.early + peace.early + busy.early,
+    missing: fired.missing + peace.missing + busy.missing,
   };
 }
 
@@ -72,15 +75,13 @@ export const delayBurst: Question = {
     {
       name: 'burst',
       run: (rig) =>
-        rig.withTopic((topic) =>
-          rig.withTopic(
-            (second) =>
-              withDelayNode(rig, 'kafka', async (node) => {
-                const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
-                const extra = await burst(rig, node, topic, second);
-                return bareResult(extra, meter.stealPercent);
-              }),
-            delayedTopic,
+        withDelayedTopic(rig, 'kafka', (topic) =>
+          withDelayedTopic(rig, 'kafka', (second) =>
+            withDelayNode(rig, 'kafka', async (node) => {
+              const meter = new Meter({ node: node.pid, kafka: rig.kafkaPid });
+              const extra = await burst(rig, node, topic, second);
+              return bareResult(extra, meter.stealPercent);
+            }),
           ),
         ),
     },

@@ -178,6 +178,25 @@ async function flowThrough(place: Place): Promise<Extra> {
   }
 }
 
+/** Makes the index anew from the log; the seconds that took. */
+async function rebuild({ node }: Place): Promise<number> {
+  await node.stop('SIGTERM');
+  rmSync(join(node.dataDir, 'delay'), { recursive: true });
+  await node.start();
+  return untilPending(node, pending);
+}
+
+/** The same after the flow: the log has been cleaned meanwhile, and has tombstones in it. */
+async function replay(place: Place): Promise<Extra> {
+  const logMiB = place.rig.logBytes(delayTopic) / 2 ** 20;
+  const seconds = await rebuild(place);
+  return {
+    replaySeconds: seconds,
+    replayedPerSecond: pending / seconds,
+    replayMiBPerSecond: logMiB / seconds,
+  };
+}
+
 const say = (what: string, value: number): void => {
   process.stderr.write(`    ${what} ${Math.round(value * 10) / 10}\n`);
 };
@@ -203,10 +222,7 @@ async function measured(place: Place): Promise<Extra> {
   await untilPending(node, pending);
   await pause(restMs);
   const rssRestartedMiB = (await node.status()).rssBytes / 2 ** 20;
-  await node.stop('SIGTERM');
-  rmSync(join(node.dataDir, 'delay'), { recursive: true });
-  await node.start();
-  const rebuildSeconds = await untilPending(node, pending);
+  const rebuildSeconds = await rebuild(place);
   say('seconds to make a lost index anew', rebuildSeconds);
   return {
     acceptedPerSecond,
@@ -216,6 +232,7 @@ async function measured(place: Place): Promise<Extra> {
     firstFireSeconds,
     rebuiltPerSecond: pending / rebuildSeconds,
     ...(await flowThrough(place)),
+    ...(await replay(place)),
   };
 }
 
@@ -249,18 +266,20 @@ const figuresOf = (of: DelayBackend): Figure[] => [
   { measure: 'overASecondLate', of },
   { measure: 'rssFlowMiB', of, atMost: 600 },
   { measure: 'nodeCores', of },
+  { measure: 'replayedPerSecond', of },
 ];
 
 export const delayPending: Question = {
   ...shared,
   name: 'delay-pending',
-  title: `${what}: memory, restart, rebuild, tombstones`,
+  title: `${what}: memory, restart, rebuild, tombstones, replay`,
   sides: [side('kafka')],
   figures: [
     ...figuresOf('kafka'),
     { measure: 'kafkaCores', of: 'kafka' },
     { measure: 'logMiBMax', of: 'kafka' },
     { measure: 'logMiBAfter', of: 'kafka' },
+    { measure: 'replayMiBPerSecond', of: 'kafka' },
   ],
 };
 

@@ -26,7 +26,7 @@ export async function benchDelay(client: MqpClient, options: DelayBenchOptions, 
   const partitions = await openTopic(client, options.topic);
   const startMs = clock.now();
   const dueOf = (i: number) => startMs + aheadMs + Math.floor((i * overMs) / count);
-  const receiver = new Receiver(clock, startMs);
+  const receiver = new DelayReceiver(clock, startMs);
   const read = Promise.all(partitions.map((from) => receiver.read(client, options.topic, from)));
   await schedule(client, options, dueOf);
   const scheduledMs = clock.now() - startMs;
@@ -120,8 +120,11 @@ function sendBatch(client: MqpClient, topic: string, messages: MessageInput[]): 
   });
 }
 
-class Receiver {
+/** Reads what fired, and counts what was early by the time of its record. */
+export class DelayReceiver {
+  /** How late each was by the time of its record, in ms … */
   readonly lateness: number[] = [];
+  /** … and when it was read. */
   readonly received: number[] = [];
   early = 0;
   duplicates = 0;
@@ -132,11 +135,13 @@ class Receiver {
   private firstMs = Number.POSITIVE_INFINITY;
   private lastMs = 0;
 
+  /** Messages that were due before `startMs` are those of another load. */
   constructor(clock: Clock, startMs: number) {
     this.clock = clock;
     this.startMs = startMs;
   }
 
+  /** Different messages that came. */
   get count(): number {
     return this.seen.size;
   }
@@ -145,10 +150,12 @@ class Receiver {
     return Math.round((this.count * 1000) / Math.max(1, this.lastMs - this.firstMs));
   }
 
+  /** Ends what {@link read} reads. */
   stop(): void {
     this.abort.abort();
   }
 
+  /** Reads a partition from an offset on, until {@link stop}. */
   async read(client: MqpClient, topic: string, { partition, offset }: From): Promise<void> {
     const { signal } = this.abort;
     const tail = client.tail(topic, { partition, from: offset, signal });
