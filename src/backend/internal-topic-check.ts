@@ -10,7 +10,13 @@ export interface TopicFault {
 }
 
 /** Settings of which more keeps more. */
-const minimal = ['retention.ms', 'retention.bytes', 'max.message.bytes'];
+const minimal = [
+  'retention.ms',
+  'retention.bytes',
+  'max.message.bytes',
+  'delete.retention.ms',
+  'min.compaction.lag.ms',
+];
 
 /**
  * Whether a setting that was found keeps at least what is needed: -1 is for ever.
@@ -32,7 +38,7 @@ export interface RealTopic {
 
 /** What is weaker or other in a topic than its role needs: what nodes refuse, and doctor names. */
 export function faultsOf(spec: InternalTopicSpec, real: RealTopic): TopicFault[] {
-  const { name: topic, partitions, config, isPublic, replicationFactor } = spec;
+  const { name: topic, partitions, config, replicationFactor } = spec;
   const faults: TopicFault[] = [];
   const add = (setting: string, found: number | string, needed: number | string): void => {
     faults.push({ topic, setting, found: String(found), needed: String(needed) });
@@ -43,8 +49,8 @@ export function faultsOf(spec: InternalTopicSpec, real: RealTopic): TopicFault[]
   }
   for (const [setting, needed] of Object.entries(config)) {
     const found = real.settings.get(setting) ?? 'not shown to this node';
-    if (isPublic === true && isEnough(setting, found, needed)) continue;
-    if (!sameSetting(setting, found, needed)) add(setting, found, needed);
+    if (isEnough(setting, found, needed) || samePolicies(setting, found, needed)) continue;
+    add(setting, found, needed);
   }
   return faults;
 }
@@ -69,9 +75,9 @@ export function autoReplicas(brokers: number): number {
   return Math.min(3, Math.max(1, brokers));
 }
 
-/** A list of policies has no order; the rest is compared as it stands. */
-function sameSetting(setting: string, found: string, needed: string): boolean {
-  if (setting !== 'cleanup.policy') return found === needed;
+/** A list of policies has no order. */
+function samePolicies(setting: string, found: string, needed: string): boolean {
+  if (setting !== 'cleanup.policy') return false;
   const sorted = (policies: string): string =>
     policies
       .split(/\s*,\s*/)

@@ -63,7 +63,10 @@ export interface Publisher {
 export interface InternalTopicSpec {
   readonly name: string;
   readonly partitions: number;
-  /** By Kafka's names. A topic that has other values than these is refused. */
+  /**
+   * By Kafka's names. A topic that has other values than these is refused, save a longer time or a
+   * larger size where that keeps more.
+   */
   readonly config: Readonly<Record<string, string>>;
   /**
    * Given to a topic that is made, on Kafka, and not compared afterwards: how it is kept small,
@@ -72,7 +75,7 @@ export interface InternalTopicSpec {
   readonly madeWith?: Readonly<Record<string, string>>;
   /**
    * The topic is one that people see and may set up themselves: other settings than those of
-   * `config` are theirs, and retention and size may be larger.
+   * `config` are theirs.
    */
   readonly isPublic?: boolean;
   /** `auto`: min(3, brokers) for a topic that is made; one with fewer is named, not refused. */

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import kafkajs from 'kafkajs';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
+import { limits } from '../../src/base/limits.ts';
+import { delayTopicSpec } from '../../src/delay/delay-topic.ts';
 import { connect, connectDelay, rehearse } from '../support/connect.ts';
 import { Cores } from '../support/cores.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
@@ -237,20 +239,25 @@ async function setDelayLog(name: string, value: string): Promise<string> {
   }
 }
 
-test('a delay log that somebody changed is refused in words, and all else is served', {
+const largestBytes = Number(delayTopicSpec(limits.messageBytesMax).config['max.message.bytes']);
+
+/** Compared settings of the delay log: what is weaker, what a node needs, what is stronger. */
+const compared = [
+  ['cleanup.policy', 'compact,delete', 'compact', 'compact'],
+  ['min.compaction.lag.ms', '59999', '60000', '120000'],
+  ['delete.retention.ms', '86399999', '86400000', '172800000'],
+  ['max.message.bytes', '1048588', `${largestBytes}`, `${largestBytes + 1}`],
+] as const;
+
+test('a delay log that somebody made weaker is refused in words, and all else is served', {
   skip,
 }, async () => {
   const { client, topic, server: node } = await setUp('changed');
   await client.produce(topic, { value: 'waits', delayMs: hour }, replicated);
   await client.close();
-  const changes = [
-    ['cleanup.policy', 'compact,delete', 'compact'],
-    ['min.compaction.lag.ms', '0', '60000'],
-  ] as const;
-  for (const [setting, weak, needed] of isLong ? changes : changes.slice(0, 1)) {
-    assert.equal(await setDelayLog(setting, weak), needed);
+  const refused = async (setting: string, found: string, needed: string) => {
     await node.restart();
-    const words = `internal topic __mqproxy.delay: ${setting} is ${weak}, and must be ${needed}`;
+    const words = `internal topic __mqproxy.delay: ${setting} is ${found}, and must be ${needed}`;
     await until(() => node.stderr().includes(words), { ...patient, what: words });
     const other = await connect(node);
     assert(!other.node?.features.includes('delay'));
@@ -261,11 +268,23 @@ test('a delay log that somebody changed is refused in words, and all else is ser
     await assert.rejects(other.delayed.series.list(), asked);
     await other.produce(topic, { value: 'now' }, replicated);
     await other.close();
+  };
+  for (const [setting, weak, needed] of compared) {
+    assert.equal(await setDelayLog(setting, weak), needed);
+    await refused(setting, weak, needed);
     await setDelayLog(setting, needed);
   }
+  for (const [setting, , , strong] of compared) await setDelayLog(setting, strong);
   await node.restart();
   const back = await connectDelay(node);
   assert.equal((await listed(back, topic)).length, 1);
+  await back.close();
   const values = (await readTopic(brokers, topic)).map(({ value }) => `${value}`);
   assert.deepEqual(new Set(values), new Set(['now']));
+  // Kafka takes no partitions back, so this comes last.
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  await admin.createPartitions({ topicPartitions: [{ topic: '__mqproxy.delay', count: 17 }] });
+  await admin.disconnect();
+  await refused('partitions', '17', '16');
 });

@@ -22,8 +22,8 @@ export class EmbeddedInternalTopics implements InternalTopics {
     const found = { ...known.config, partitions: String(known.partitions) };
     for (const [setting, needed] of Object.entries({ ...own, partitions: String(partitions) })) {
       const has = found[setting as keyof typeof found] ?? 'not set';
-      if (isPublic === true && isEnough(setting, has, needed)) continue;
-      if (has !== needed) throw roleRefused({ topic: name, setting, found: has, needed });
+      if (isEnough(setting, has, needed)) continue;
+      throw roleRefused({ topic: name, setting, found: has, needed });
     }
     const extra = Object.keys(known.config).find((setting) => !(setting in own));
     if (extra === undefined || isPublic === true) return;

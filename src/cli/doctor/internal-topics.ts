@@ -108,7 +108,6 @@ async function sideTopics(
       name,
       partitions: partitions.length,
       config: needed,
-      isPublic: true,
       replicationFactor: config.deadLetters.replicationFactor,
     });
     if (specs.length === sideTopicsMax) break;

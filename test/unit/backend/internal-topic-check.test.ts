@@ -9,6 +9,7 @@ import {
   thinnessOf,
   thinWords,
 } from '../../../src/backend/internal-topic-check.ts';
+import { delayTopicSpec } from '../../../src/delay/delay-topic.ts';
 
 test('a longer retention is enough, a shorter or unknown one is not', () => {
   assert.ok(isEnough('retention.ms', '2000', '1000'));
@@ -30,7 +31,7 @@ test('every fault of a topic is named, and an order of policies is none', () => 
   const spec = { name: 't', partitions: 4, config, replicationFactor: 2 } as const;
   const settings = new Map([
     ['cleanup.policy', 'delete, compact'],
-    ['retention.ms', '8'],
+    ['retention.ms', '6'],
   ]);
   const faults = faultsOf(spec, { partitions: 3, replicationFactor: 1, settings });
   assert.deepEqual(
@@ -38,16 +39,27 @@ test('every fault of a topic is named, and an order of policies is none', () => 
     [
       ['partitions', '3', '4'],
       ['replication.factor', '1', '2'],
-      ['retention.ms', '8', '7'],
+      ['retention.ms', '6', '7'],
       ['segment.bytes', 'not shown to this node', '9'],
     ],
   );
-  const real = { partitions: 4, replicationFactor: 2, settings };
-  const isPublic = faultsOf({ ...spec, isPublic: true }, real);
-  assert.deepEqual(
-    isPublic.map(({ setting }) => setting),
-    ['segment.bytes'],
-  );
+});
+
+test('what keeps more than is needed is no fault, and what is merely other is one', () => {
+  const needed = { ...delayTopicSpec(1_000).config, 'segment.bytes': '9' };
+  const spec = { name: 't', partitions: 4, config: needed, replicationFactor: 'auto' } as const;
+  const found = (change: Record<string, string>) => {
+    const settings = new Map(Object.entries({ ...needed, ...change }));
+    return faultsOf(spec, { partitions: 4, replicationFactor: 1, settings });
+  };
+  const numbers = ['delete.retention.ms', 'min.compaction.lag.ms', 'max.message.bytes'];
+  for (const setting of numbers) {
+    const value = Number(needed[setting as keyof typeof needed]);
+    assert.deepEqual(found({ [setting]: `${value + 1}` }), [], setting);
+    assert.equal(found({ [setting]: `${value - 1}` })[0]?.setting, setting);
+  }
+  for (const segment of ['8', '10']) assert.equal(found({ 'segment.bytes': segment }).length, 1);
+  assert.equal(found({ 'cleanup.policy': 'compact,delete' }).length, 1);
 });
 
 test('fewer replicas than the brokers allow are named where no number is set, and are no fault', () => {
