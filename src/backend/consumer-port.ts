@@ -73,6 +73,12 @@ export interface JoinOptions {
    */
   readonly revokeTimeoutMs?: number;
   /**
+   * Bytes of each partition that the driver may fetch ahead of what is wanted, save that a fetch
+   * may go beyond; default 8 MiB. The memory that they take is several times that where records
+   * are small.
+   */
+  readonly aheadBytesMax?: number;
+  /**
    * A rebalance has settled: these came to what the member already has; empty when nothing did,
    * which is how a surplus node learns that it has nothing. Nothing is fetched of a partition
    * before {@link GroupMember.start}.

@@ -14,7 +14,7 @@ import { AppliedWaiters } from './applied-waiters.ts';
 import type { DelayIndex } from './delay-index.ts';
 import { DelayOwners } from './delay-owners.ts';
 import { DelayStats } from './delay-stats.ts';
-import { delayGroup, delayTopic } from './delay-topic.ts';
+import { delayGroup, delayReading, delayTopic } from './delay-topic.ts';
 import { DelayWrites } from './delay-writes.ts';
 import { DueLoop, type DueLoopParts } from './due-loop.ts';
 import { hasFired, isTooLate } from './due-window.ts';
@@ -41,7 +41,6 @@ export interface DelayClusterParts {
   readonly loop?: Pick<DueLoopParts, 'near' | 'endsTurnMs'>;
 }
 
-const CREDIT_BYTES = 2 * 1024 * 1024;
 const SAY_MS = 10_000;
 /** Partitions that were read wait so long for those that are still being read, in ms. */
 const GATHER_MS = 1_000;
@@ -161,6 +160,7 @@ export class DelayCluster {
       group: delayGroup,
       topics: [delayTopic],
       clientId: this.#parts.clientId,
+      aheadBytesMax: delayReading.aheadBytesMax,
       onAssigned: (partitions) => {
         this.#isTold = true;
         for (const { partition } of partitions) this.#takeOver(partition);
@@ -306,7 +306,7 @@ export class DelayCluster {
     const own: Own = { endOffset, applied, ready: false };
     this.#own.set(partition, own);
     this.#member?.start(delayTopic, partition, applied);
-    this.#member?.want(delayTopic, partition, CREDIT_BYTES);
+    this.#member?.want(delayTopic, partition, delayReading.creditBytes);
     const isOver = () => isRead(own) || this.#own.get(partition) !== own || this.#closed;
     this.#ends.reach({ partition, applied: () => (isOver() ? undefined : own.applied) });
     this.#readySoon();

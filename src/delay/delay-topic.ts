@@ -9,6 +9,14 @@ export const delayTopic = '__mqproxy.delay';
 /** The group whose membership shares the partitions among nodes; it commits nothing. */
 export const delayGroup = '__mqproxy.delay';
 
+/** How its partitions are read: bytes of each that are wanted at a time, and fetched ahead. */
+export const delayReading = {
+  creditBytes: 2 * 1024 * 1024,
+  // librdkafka adds half a KiB to each record, and most are smaller: with 8 MiB of each partition
+  // a node that made a lost index anew held half a GiB of them.
+  aheadBytesMax: 1024 * 1024,
+} as const;
+
 /** How the delay log must be: all of it is kept that no tombstone ended. */
 export function delayTopicSpec(messageBytesMax: number): InternalTopicSpec {
   return {

@@ -34,8 +34,15 @@ export class KafkaMember implements GroupMember {
   constructor(options: KafkaMemberOptions) {
     this.#options = options;
     const { join, config, open } = options;
+    const { clientId, aheadBytesMax } = join;
     this.#native = open({
-      config: { ...config, 'client.id': join.clientId },
+      config: {
+        ...config,
+        'client.id': clientId,
+        ...(aheadBytesMax === undefined
+          ? {}
+          : { 'queued.max.messages.kbytes': String(Math.ceil(aheadBytesMax / 1024)) }),
+      },
       group: join.group,
       topics: join.topics,
       revokeTimeoutMs: Math.min(join.revokeTimeoutMs ?? 10_000, 45_000),

@@ -61,3 +61,23 @@ test('a cluster that is away is away by either way', async () => {
   await assert.rejects(member.committed(places), { code: 'BACKEND_UNAVAILABLE' });
   assert.deepEqual(asked, ['native', 'aside', 'native', 'aside']);
 });
+
+test('what is fetched ahead of a partition is bounded as its reader asks', () => {
+  const kbytesOf = (more: Partial<JoinOptions>) => {
+    let kbytes: string | undefined;
+    new KafkaMember({
+      join: { ...join, ...more },
+      config: {},
+      open: ({ config }) => {
+        kbytes = config['queued.max.messages.kbytes'];
+        return {} as KafkaGroup;
+      },
+      askAside: async () => [],
+      onClosed: () => undefined,
+    });
+    return kbytes;
+  };
+  assert.equal(kbytesOf({}), undefined, 'the default of all groups holds');
+  assert.equal(kbytesOf({ aheadBytesMax: 1024 * 1024 }), '1024');
+  assert.equal(kbytesOf({ aheadBytesMax: 1 }), '1');
+});
