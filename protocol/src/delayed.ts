@@ -29,7 +29,7 @@ export interface Delayed {
   readonly topic: string;
   readonly dueMs: number;
   readonly acceptedMs: number;
-  /** What it was due before it was moved. */
+  /** What it was due before it was moved. Reserved: no node of this version sends it. */
   readonly firstDueMs?: number;
   readonly messageId?: string;
   /** It is the next firing of this series. */

@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connectDelay } from '../support/connect.ts';
+import { inChunks } from '../support/in-chunks.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
+import { countOf } from '../support/seeded.ts';
 import { startServer } from '../support/start-server.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
 
-const COUNT = 200;
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const count = countOf('MQP_DELAY_TAKE_OVER', isLong ? 20_000 : 200);
+/** They come due over so many ms, the first when all are cancelled that are to be. */
+const spanMs = 20_000;
+const aheadMs = isLong ? 180_000 : 15_000;
 /** A killed member is missed after its session. */
 const missed = { timeoutMs: 90_000, everyMs: 500 };
 
@@ -24,16 +30,15 @@ test('a node with an empty disk takes over what a killed one had, cancels includ
     config: { 'message.timestamp.type': 'LogAppendTime' },
   });
   const startMs = Date.now();
-  const sent = await Promise.all(
-    Array.from({ length: COUNT }, (_, i) => {
-      const dueAtMs = startMs + 15_000 + i * 100;
-      const input = { value: `${i} ${dueAtMs}`, dueAtMs };
-      return client.produce(topic, input, { ack: 'replicated' });
-    }),
+  const dues = Array.from({ length: count }, (_, i) =>
+    Math.floor(startMs + aheadMs + (i * spanMs) / count),
+  );
+  const sent = await inChunks(dues, (dueAtMs, i) =>
+    client.produce(topic, { value: `${i} ${dueAtMs}`, dueAtMs }, { ack: 'replicated' }),
   );
   const cancelled = sent.filter((_, i) => i % 4 === 0);
-  const outcomes = await Promise.all(
-    cancelled.map(({ delayId = '' }) => client.delayed.cancel({ id: delayId })),
+  const outcomes = await inChunks(cancelled, ({ delayId = '' }) =>
+    client.delayed.cancel({ id: delayId }),
   );
   assert.deepEqual([...new Set(outcomes)], ['cancelled']);
   await client.close();
@@ -47,9 +52,9 @@ test('a node with an empty disk takes over what a killed one had, cancels includ
       .split(' ');
     assert(timestampMs >= Number(due), `${name} is early`);
     seen.set(name, (seen.get(name) ?? 0) + 1);
-    if (seen.size === COUNT - cancelled.length) break;
+    if (seen.size === count - cancelled.length) break;
   }
-  for (let i = 0; i < COUNT; i++) {
+  for (let i = 0; i < count; i++) {
     const times = seen.get(`${i}`);
     assert.equal(times, i % 4 === 0 ? undefined : 1, `${i} came ${times} times`);
   }
