@@ -3,6 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Kafka, logLevel } from 'kafkajs';
+import { USE_CLUSTER } from '../../protocol/src/clusters.ts';
+import { connect } from '../support/connect.ts';
 import { readKafka } from '../support/delivered.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { laneStates, metric, untilDrained } from '../support/node-state.ts';
@@ -248,24 +250,63 @@ test('with both clusters away the node fills up, says RETRY_LATER, and is free a
   console.log(`cycles=${fillCycles} refusals=${refusals} answered=${counts.answered}`);
 });
 
-test('the backup set by hand is used over a restart, and says who set it', { skip }, async () => {
+test('a cluster set by hand is used over a restart, and while it is away, and says who set it', {
+  skip,
+}, async () => {
+  assert.ok(first !== undefined);
   const server = await startBetween(clusters);
   const topic = uniqueTopic('by-hand');
   await untilReady(server);
-  const use = (which: string) =>
-    runCli(['cluster', 'use', which, '--json', '--server', addressOf(server)]);
-  const set = await use('backup');
-  assert.equal(set.code, 0, set.stderr);
-  assert.equal(JSON.parse(set.stdout).setBy, 'anyone');
+  const use = async (which: string) => {
+    const set = await runCli(['cluster', 'use', which, '--json', '--server', addressOf(server)]);
+    assert.equal(set.code, 0, set.stderr);
+    return JSON.parse(set.stdout) as { setBy: string };
+  };
+  assert.equal((await use('backup')).setBy, 'anyone');
   assert.equal((await sendOne(server, topic)).cluster, 'backup');
+  assert.equal(await metric(server, 'mqproxy_cluster_switches_total'), 1);
+  assert.equal(await metric(server, 'mqproxy_messages_confirmed_backup_total'), 1);
   await server.restart();
   const { inUse, use: kept, setBy } = await clusterState(server);
   assert.deepEqual([inUse, kept, setBy], ['backup', 'backup', 'anyone']);
   assert.equal((await sendOne(server, topic)).cluster, 'backup');
-  assert.equal((await use('auto')).code, 0);
+
+  await use('primary');
   assert.equal((await sendOne(server, topic)).cluster, 'primary');
+  first.pause();
+  const waiting = sendOne(server, topic);
+  await untilCluster(server, 'the circuit to be open', ({ clusters: [primary] }) => {
+    return primary?.circuit === 'open';
+  });
+  assert.equal((await clusterState(server)).inUse, 'primary', 'whatever the clusters do');
+  assert.equal((await laneStates(server))[0]?.outboxMessages, 1);
+  await use('auto');
+  assert.equal((await waiting).cluster, 'backup');
+  first.resume();
+  await untilCluster(server, 'the primary to be used', ({ inUse: now }) => now === 'primary');
   const shown = await runCli(['cluster', 'status', '--server', addressOf(server)]);
   assert.match(shown.stdout, /^in use {4}primary\nuse {7}auto, set by anyone at 20/);
+});
+
+test('with tokens, who may not create every topic does not choose the cluster', {
+  skip,
+}, async () => {
+  const file = join(tempDir(), 'tokens.yaml');
+  const tokens = [
+    `- { name: operator, token: the-token-of-operator, grants: [{ prefix: '', create: true }] }`,
+    `- { name: billing, token: the-token-of-billing, grants: [{ prefix: b, create: true }] }`,
+  ];
+  writeFileSync(file, `tokens:\n${tokens.join('\n')}\n`);
+  const auth = ['--auth.mechanism', 'token', '--auth.tokens-file', file];
+  const server = await startBetween(clusters, { args: auth });
+  const operator = await connect(server, { token: 'the-token-of-operator' });
+  const stranger = await connect(server, { token: 'the-token-of-billing' });
+  const asked = { use: 'backup' } as const;
+  await assert.rejects(stranger.ask(USE_CLUSTER, asked), { code: 'NOT_AUTHORIZED' });
+  assert.equal((await clusterState(server)).use, 'auto');
+  assert.equal((await operator.ask(USE_CLUSTER, asked)).setBy, 'operator');
+  const { inUse, setBy } = await clusterState(server);
+  assert.deepEqual([inUse, setBy], ['backup', 'operator']);
 });
 
 test('a backup that is the primary by another address is refused in words', { skip }, async () => {

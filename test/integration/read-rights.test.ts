@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { LIST_ASIDE, PURGE_ASIDE, RETRY_ASIDE } from '../../protocol/src/aside.ts';
 import { REDRIVE_DEAD } from '../../protocol/src/dead-letters.ts';
 import { DELAY_STATS } from '../../protocol/src/delayed.ts';
 import { connect } from '../support/connect.ts';
@@ -19,6 +20,10 @@ const tokens = `tokens:
     token: the-token-of-audit
     grants:
       - { prefix: audit, produce: true, consume: true, create: true }
+  - name: operator
+    token: the-token-of-operator
+    grants:
+      - { prefix: '', create: true }
 `;
 
 test('what is asked of groups, delays and redrives tells nothing of topics without a right', async () => {
@@ -48,4 +53,22 @@ test('what is asked of groups, delays and redrives tells nothing of topics witho
   const { job = '' } = await owner.ask(REDRIVE_DEAD, of);
   assert.equal((await owner.ask(REDRIVE_DEAD, { job })).job, job);
   await assert.rejects(stranger.ask(REDRIVE_DEAD, { job }), { code: 'NOT_FOUND' });
+});
+
+test('what was put aside is shown, sent again and discarded by who may create every topic', async () => {
+  const file = join(tempDir(), 'tokens.yaml');
+  writeFileSync(file, tokens);
+  const server = await startServer({
+    args: ['--auth.mechanism', 'token', '--auth.tokens-file', file],
+  });
+  const operator = await connect(server, { token: 'the-token-of-operator' });
+  const stranger = await connect(server, { token: 'the-token-of-audit' });
+  const denied = { code: 'NOT_AUTHORIZED' };
+  const asked = { log: 'undeliverable', topic: 'audit' } as const;
+  assert.deepEqual((await operator.ask(LIST_ASIDE, asked)).topics, []);
+  await assert.rejects(stranger.ask(LIST_ASIDE, asked), denied);
+  for (const opcode of [RETRY_ASIDE, PURGE_ASIDE]) {
+    assert.equal((await operator.ask(opcode, asked)).messages, 0);
+    await assert.rejects(stranger.ask(opcode, asked), denied);
+  }
 });
