@@ -12,8 +12,8 @@ const perStorm = Math.floor(count / storms);
 const spanMs = 400;
 const calmMs = 1_000;
 const laterMs = 5_000;
-/** So many that about half of all messages are cancelled in time. */
-const commandsEach = 2.5;
+/** So many that more than half of all messages are cancelled in time. */
+const commandsEach = 3.5;
 
 type Command = 'cancel' | 'move';
 
