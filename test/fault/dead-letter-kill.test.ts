@@ -4,13 +4,16 @@ import { REDRIVE_DEAD } from '../../protocol/src/dead-letters.ts';
 import type { ConsumedMessage } from '../../sdk/ts/src/consume-types.ts';
 import { connect } from '../support/connect.ts';
 import { of, produce, textOf } from '../support/dead-letters.ts';
+import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { readAll } from '../support/read-all.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
 import { startServer } from '../support/start-server.ts';
+import { uniqueTopic } from '../support/topics.ts';
 import { until, within } from '../support/wait.ts';
 import { killPointBuild, killPointEnv } from './kill-points.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const patient = { timeoutMs: 60_000 };
 const KILLS = countOf('MQP_DEAD_KILLS', isLong ? 6 : 2);
 
 test('kill -9 in moves and redrives loses no message, and copies have one id', async () => {
@@ -80,38 +83,65 @@ const afterMove = {
   at: 'after',
 } as const;
 
-test('a node that dies between moves and their acks writes no letter a second time', async () => {
-  const server = await startServer({ entry: killPointBuild([afterMove]) });
-  const values = Array.from({ length: 2_000 }, (_, i) => `m${i}`);
-  let client = await connect(server);
-  await produce(client, 'orders', values);
-  for (const passing of [2, 2]) {
+/** On the embedded log, or on a real Kafka. */
+interface On {
+  readonly words: string;
+  readonly kafka: boolean;
+  /** Batches of letters in each life before the one that the node dies behind. */
+  readonly passings: readonly number[];
+}
+
+const places: readonly On[] = [
+  { words: 'on the embedded log', kafka: false, passings: [2, 2] },
+  // A killed member is missed for its session.
+  { words: 'on Kafka', kafka: true, passings: [2] },
+];
+
+for (const { words, kafka, passings } of places) {
+  test(`a node that dies between moves and their acks writes no letter a second time, ${words}`, {
+    skip: kafka && skipWithoutKafka(),
+  }, async () => {
+    const entry = killPointBuild([afterMove]);
+    const server = await startServer({
+      entry,
+      ...(kafka ? { backend: 'kafka', kafkaBrokers: await sharedKafka() } : {}),
+      args: ['--topics.replication-factor', '1'],
+    });
+    const topic = uniqueTopic('orders');
+    const group = uniqueTopic('billing');
+    const asked = { group, topics: [topic] };
+    const values = Array.from({ length: 2_000 }, (_, i) => `m${i}`);
+    let client = await connect(server);
+    await produce(client, topic, values);
+    for (const passing of passings) {
+      await client.close();
+      await server.kill();
+      server.spawn([], killPointEnv(afterMove, passing));
+      const dying = await until(() => connect(server).catch(() => undefined), patient);
+      const consumer = await dying.subscribe(asked);
+      const handle = (message: ConsumedMessage) => message.nack({ dead: true }).catch(() => {});
+      consumer.run(handle).catch(() => {});
+      const { signal } = await within(server.exited, patient.timeoutMs, 'the node to die');
+      assert.equal(signal, 'SIGKILL');
+      await dying.close({ timeoutMs: 0 });
+      await server.restart();
+      client = await connect(server);
+    }
+    const consumer = await client.subscribe(asked);
+    consumer.run((message) => message.nack({ dead: true })).catch(() => {});
+    const isDone = async () => {
+      const { partitions } = await client.groups.describe(group);
+      const read = partitions.filter((one) => one.topic === topic);
+      return read.length > 0 && read.every(({ lag }) => lag === 0);
+    };
+    await until(isDone, { ...patient, everyMs: 100, what: 'all to be dead' });
+    const letters = (await readAll(client, `${topic}.${group}.dlq`)).map(({ value }) => value);
     await client.close();
-    await server.kill();
-    server.spawn([], killPointEnv(afterMove, passing));
-    const dying = await until(() => connect(server).catch(() => undefined), { timeoutMs: 60_000 });
-    const consumer = await dying.subscribe({ group: 'billing', topics: ['orders'] });
-    const handle = (message: ConsumedMessage) => message.nack({ dead: true }).catch(() => {});
-    consumer.run(handle).catch(() => {});
-    const { signal } = await within(server.exited, 60_000, 'the node to die');
-    assert.equal(signal, 'SIGKILL');
-    await dying.close({ timeoutMs: 0 });
-    await server.restart();
-    client = await connect(server);
-  }
-  const consumer = await client.subscribe({ group: 'billing', topics: ['orders'] });
-  consumer.run((message) => message.nack({ dead: true })).catch(() => {});
-  const isDone = async () => {
-    const { partitions } = await client.groups.describe('billing');
-    return partitions.length > 0 && partitions.every(({ lag }) => lag === 0);
-  };
-  await until(isDone, { timeoutMs: 60_000, everyMs: 100, what: 'all to be dead' });
-  const letters = (await readAll(client, 'orders.billing.dlq')).map(({ value }) => value);
-  await client.close();
-  const twice = letters.flatMap((value, at) => {
-    const first = letters.indexOf(value);
-    return first === at ? [] : [`${value}: ${first} and ${at}`];
+    const twice = letters.flatMap((value, at) => {
+      const first = letters.indexOf(value);
+      return first === at ? [] : [`${value}: ${first} and ${at}`];
+    });
+    assert.deepEqual(twice, [], 'letters were written twice');
+    assert.deepEqual(new Set(letters), new Set(values));
   });
-  assert.deepEqual(twice, [], 'letters were written twice');
-  assert.deepEqual(new Set(letters), new Set(values));
-});
+}

@@ -55,6 +55,9 @@ const letter = (offset: number, more: Partial<DeadLetter> = {}): DeadLetter => (
   ...more,
 });
 
+/** As many as a node looks back, the first message's last. */
+const many = Array.from({ length: 4_096 }, (_, i) => letter(4_095 - i));
+
 async function judge({ history, topic = [record(0)], letters = [], enough }: Run) {
   const path = join(tempDir(), 'history');
   writeFileSync(path, `${history.join('\n')}\n`);
@@ -314,14 +317,20 @@ const pairs: readonly (readonly [title: string, guilt: Guilt, bad: Run, good: Ru
   [
     'two dead letters of one message',
     'dead-twice',
-    { history: [...dead, 'K 60 1'], letters: [letter(0), letter(0, { id: 'another' })] },
-    { history: [...dead, 'K 60 1'], letters: [letter(0), letter(0)] },
+    { history: [...dead, 'K 60 1'], letters: [...many, letter(0, { id: 'another' })] },
+    { history: [...dead, 'K 60 1'], letters: [...many, letter(0)] },
   ],
   [
-    'a copy of a dead letter although no node was killed',
+    'a copy of a dead letter where the next owner could read the first',
+    'dead-twice',
+    { history: [...dead, 'K 60 1'], letters: [...many.slice(2), letter(0)] },
+    { history: [...dead, 'K 60 1'], letters: [...many.slice(1), letter(0)] },
+  ],
+  [
+    'a copy of a dead letter although no node was killed, and no cluster away',
     'dead-twice',
     { history: dead, letters: [letter(0), letter(0)] },
-    { history: dead, letters: [letter(0)] },
+    { history: [...dead, 'O 60 0', 'P 70 0'], letters: [letter(0), letter(0)] },
   ],
   [
     'a dead letter that had deliveries left',
