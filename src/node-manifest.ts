@@ -232,7 +232,8 @@ function changeBackend(
   return writeManifest(dataDir, { ...found, backend });
 }
 
-function syncPath(path: string): void {
+/** Makes a file, or the names in a folder, durable. */
+export function syncPath(path: string): void {
   const fd = openSync(path, 'r');
   try {
     fsyncSync(fd);
