@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { runNative } from '../../bench/programs.ts';
 import { Cores } from '../support/cores.ts';
+import { bytesBelow } from '../support/data-dir.ts';
 import { skipWithoutKafka } from '../support/kafka.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
 import { laneStates, metric, untilDrained } from '../support/node-state.ts';
@@ -27,16 +28,6 @@ const keptMiB = 400;
 const answeredWithinMs = 5_000;
 const isBuilt = existsSync(join(repoRoot, 'build', 'Release', 'mq_load'));
 const skip = skipWithoutKafka() || (isBuilt ? false : 'mq_load is not built');
-
-/** Bytes of all files below a folder. */
-function bytesBelow(folder: string): number {
-  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile());
-  const sizes = files.map(({ parentPath, path, name }) =>
-    statSync(join(parentPath ?? path, name), { throwIfNoEntry: false }),
-  );
-  return sizes.reduce((sum, found) => sum + (found?.size ?? 0), 0);
-}
 
 /** How many messages of a topic Kafka has. */
 async function messagesIn(brokers: string, topic: string): Promise<number> {

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
 import type { Cores } from '../support/cores.ts';
+import { bytesBelow } from '../support/data-dir.ts';
+import { metric } from '../support/node-state.ts';
+import type { TestServer } from '../support/start-server.ts';
 // tidy-allow sleep: messages come at a pace
 import { passing } from '../support/wait.ts';
 
@@ -48,4 +52,20 @@ export function holdOthers(cores: Cores, quiet: Latencies, during: Latencies): v
   if (!cores.wereThere(measured)) return;
   const most = Math.max(2 * quiet.p99, floorMs);
   assert(during.p99 <= most, `p99 of the others: ${during.p99} ms, at most ${most}`);
+}
+
+/** RocksDB's tables in memory and their write-ahead logs, until they are written and dropped. */
+const LOGS_BYTES = 64 * 1024 * 1024;
+
+/** Bytes that the lanes of a node have on the disk. */
+export function diskOf({ dataDir }: TestServer): number {
+  return bytesBelow(join(dataDir, 'lanes'));
+}
+
+/** The disk has grown by what is parked, as far as RocksDB tells, and not by what was delivered. */
+export async function holdDisk(server: TestServer, bytesBefore: number): Promise<void> {
+  const grown = diskOf(server) - bytesBefore;
+  const parked = await metric(server, 'mqproxy_parked_bytes');
+  console.log(`diskGrownBytes=${grown} parkedBytes=${parked}`);
+  assert(grown <= parked + LOGS_BYTES, `the disk has grown by ${grown}, ${parked} are parked`);
 }

@@ -12,10 +12,10 @@ import { spoiltBuild } from '../support/spoilt-build.ts';
 import { startServer } from '../support/start-server.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { passing, until } from '../support/wait.ts';
-import { holdOthers, latencies } from './latencies.ts';
+import { diskOf, holdDisk, holdOthers, latencies } from './latencies.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
-const leaderlessMs = countOf('MQP_LEADERLESS_MS', isLong ? 60_000 : 5_000);
+const leaderlessMs = countOf('MQP_LEADERLESS_MS', isLong ? 600_000 : 5_000);
 const stuck = 'stuck';
 const others = Array.from({ length: 7 }, (_, i) => `well-${i}`);
 /** From message to message of the stuck topic: the mock cluster keeps 5 MiB of a partition. */
@@ -53,7 +53,8 @@ test('a topic whose only broker is gone is parked, the others flow on, it follow
     }
   })();
   const cores = new Cores();
-  const quiet = await latencies(client, others, leaderlessMs / 2);
+  const quiet = await latencies(client, others, Math.min(leaderlessMs / 2, 30_000));
+  const diskBefore = diskOf(server);
   await mock.tell(`down ${lone}`);
   await until(async () => (await metric(server, 'mqproxy_deferred_topics')) >= 1, {
     what: 'the topic to be behind',
@@ -74,6 +75,7 @@ test('a topic whose only broker is gone is parked, the others flow on, it follow
   // Two hundred messages would be some 20 KB.
   await until(async () => (await bytes()) < bytesBefore + 4_096, { what: 'an outbox as small' });
   console.log(`outboxBytes=${bytesBefore},${await bytes()}`);
+  await holdDisk(server, diskBefore);
   isOver = true;
   await feeding;
 

@@ -19,6 +19,16 @@ export function filesBelow(folder: string): string[] {
     .sort();
 }
 
+/** Bytes of all files below a folder. */
+export function bytesBelow(folder: string): number {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  const sizes = files.map(({ parentPath, path, name }) =>
+    statSync(join(parentPath ?? path, name), { throwIfNoEntry: false }),
+  );
+  return sizes.reduce((sum, found) => sum + (found?.size ?? 0), 0);
+}
+
 /** Flips one bit of a file. */
 export function flipBit(path: string, bit: number): void {
   const bytes = readFileSync(path);

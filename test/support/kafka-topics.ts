@@ -7,15 +7,37 @@ import { until } from './wait.ts';
  * Creates topics of one partition whose replicas are on these brokers of the cluster, the preferred
  * leader first; `config` are settings of the topics.
  */
-export async function createOn(
+export function createOn(
   brokers: string,
   replicas: readonly number[],
   topics: readonly string[],
   config: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  return create(brokers, [replicas], topics, config);
+}
+
+/** Creates a topic of as many partitions as `leaders`, each with one replica on that broker. */
+export function createSpread(
+  brokers: string,
+  leaders: readonly number[],
+  topic: string,
+): Promise<void> {
+  const partitions = leaders.map((broker) => [broker]);
+  return create(brokers, partitions, [topic], {});
+}
+
+async function create(
+  brokers: string,
+  partitions: readonly (readonly number[])[],
+  topics: readonly string[],
+  config: Readonly<Record<string, string>>,
+): Promise<void> {
   const admin = kafkaClient(brokers).admin();
   await admin.connect();
-  const replicaAssignment = [{ partition: 0, replicas: [...replicas] }];
+  const replicaAssignment = partitions.map((replicas, partition) => ({
+    partition,
+    replicas: [...replicas],
+  }));
   const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
   await admin.createTopics({
     waitForLeaders: false,
