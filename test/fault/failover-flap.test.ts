@@ -36,6 +36,7 @@ test('a primary that comes and goes costs no message, and nothing is left of its
     brokers: first.address,
     readFrom: first.broker.address,
     backup: { brokers: second.address },
+    server: { args: ['--lanes', '4'] },
     crew: { topics, ack: 'mixed', ratePerSecond: isLong ? 600 : 300 },
   });
   const { server, random, crew } = run;

@@ -4,12 +4,15 @@ import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { startProxiedKafka } from '../support/proxied-kafka.ts';
 import { countOf } from '../support/seeded.ts';
 import { runTrials } from '../support/two-clusters.ts';
+import { drawnLayout } from './layout.ts';
 
 const skip = skipWithoutKafka();
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 // Of each kind.
 const trials = countOf('MQP_FAILOVER_TRIALS', isLong ? 20 : 5);
 const ratePerSecond = isLong ? 1_000 : 400;
+// All lanes follow one plan, however many there are.
+const server = { args: drawnLayout() };
 const options = { heapMaxMib: 320 };
 const [first, second] =
   skip === false ? await Promise.all([startProxiedKafka(options), startKafka(options)]) : [];
@@ -25,6 +28,7 @@ test('a primary that freezes under load is left within seconds, and used again',
     label: 'freeze',
     trials,
     ratePerSecond,
+    server,
     fault: () => broker.pause(),
     heal: () => broker.resume(),
   });
@@ -40,6 +44,7 @@ test('a primary that is killed under load is left within seconds, and used again
     label: 'kill',
     trials,
     ratePerSecond,
+    server,
     fault: () => broker.kill(),
     heal: () => broker.start(),
   });
@@ -55,6 +60,7 @@ test('a primary behind half-open connections is left within seconds, and used ag
     label: 'half-open',
     trials,
     ratePerSecond,
+    server,
     fault: () => proxy.setMode('half-open'),
     heal: () => proxy.setMode('pass'),
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MqpClient } from '../../sdk/ts/src/client.ts';
 import { connect } from '../support/connect.ts';
+import { writeTopics } from '../support/data-dir.ts';
 import { checkDelivery, resentIds } from '../support/delivered.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { MockKafka, skipWithoutMock } from '../support/mock-kafka.ts';
@@ -9,7 +10,9 @@ import { metric, untilDrained } from '../support/node-state.ts';
 import { type Answered, crewValue, ProducerCrew } from '../support/producer-crew.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
 import { startServer, type TestServer } from '../support/start-server.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { uniqueTopic } from '../support/topics.ts';
+import { runTrials } from '../support/two-clusters.ts';
 import { passing, until } from '../support/wait.ts';
 
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
@@ -79,6 +82,46 @@ test('leaders that go and are elected late cost no message', { skip }, async () 
       `notNoted=${byLibrdkafka} inFlightAtDowns=${onTheirWay} longestMs=${replicated.longestMs}`,
   );
   assert(byLibrdkafka <= onTheirWay, `${byLibrdkafka} came twice, ${onTheirWay} were on their way`);
+});
+
+test('a primary that loses its leaders is left within seconds, and used again when others are elected', {
+  skip,
+}, async () => {
+  const mock = await MockKafka.start(3);
+  const topics = [1, 2, 3].map(() => uniqueTopic('leaderless'));
+  let leader = 1;
+  const elect = async (): Promise<void> => {
+    for (const topic of topics) {
+      for (let partition = 0; partition < PARTITIONS; partition++) {
+        await mock.tell(`leader ${topic} ${partition} ${leader}`);
+      }
+    }
+  };
+  for (const topic of topics) await mock.tell(`topic ${topic} ${PARTITIONS} 3`);
+  await elect();
+  // The mock answers nothing about settings: the node must know its topics.
+  const dataDir = tempDir('mqproxy-data-');
+  writeTopics(dataDir, topics, PARTITIONS);
+  await runTrials({
+    primary: mock.address,
+    readPrimary: async (names) => {
+      const found = await Promise.all(names.map((name) => mock.read(name, PARTITIONS)));
+      return found.flat();
+    },
+    backup: await sharedKafka(),
+    label: 'leaders gone',
+    trials: countOf('MQP_FAILOVER_TRIALS', isLong ? 20 : 1),
+    ratePerSecond,
+    topics,
+    server: { dataDir },
+    fault: () => mock.tell(`down ${leader}`),
+    heal: async () => {
+      const gone = leader;
+      leader = (leader % 3) + 1;
+      await elect();
+      await mock.tell(`up ${gone}`);
+    },
+  });
 });
 
 /** Messages one after the other that the cluster has to take: how long the slowest took. */
