@@ -1,17 +1,21 @@
 import assert from 'node:assert/strict';
 import { truncateSync } from 'node:fs';
 import { test } from 'node:test';
+import { connectDelay, delayNumbers } from '../support/connect.ts';
 import { logRecordEnds, newestLog } from '../support/data-dir.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { preloadEnv, skipWithoutPreload } from '../support/preload.ts';
 import { failedBy, spoiltBuild } from '../support/spoilt-build.ts';
+import { until } from '../support/wait.ts';
 import type { Guilt } from './checker/verdicts.ts';
 import { ConsumeRun, consumeArgs } from './consume-run.ts';
+import { DelayCrew } from './delay-crew.ts';
 import { FaultRun, type FaultRunOptions } from './fault-run.ts';
 import { acksBeforeTheCommit } from './mutants/acks-before-the-commit.ts';
 import { answersBeforeSync } from './mutants/answers-before-sync.ts';
 import { confirmsTheMaximum } from './mutants/confirms-the-maximum.ts';
 import { dropsEvery10000th } from './mutants/drops-every-10000th.ts';
+import { endsBeforeItFires } from './mutants/ends-before-it-fires.ts';
 import { fencesNoLease } from './mutants/fences-no-lease.ts';
 import { forgetsAttempts } from './mutants/forgets-attempts.ts';
 import { forgetsTheWindow } from './mutants/forgets-the-window.ts';
@@ -140,3 +144,21 @@ for (const { mutant, guilt, kills } of consumed) {
     assert(verdicts.count(guilt) > 0, `${guilt} was to be found: ${verdicts}`);
   });
 }
+
+test(`a build that ${endsBeforeItFires.does} is caught by kills while delays fire`, {
+  skip: onlyLong,
+}, async () => {
+  const run = await start(endsBeforeItFires);
+  const delays = await DelayCrew.start({ server: run.address, seed: run.seed });
+  for (let kill = 0; kill < 2; kill++) {
+    const client = await connectDelay(run.server);
+    await until(async () => (await delayNumbers(client)).fired >= 100, { what: 'some to fire' });
+    await client.close();
+    await run.kill();
+    delays.checker.disturbed(Date.now());
+  }
+  const verdicts = await delays.end({ fired: 100 });
+  await run.end();
+  console.log(String(verdicts).split('\n')[0]);
+  assert(verdicts.count('lost') > 0, `lost was to be found: ${verdicts}`);
+});

@@ -48,7 +48,7 @@ async function setUp() {
 }
 
 test('produce says when each line is due and under which id, for every way to delay it', async () => {
-  const { topic, run, json, untilPending } = await setUp();
+  const { client, topic, run, json, untilPending } = await setUp();
   const produce = ['produce', topic];
   const within = async (words: readonly string[], aheadMs: number) => {
     const fromMs = Date.now();
@@ -68,6 +68,12 @@ test('produce says when each line is due and under which id, for every way to de
     assert.equal(line?.dueAtMs, dueMs);
   }
   await untilPending(6);
+
+  const [soon] = await json([...produce, '--delay', '50ms'], 'soon\n');
+  for await (const { id, value } of client.tail(topic, { from: 'beginning' })) {
+    assert.deepEqual([id, Buffer.from(value ?? '').toString()], [soon?.id, 'soon']);
+    break;
+  }
 
   const keyed = [...produce, '--key-separator', ':', '--unique', '--delay', '1h'];
   const id = formatDelayId(delayIdOfKey(topic, 'k'));

@@ -64,6 +64,28 @@ test('a series fires at its interval, each firing numbered, and ends by its coun
   await client.close();
 });
 
+test('a series of growing waits fires at each of its times, and nothing after its end', async () => {
+  const server = await startServer();
+  const client = await connectDelay(server);
+  const topic = uniqueTopic('growing');
+  await client.createTopic(topic, { partitions: 1 });
+  const { series } = client.delayed;
+  // Due after 1, 5 and 21 seconds.
+  const every = { firstMs: 1_000, factor: 4 };
+  const untilMs = Date.now() + 13_000;
+  const { nextMs } = await series.schedule({ topic, value: 'grown', every, untilMs });
+  const isOver = async () => (await series.list()).series.length === 0;
+  await until(isOver, { everyMs: 100, what: 'the series is over' });
+  const [partition] = (await client.describeTopic(topic)).partitions;
+  assert.equal(partition?.endOffset, 2);
+  const fired = await read(client, topic, 2);
+  for (const [i, { number, timestampMs }] of fired.entries()) {
+    assert.equal(number, i + 1);
+    assert(timestampMs >= nextMs + i * 4_000, `${i}: ${timestampMs}`);
+  }
+  await client.close();
+});
+
 test('series are replaced, listed, cancelled and refused over the wire', async () => {
   const server = await startServer();
   const client = await connect(server);
