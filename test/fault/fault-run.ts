@@ -13,6 +13,7 @@ import type { HistoryEvent } from './checker/history.ts';
 import type { DumpRecord, Enough } from './checker/history-checker.ts';
 import { HistoryCrew, type HistoryCrewOptions } from './checker/history-crew.ts';
 import { ResendLedger } from './checker/resend-ledger.ts';
+import { producersOfAllLanes, untilLanesStored } from './layout.ts';
 import { PowerLife, type PowerLossCounts } from './power-loss.ts';
 
 /** A node under load that a test does things to. */
@@ -29,6 +30,8 @@ export interface FaultRunOptions {
   readonly proxied?: boolean;
   readonly server?: ServerOptions;
   readonly crew?: Partial<HistoryCrewOptions>;
+  /** Each life of the node goes on until every lane, of up to four, has stored something. */
+  readonly everyLane?: boolean;
   /** Faults at drawn instants come within so many ms; default 500. */
   readonly instantMs?: number;
   /** Default: the process's seed. */
@@ -85,14 +88,14 @@ export class FaultRun {
     const proxy = options.proxied === true ? await FaultProxy.start(server.mqp) : undefined;
     const topics = options.crew?.topics ?? [uniqueTopic('fault'), uniqueTopic('fault')];
     const crew = await HistoryCrew.start({
-      clients: 4,
+      clients: producersOfAllLanes,
       window: 16,
       ...options.crew,
       server: proxy?.address ?? `${server.mqp.host}:${server.mqp.port}`,
       topics,
     });
     const run = new FaultRun({ crew, server, topics, tools, life, proxy }, options);
-    await crew.untilAnswered();
+    await run.#untilAtWork();
     return run;
   }
 
@@ -147,7 +150,12 @@ export class FaultRun {
     }
     await this.server.restart({ env: this.#life?.env ?? {} });
     this.ledger.update(this.server.dataDir);
+    await this.#untilAtWork();
+  }
+
+  async #untilAtWork(): Promise<void> {
     await this.crew.untilAnswered();
+    if (this.#options.everyLane === true) await untilLanesStored(this.server);
   }
 
   /** Stops the load, waits until everything was sent, and checks. */

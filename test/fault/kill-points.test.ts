@@ -14,7 +14,7 @@ import {
   killPoints,
   refusalPoints,
 } from './kill-points.ts';
-import { drawnLayout } from './layout.ts';
+import { layoutsToRun } from './layout.ts';
 
 // `npm test` draws a few of the points, the larger counts hit each of them three times.
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
@@ -42,19 +42,22 @@ async function dieAt(run: FaultRun, point: KillPoint, around: Around = {}): Prom
   await run.back('kill');
 }
 
-test('a node that dies at any named point loses nothing that it answered', { skip }, async () => {
-  const server = { entry: killPointBuild(killPoints), args: drawnLayout() };
-  const run = await FaultRun.start({ brokers: await sharedKafka(), server });
-  let hits = 0;
-  for (let round = 0; round < rounds; round++) {
-    for (const point of run.random.shuffle(killPoints).slice(0, drawn)) {
-      await dieAt(run, point);
-      hits++;
+for (const args of layoutsToRun(isLong)) {
+  const title = `a node that dies at any named point loses nothing that it answered, ${args.join(' ')}`;
+  test(title, { skip }, async () => {
+    const server = { entry: killPointBuild(killPoints), args };
+    const run = await FaultRun.start({ brokers: await sharedKafka(), server, everyLane: true });
+    let hits = 0;
+    for (let round = 0; round < rounds; round++) {
+      for (const point of run.random.shuffle(killPoints).slice(0, drawn)) {
+        await dieAt(run, point);
+        hits++;
+      }
     }
-  }
-  console.log(`points=${drawn} of ${killPoints.length} hits=${hits}`);
-  await run.endWell({ answered: 100 * hits, events: { kill: hits } });
-});
+    console.log(`points=${drawn} of ${killPoints.length} hits=${hits}`);
+    await run.endWell({ answered: 100 * hits, events: { kill: hits } });
+  });
+}
 
 test('a node that dies beside a final refusal never delivers what it refused', {
   skip,

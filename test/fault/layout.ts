@@ -1,4 +1,16 @@
+import { laneOf } from '../../src/server/handlers/hello.ts';
+import { laneStates } from '../support/node-state.ts';
 import { Seeded, seed } from '../support/seeded.ts';
+import type { TestServer } from '../support/start-server.ts';
+import { until } from '../support/wait.ts';
+
+const producerIds = Array.from({ length: 20 }, (_, i) => BigInt(i + 1));
+/** The lowest producer id of each lane where there are four. */
+export const producerOfLane: readonly bigint[] = [0, 1, 2, 3].map(
+  (lane) => producerIds.find((id) => laneOf(id, 4) === lane) ?? 0n,
+);
+/** Producers from 1 on of which each of four lanes has one. */
+export const producersOfAllLanes = Math.max(...producerOfLane.map(Number));
 
 /** Every layout of lanes on Kafka, as arguments of `serve`. */
 export const layouts: readonly string[][] = [
@@ -16,4 +28,15 @@ export function drawnLayout(): string[] {
   const layout = new Seeded(seed).pick(layouts);
   console.log(`seed=${seed} ${layout.join(' ')}`);
   return layout;
+}
+
+/** The layouts that a test runs with: all in the long lane, else the drawn one. */
+export function layoutsToRun(isLong: boolean): readonly string[][] {
+  return isLong ? layouts : [drawnLayout()];
+}
+
+/** Waits until each lane of a node has stored something in this life of the node. */
+export async function untilLanesStored(server: TestServer): Promise<void> {
+  const isStored = async () => (await laneStates(server)).every((lane) => lane.storedMessages > 0);
+  await until(isStored, { what: 'every lane to store something' });
 }

@@ -4,10 +4,10 @@ import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { skipWithoutPreload } from '../support/preload.ts';
 import { countOf } from '../support/seeded.ts';
 import { FaultRun } from './fault-run.ts';
-import { drawnLayout } from './layout.ts';
+import { layoutsToRun } from './layout.ts';
 
-const scale = process.env['MQPROXY_TEST_SCALE'] === 'long' ? 50 : 4;
-const cycles = countOf('MQP_POWER_CYCLES', scale);
+const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
+const cycles = countOf('MQP_POWER_CYCLES', isLong ? 50 : 4);
 /** Losses that took something of a file. */
 const cutMin = cycles / 3;
 const enough = { answered: 100 * cycles, events: { power: cycles } };
@@ -34,12 +34,15 @@ test('what was answered over losses of power is in the embedded log exactly once
   assert.deepEqual([...run.crew.failures], []);
 });
 
-test('what was answered over losses of power is in Kafka', {
-  skip: skipWithoutPreload() || skipWithoutKafka(),
-}, async () => {
-  const server = { args: drawnLayout() };
-  const run = await FaultRun.start({ preload: true, brokers: await sharedKafka(), server });
-  await losePower(run);
-  await run.endWell(enough);
-  assert.deepEqual([...run.crew.failures], []);
-});
+for (const args of layoutsToRun(isLong)) {
+  test(`what was answered over losses of power is in Kafka, ${args.join(' ')}`, {
+    skip: skipWithoutPreload() || skipWithoutKafka(),
+  }, async () => {
+    const brokers = await sharedKafka();
+    const node = { preload: true, brokers, server: { args }, everyLane: true };
+    const run = await FaultRun.start(node);
+    await losePower(run);
+    await run.endWell(enough);
+    assert.deepEqual([...run.crew.failures], []);
+  });
+}

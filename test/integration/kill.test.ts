@@ -33,7 +33,8 @@ for (const [lanes, host] of [
   test(title, { skip: skipWithoutKafka() }, async () => {
     const brokers = await sharedKafka();
     const args = ['--lanes', lanes, '--lane.host', host];
-    const run = await FaultRun.start({ brokers, server: { args }, crew: { ack: 'mixed' } });
+    const crew = { ack: 'mixed' } as const;
+    const run = await FaultRun.start({ brokers, server: { args }, crew, everyLane: true });
     for (let cycle = 0; cycle < cyclesOf.kafka; cycle++) await run.kill();
     await run.endWell({ ...enough(cyclesOf.kafka), resends: 1 });
     assert.deepEqual([...run.crew.failures], []);
