@@ -4,6 +4,7 @@ import { OffsetMerger } from '../../src/offsets/offset-merger.ts';
 import type { Micro } from './micro.ts';
 
 const window = 1 << 20;
+/** Offsets that are to be encoded, or decoded, within a millisecond. */
 const mapped = 131_072;
 
 /** The same numbers at every run. */
@@ -44,10 +45,10 @@ function acks(): Micro {
   };
 }
 
-/** 100,000 acks anywhere in the offsets of a map. */
-function scattered(): OffsetMerger {
+/** Acks anywhere in offsets of a map. */
+function scattered(acks: number, offsets: number): OffsetMerger {
   const merger = new OffsetMerger(0);
-  for (const at of shuffled(mapped - 1).subarray(0, 100_000)) merger.confirm(at + 1, 1);
+  for (const at of shuffled(offsets - 1).subarray(0, acks)) merger.confirm(at + 1, 1);
   return merger;
 }
 
@@ -63,50 +64,67 @@ function everySecond(): OffsetMerger {
   return merger;
 }
 
-const shapes = {
-  '100,000 random acks': scattered,
-  '1,000 runs': thousandRuns,
-  'every second ack': everySecond,
-} as const;
+interface Shape {
+  readonly name: string;
+  readonly offsets: number;
+  make(): OffsetMerger;
+}
 
-function chunksOf(merger: OffsetMerger): Int32Array[] {
+/** So many acks anywhere in a map: where few are scattered, every form of a chunk is tried. */
+function sparse(percent: number): Shape {
+  const acks = Math.round((mapped * percent) / 100);
+  return {
+    name: `${percent} % acked at random`,
+    offsets: mapped,
+    make: () => scattered(acks, mapped),
+  };
+}
+
+const shapes: readonly Shape[] = [
+  { name: '100,000 random acks', offsets: mapped, make: () => scattered(100_000, mapped) },
+  { name: '1,000 runs', offsets: mapped, make: thousandRuns },
+  { name: 'every second ack', offsets: mapped, make: everySecond },
+  sparse(2),
+  sparse(6),
+  { name: '100,000 random acks', offsets: 1_000_000, make: () => scattered(100_000, 1_000_000) },
+];
+
+function chunksOf({ make, offsets }: Shape): Int32Array[] {
+  const merger = make();
   const chunks: Int32Array[] = [];
-  for (let i = 0; i < mapped / CHUNK_SEQUENCES; i++) {
+  for (let i = 0; i < offsets / CHUNK_SEQUENCES; i++) {
     const words = merger.wordsOf(i);
     if (words !== undefined) chunks.push(words.slice());
   }
   return chunks;
 }
 
-function encode(shape: keyof typeof shapes): Micro {
-  const chunks = chunksOf(shapes[shape]());
+function microOf(does: string, { name, offsets }: Shape, call: () => void): Micro {
   return {
-    name: `ack map: encode 131,072 offsets, ${shape}`,
-    perCall: mapped,
+    name: `ack map: ${does} ${offsets.toLocaleString('en')} offsets, ${name}`,
+    perCall: offsets,
     unit: 'offsets',
-    callMsAtMost: 1,
-    call() {
-      for (const words of chunks) encodeAckChunk(words);
-    },
+    callMsAtMost: Math.floor(offsets / mapped),
+    call,
   };
 }
 
-function decode(shape: keyof typeof shapes): Micro {
-  const chunks = chunksOf(shapes[shape]()).map(encodeAckChunk);
-  return {
-    name: `ack map: decode 131,072 offsets, ${shape}`,
-    perCall: mapped,
-    unit: 'offsets',
-    callMsAtMost: 1,
-    call() {
-      const merger = new OffsetMerger(0);
-      for (let i = 0; i < chunks.length; i++) loadAckChunk(chunks[i] as Buffer, i, merger);
-    },
-  };
+function encode(shape: Shape): Micro {
+  const chunks = chunksOf(shape);
+  return microOf('encode', shape, () => {
+    for (const words of chunks) encodeAckChunk(words);
+  });
+}
+
+function decode(shape: Shape): Micro {
+  const chunks = chunksOf(shape).map(encodeAckChunk);
+  return microOf('decode', shape, () => {
+    const merger = new OffsetMerger(0);
+    for (let i = 0; i < chunks.length; i++) loadAckChunk(chunks[i] as Buffer, i, merger);
+  });
 }
 
 /** What keeps track of acks, and what it writes down. */
 export function offsetMicros(): Micro[] {
-  const names = Object.keys(shapes) as (keyof typeof shapes)[];
-  return [acks(), ...names.map(encode), ...names.map(decode)];
+  return [acks(), ...shapes.map(encode), ...shapes.map(decode)];
 }
