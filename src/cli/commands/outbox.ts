@@ -1,5 +1,5 @@
 import { systemClock } from '../../base/clock.ts';
-import { coded } from '../../base/errors.ts';
+import { coded, codeOf, messageOf } from '../../base/errors.ts';
 import { formatDuration, readableBytes } from '../../config/units.ts';
 import type { LaneStore } from '../../store/lane-store.ts';
 import { actionOf } from '../action.ts';
@@ -133,21 +133,43 @@ function countsOf({ aside }: LaneStore): { undeliverable: number; parked: number
 }
 
 async function verify({ own, dataDir, lanes }: Context): Promise<void> {
+  const damaged: number[] = [];
   for (const lane of lanes) {
-    const found = await withLane(dataDir, lane, async (store) => {
-      const waiting = await countOf(waitingMessages(store));
-      const undeliverable = await countOf(asideMessages(store, 'undeliverable'));
-      const parked = await countOf(asideMessages(store, 'parked'));
-      return { lane, waiting, undeliverable, parked, logged: await verifyLog(store) };
-    });
-    if (own.json) await printJson({ ...found, verified: true });
-    else {
-      const { waiting, undeliverable, parked, logged } = found;
-      const aside = `${grouped(undeliverable)} undeliverable, ${grouped(parked)} parked`;
-      const counts = `${grouped(waiting)} waiting, ${aside}`;
-      await print(`lane ${lane}: whole; ${counts}, ${grouped(logged)} in the log\n`);
+    try {
+      const found = await withLane(dataDir, lane, verifyLane);
+      if (own.json) await printJson({ lane, ...found, verified: true });
+      else await print(`lane ${lane}: whole; ${countsInWords(found)}\n`);
+    } catch (error) {
+      if (codeOf(error) !== 'STORE_CORRUPT') throw error;
+      damaged.push(lane);
+      const reason = messageOf(error);
+      if (own.json) await printJson({ lane, verified: false, reason });
+      else await print(`${reason}\n`);
     }
   }
+  if (damaged.length === 0) return;
+  const which = `${damaged.length === 1 ? 'lane' : 'lanes'} ${damaged.join(', ')}`;
+  throw coded('STORE_CORRUPT', `damaged: ${which}; nothing was changed`);
+}
+
+/** What a lane holds, read to its last message. */
+interface VerifiedLane {
+  readonly waiting: number;
+  readonly undeliverable: number;
+  readonly parked: number;
+  readonly logged: number;
+}
+
+async function verifyLane(store: LaneStore): Promise<VerifiedLane> {
+  const waiting = await countOf(waitingMessages(store));
+  const undeliverable = await countOf(asideMessages(store, 'undeliverable'));
+  const parked = await countOf(asideMessages(store, 'parked'));
+  return { waiting, undeliverable, parked, logged: await verifyLog(store) };
+}
+
+function countsInWords({ waiting, undeliverable, parked, logged }: VerifiedLane): string {
+  const aside = `${grouped(undeliverable)} undeliverable, ${grouped(parked)} parked`;
+  return `${grouped(waiting)} waiting, ${aside}, ${grouped(logged)} in the log`;
 }
 
 /** Reads the whole embedded log, which checks it; the number of its messages. */
