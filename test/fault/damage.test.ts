@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { connectDelay, delayNumbers } from '../support/connect.ts';
 import { copyOf, filesBelow, flipBit, logRecordEnds, newestLog } from '../support/data-dir.ts';
 import { RawClient, readAll } from '../support/raw-client.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
@@ -12,11 +21,17 @@ import { until } from '../support/wait.ts';
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const flipsPerFile = countOf('MQP_FLIPS', isLong ? 2 : 1);
 const topic = uniqueTopic('damage');
+/** A topic that an older copy of the folder does not know. */
+const later = uniqueTopic('later');
 const rounds = 30;
 const perRound = 20;
+const dayMs = 86_400_000;
 
-/** Produces, and leaves a store with a table, a log and a mark that is up to date. */
-async function makeStore(): Promise<{ dataDir: string; values: string[] }> {
+/**
+ * Produces, and leaves a store with a table, a log and a mark that is up to date, and delayed
+ * messages that wait; `older` is how the folder was half-way.
+ */
+async function makeStore() {
   const server = await startServer();
   const produce = async (round: number) => {
     const client = await RawClient.connect(server.mqp, { producerId: 9n });
@@ -30,14 +45,42 @@ async function makeStore(): Promise<{ dataDir: string; values: string[] }> {
     assert(outcomes.every(({ code }) => code === 0));
     client.socket.destroy();
   };
+  const delay = async (count: number, to: string) => {
+    const client = await connectDelay(server);
+    for (let i = 0; i < count; i++) {
+      await client.produce(to, { value: `${i}`, dueAtMs: Date.now() + dayMs }, { ack: 'stored' });
+    }
+    const all = async () => (await delayNumbers(client)).pending >= count;
+    await until(all, { what: 'what was delayed to be in the index' });
+    await client.close();
+  };
   for (let round = 0; round < rounds / 2; round++) await produce(round);
+  await delay(10, topic);
+  assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
+  const older = copyOf(server.dataDir);
   // A restart makes RocksDB write what its log held into a table.
   await server.restart();
   for (let round = rounds / 2; round < rounds; round++) await produce(round);
-  const values = (await readAll(server.mqp, topic)).map(({ value }) => value.toString());
-  assert.equal(values.length, rounds * perRound);
+  await delay(10, later);
+  const client = await RawClient.connect(server.mqp, { producerId: 10n });
+  const { topicId } = await client.open(later);
+  await client.produce({ topic: topicId, first: 1, values: ['later'] });
+  client.socket.destroy();
+  const held = await contentsOf(server);
+  assert.equal(held.values.length, rounds * perRound);
   assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
-  return { dataDir: server.dataDir, values };
+  return { dataDir: server.dataDir, older, held };
+}
+
+/** What a node has, as its clients see it. */
+async function contentsOf(server: TestServer) {
+  const read = async (name: string) =>
+    (await readAll(server.mqp, name)).map(({ value }) => value.toString());
+  const contents = { values: await read(topic), later: await read(later) };
+  const client = await connectDelay(server);
+  const { pending } = await delayNumbers(client);
+  await client.close();
+  return { ...contents, pending };
 }
 
 const base = await makeStore();
@@ -73,8 +116,8 @@ async function refusedOrExact(dataDir: string, what: string): Promise<'refused' 
     return 'refused';
   }
   try {
-    const found = (await readAll(server.mqp, topic)).map(({ value }) => value.toString());
-    assert.deepEqual(found, base.values, `${what}: served, but not what was stored`);
+    const found = await contentsOf(server);
+    assert.deepEqual(found, base.held, `${what}: served, but not what was stored`);
     return 'exact';
   } catch (error) {
     // A chunk that nobody has read since is held against its checksum when it is.
@@ -138,6 +181,38 @@ test('a missing file is refused or does no harm', async () => {
     rmSync(dataDir, { recursive: true });
   }
   console.log(`cases=${outcomes.length}\n${outcomes.join('\n')}`);
+});
+
+test('a file that is cut short is refused or does no harm', async () => {
+  console.log(`seed=${seed}`);
+  const random = new Seeded(seed);
+  const outcomes: string[] = [];
+  for (const file of filesBelow(base.dataDir)) {
+    const { size } = statSync(join(base.dataDir, file));
+    if (size === 0 || file.endsWith('.jsonl')) continue;
+    const dataDir = copyOf(base.dataDir);
+    const to = random.below(size);
+    truncateSync(join(dataDir, file), to);
+    const what = `${file} cut from ${size} to ${to} bytes`;
+    outcomes.push(`${what}: ${await refusedOrExact(dataDir, what)}`);
+    rmSync(dataDir, { recursive: true });
+  }
+  console.log(`cases=${outcomes.length}\n${outcomes.join('\n')}`);
+});
+
+test('a file from an older copy of the folder is refused or does no harm', async () => {
+  const outcomes: string[] = [];
+  for (const file of filesBelow(base.dataDir)) {
+    const from = join(base.older, file);
+    if (!existsSync(from)) continue;
+    const dataDir = copyOf(base.dataDir);
+    cpSync(from, join(dataDir, file));
+    outcomes.push(`${file}: ${await refusedOrExact(dataDir, `${file} of before`)}`);
+    rmSync(dataDir, { recursive: true });
+  }
+  console.log(`cases=${outcomes.length}\n${outcomes.join('\n')}`);
+  // It would give the number of a topic that it does not know, and its messages, to the next one.
+  assert(outcomes.includes('topics.json: refused'));
 });
 
 test('a mark whose newest slot is spoilt falls back to the slot before', async () => {

@@ -136,6 +136,11 @@ export class EmbeddedLog {
     this.#byId.set(topic.id, entry);
   }
 
+  /** A partition that the store has, as `<topic id>/<partition>`, and no topic that was named. */
+  get unnamed(): string | undefined {
+    return this.#found.keys().next().value;
+  }
+
   /**
    * Gives the builder's accepted messages their partitions and offsets, and encodes them. Every
    * topic of the scan must be known. `builder.places` then says where each message goes.
@@ -192,11 +197,9 @@ export class EmbeddedLog {
     const log = this.#log(request.topic, request.partition);
     const offset = await this.#begin(log, request);
     if (offset < log.startOffset || offset > log.endOffset) {
-      throw coded(
-        'OFFSET_OUT_OF_RANGE',
-        `offset ${offset} of ${request.topic}, partition ` +
-          `${request.partition} is not within ${log.startOffset} to ${log.endOffset}`,
-      );
+      const where = `offset ${offset} of ${request.topic}, partition ${request.partition}`;
+      const words = `${where} is not within ${log.startOffset} to ${log.endOffset}`;
+      throw coded('OFFSET_OUT_OF_RANGE', words);
     }
     if (offset === log.endOffset && request.waitMs > 0) await this.#wait(log, request);
     if (offset === log.endOffset || request.signal?.aborted === true) {
@@ -317,10 +320,8 @@ export class EmbeddedLog {
     const { logs } = this.#topic(name);
     const log = logs[partition];
     if (log === undefined) {
-      throw coded(
-        'UNKNOWN_PARTITION',
-        `topic ${name} has partitions 0 to ${logs.length - 1}, ` + `not ${partition}`,
-      );
+      const words = `topic ${name} has partitions 0 to ${logs.length - 1}, not ${partition}`;
+      throw coded('UNKNOWN_PARTITION', words);
     }
     return log;
   }
@@ -341,9 +342,8 @@ export class EmbeddedLog {
   async #wait(log: PartitionLog, request: TailRequest): Promise<void> {
     if (this.#closed) return;
     if (this.#waiting >= waitingMax) {
-      throw coded('RETRY_LATER', `${waitingMax} readers are waiting already`, {
-        retryAfterMs: 1000,
-      });
+      const words = `${waitingMax} readers are waiting already`;
+      throw coded('RETRY_LATER', words, { retryAfterMs: 1000 });
     }
     const waitMs = Math.min(request.waitMs, limits.tailWaitMsMax);
     this.#waiting += 1;

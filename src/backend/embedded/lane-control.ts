@@ -1,3 +1,4 @@
+import { coded } from '../../base/errors.ts';
 import type { GroupCommit, GroupOffsets } from '../../store/lane-store.ts';
 import type { PartitionOffsets, TailRequest, TailResult } from '../port.ts';
 import type { EmbeddedLog, EmbeddedTopic } from './embedded-log.ts';
@@ -5,6 +6,10 @@ import type { OwnGroup, OwnRecords, OwnResult } from './own-records.ts';
 
 /** What the main thread asks of the log in the lane: plain data both ways, by name. */
 export interface LogCalls {
+  /**
+   * Makes topics known; the first call names all there are.
+   * @throws STORE_CORRUPT when the log has messages of another one
+   */
   'log.setTopics': { args: { topics: readonly EmbeddedTopic[] }; result: undefined };
   'log.offsets': { args: { topic: string }; result: PartitionOffsets[] };
   /** The first offset written at a time or later. */
@@ -56,7 +61,12 @@ export function logHandlers({ log, own, groups }: LogHandlersOptions): LogHandle
   return {
     'log.setTopics': async ({ topics }) => {
       for (const topic of topics) log.setTopic(topic);
-      return undefined;
+      const { unnamed } = log;
+      if (unnamed === undefined) return undefined;
+      // The next topic would be given that number, and these messages with it.
+      const words = 'lane 0: expected topics.json to name every topic that has messages';
+      const hint = 'bring the newest topics.json back: an older copy does not know newer topics';
+      throw coded('STORE_CORRUPT', `${words}, found messages of ${unnamed}`, { hint });
     },
     'log.offsets': async ({ topic }) => log.offsets(topic),
     'log.offsetAt': async ({ topic, partition, timeMs }) => log.offsetAt(topic, partition, timeMs),
