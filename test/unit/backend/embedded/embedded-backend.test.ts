@@ -18,7 +18,7 @@ describe('EmbeddedBackend', () => {
   let folder: string;
   let log: EmbeddedLog;
   let backend: EmbeddedBackend;
-  const chunks = new MemoryChunks();
+  let chunks: MemoryChunks;
   const open = async () => {
     log = await EmbeddedLog.open({
       chunks,
@@ -41,6 +41,7 @@ describe('EmbeddedBackend', () => {
   };
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'embedded-'));
+    chunks = new MemoryChunks();
     await open();
   });
   afterEach(async () => {
@@ -91,6 +92,14 @@ describe('EmbeddedBackend', () => {
     const { records } = await tail(0);
     assert.deepEqual(decode(records), [{ offset: 0, value: 'hello' }]);
     assert.equal((await backend.offsets('orders'))[0]?.endOffset, 1);
+  });
+
+  test('refuses a book that lacks a topic of which it has messages', async () => {
+    await backend.createTopic({ name: 'orders' });
+    await backend.createTopic({ name: 'empty' });
+    put(1, 'hello');
+    await rm(join(folder, 'topics.json'));
+    await assert.rejects(open(), { code: 'STORE_CORRUPT', message: /found messages of 1\/0$/ });
   });
 
   test('refuses what it cannot make, with a code that says why', async () => {
