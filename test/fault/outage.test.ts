@@ -115,6 +115,8 @@ test('Kafka is away at the start: known topics are taken, a new one waits', { sk
   const crew = await ProducerCrew.start({ server: addressOf(server), topics, ...load });
   const began = performance.now();
   await until(() => crew.answered.length > 500, { what: 'answers without Kafka' });
+  const cores = new Cores();
+  const from = { answered: crew.answered.length, at: performance.now() };
 
   const raw = await RawClient.connect(server.mqp);
   const fresh = uniqueTopic('fresh');
@@ -138,6 +140,9 @@ test('Kafka is away at the start: known topics are taken, a new one waits', { sk
   await passing(Math.max(0, outageMs - (performance.now() - began)));
   assert.deepEqual([isAnswered, hasEnded], [false, false]);
   const without = crew.answered.length;
+  const took = performance.now() - from.at;
+  const perSecond = Math.round((1000 * (without - from.answered)) / took);
+  const areJudged = cores.wereThere(`offered=${ratePerSecond} perSecond=${perSecond}`);
   await broker.start();
   await waiting;
   const { code, stderr } = await command;
@@ -155,4 +160,5 @@ test('Kafka is away at the start: known topics are taken, a new one waits', { sk
     `outageMs=${outageMs} offered=${ratePerSecond} withoutKafka=${without} ` +
       `answered=${crew.answered.length} lost=0 duplicates=${duplicates}`,
   );
+  if (areJudged) assert(perSecond >= 0.9 * ratePerSecond, `${perSecond}/s of ${ratePerSecond}/s`);
 });
