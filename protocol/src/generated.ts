@@ -540,7 +540,7 @@ export const ERROR_TABLE: readonly ErrorRow[] = [
     code: 33,
     retriable: true,
     fatal: false,
-    meaning: "The node's disk quota or a rate is used up.",
+    meaning: 'The node has no room, or is not ready, for just this: the disk quota is used up, topics.json or the delay index cannot be written, too much waits already, something is still being read, or the node is leaving the group.',
     action: 'Wait as long as the hint says, then resend with the same id.',
   },
   {

@@ -29,7 +29,7 @@ const lane = Type.Object(
         maximum: GiB,
       },
     ),
-    batchBytesMax: bytes('Most bytes in one micro-batch: one value and one fsync.', {
+    batchBytesMax: bytes('Most bytes in one micro-batch: one write and one fsync.', {
       default: MiB,
       minimum: 4 * KiB,
       maximum: 64 * MiB,
@@ -174,10 +174,13 @@ const limits = Type.Object(
         minimum: 64 * KiB,
       },
     ),
-    globalInFlightBytesMax: bytes('Unanswered bytes of all connections; then none is read.', {
-      default: 256 * MiB,
-      minimum: MiB,
-    }),
+    globalInFlightBytesMax: bytes(
+      'Unanswered bytes of all connections; then none is read. Of messages there is no such limit.',
+      {
+        default: 256 * MiB,
+        minimum: MiB,
+      },
+    ),
     topicsPerConnectionMax: count('Topics one connection may open.', {
       default: bounds.topicsPerConnectionMax,
       minimum: 1,

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { openssl } from '../support/certificates.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { runCli } from '../support/run-cli.ts';
 import { startServer } from '../support/start-server.ts';
@@ -17,9 +17,7 @@ function certificate(name: string): { cert: string; key: string } {
   const names = 'subjectAltName=DNS:localhost,IP:127.0.0.1';
   const subject = ['-subj', '/CN=localhost', '-addext', names];
   const files = ['-keyout', key, '-out', cert, '-days', '2'];
-  const how = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...files, ...subject];
-  const { status, stderr } = spawnSync('openssl', how);
-  assert.equal(status, 0, String(stderr));
+  openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...files, ...subject);
   return { cert, key };
 }
 

@@ -45,7 +45,9 @@ export class Authority {
 
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
-function openssl(...args: readonly string[]): void {
+/** Runs openssl, which tests with TLS need. */
+export function openssl(...args: readonly string[]): void {
   const { status, stderr, error } = spawnSync('openssl', args, { encoding: 'utf8' });
-  assert.equal(status, 0, `openssl ${args.join(' ')}: ${error?.message ?? stderr}`);
+  assert.equal(error, undefined, 'tests with TLS need openssl: apt-get install openssl');
+  assert.equal(status, 0, `openssl ${args.join(' ')}: ${stderr}`);
 }
