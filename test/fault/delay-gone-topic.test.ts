@@ -21,7 +21,7 @@ const stuckCount = isLong ? 100_000 : 15_000;
 const spanMs = isLong ? 20_000 : 2_000;
 const aheadMs = 3_000;
 const patienceMs = 120_000;
-/** Below it nothing is said about twice as much, in ms: a pause of the broker's collector is that. */
+/** Below it nothing is said about twice as much, in ms: the broker's collector pauses so long. */
 const floorMs = 100;
 
 const appendTime = { 'message.timestamp.type': 'LogAppendTime' };
