@@ -27,6 +27,8 @@ class Bench {
   #own!: OwnRecords;
 
   async open(compaction: CompactionLimits = eager): Promise<void> {
+    // One that goes on would compact the same chunks by its own timer.
+    await this.log?.close();
     this.log = await EmbeddedLog.open({
       chunks: this.chunks,
       clock: this.clock,
