@@ -112,51 +112,68 @@ export class Dispatcher {
   /** Gives one subscription its turn; the bytes that it got. */
   #serve(sub: Subscription, messages: number): number {
     let left = messages;
-    let bytes = 0;
     let idle = 0;
     const savedFor = this.#saving.get(sub);
     let first = savedFor;
+    let share = this.#shareOf(sub, left);
     this.#short = undefined;
+    this.#bytes = 0;
     while (left > 0 && idle < this.#rows.length && this.#short === undefined) {
-      const most = Math.min(left, sub.room);
+      const most = Math.min(left, sub.room, share);
       const got = first === undefined ? this.#next(sub, most) : this.#from(first, sub, most);
-      if (got > 0) {
-        idle = 0;
-        left -= got;
-        bytes += this.#bytes;
-        if (sub.room === 0) break;
-      } else if (first === undefined) idle++;
+      left -= got;
+      if (got > 0) idle = 0;
+      else if (first === undefined) idle++;
+      if (sub.room === 0) break;
+      // What a topic has no messages for is for those that have.
+      if (got < most) share = this.#shareOf(sub, left);
       first = undefined;
     }
     if (this.#short !== undefined) this.#saving.set(sub, this.#short);
     else if (savedFor !== undefined) this.#saving.delete(sub);
     this.#shared.delivery.send(sub);
-    return bytes;
+    return this.#bytes;
+  }
+
+  /** As much for each topic that has something for a subscription. */
+  #shareOf(sub: Subscription, messages: number): number {
+    if (this.#rows.length === 1) return messages;
+    let topics = 0;
+    for (const { topic, partitions } of this.#rows) {
+      if (sub.covers(topic) && partitions.some((one) => this.#has(one, sub))) topics++;
+    }
+    return Math.ceil(messages / Math.max(1, topics));
+  }
+
+  #has(partition: ConsumePartition, sub: Subscription): boolean {
+    if (partition.stock === 0 || partition.dryRound === this.#round) return false;
+    return partition.bound === undefined || partition.bound === sub;
   }
 
   /** The partition whose next message a subscription's credit was too little for. */
   readonly #saving = new WeakMap<Subscription, ConsumePartition>();
   /** That of this turn. */
   #short: ConsumePartition | undefined;
+  /** Delivered in this turn. */
   #bytes = 0;
   readonly #grantedAt = { run: 0, nowMs: 0 };
 
-  /** One run of the next topic; the number of its messages. */
+  /** A run of each partition of the next topic that has something; how many messages. */
   #next(sub: Subscription, messages: number): number {
     this.#nextRow = (this.#nextRow + 1) % this.#rows.length;
     const row = this.#rows[this.#nextRow] as TopicRow;
     if (!sub.covers(row.topic)) return 0;
-    for (let i = 0; i < row.partitions.length; i++) {
+    let left = messages;
+    for (let i = 0; i < row.partitions.length && left > 0; i++) {
       row.next = (row.next + 1) % row.partitions.length;
-      const count = this.#from(row.partitions[row.next] as ConsumePartition, sub, messages);
-      if (count > 0 || this.#short !== undefined) return count;
+      left -= this.#from(row.partitions[row.next] as ConsumePartition, sub, left);
+      if (this.#short !== undefined || sub.room === 0) break;
     }
-    return 0;
+    return messages - left;
   }
 
   #from(partition: ConsumePartition, sub: Subscription, messages: number): number {
-    if (partition.stock === 0 || partition.dryRound === this.#round) return 0;
-    if (partition.bound !== undefined && partition.bound !== sub) return 0;
+    if (!this.#has(partition, sub)) return 0;
     for (;;) {
       const count = this.#run(partition, sub, messages);
       if (count !== REFUSED) return count;
@@ -199,10 +216,11 @@ export class Dispatcher {
     this.#countAgain(partition, count);
     this.#grantedAt.run = run;
     this.#grantedAt.nowMs = nowMs;
-    this.#bytes = this.#shared.delivery.add(sub, partition, count, this.#grantedAt);
-    sub.took(count, this.#bytes);
+    const sent = this.#shared.delivery.add(sub, partition, count, this.#grantedAt);
+    this.#bytes += sent;
+    sub.took(count, sent);
     this.#shared.stats.delivered += count;
-    this.#shared.stats.deliveredBytes += this.#bytes;
+    this.#shared.stats.deliveredBytes += sent;
     sub.activeMs = nowMs;
     return count;
   }
