@@ -44,6 +44,7 @@ bool GroupConsumer::Create(std::string* error) {
   rk_ = NewClient(RD_KAFKA_CONSUMER, conf, error);
   if (rk_ == nullptr) return false;
   rd_kafka_poll_set_consumer(rk_);
+  lifeline_ = std::make_unique<Lifeline>(rk_, settings_.config);
   asker_ = std::make_unique<CommittedAsker>(rk_);
   signal_ = [this] { Signal(); };
   queue_ = rd_kafka_queue_get_consumer(rk_);
@@ -112,7 +113,7 @@ bool GroupConsumer::WaitForWork(std::deque<Command>* commands) {
   if (!work_left_ || full) {
     // Mail that is out is watched, to see that somebody takes it.
     const bool at_rest = mail_.empty() && !revoking_ && !closing_ && commits_.empty() &&
-                         !unseated_;
+                         !unseated_ && !lifeline_->in_doubt();
     const std::chrono::milliseconds most(at_rest ? kRestMs : kLookMs);
     bell_.wait_for(guard, most, [this] { return signalled_; });
   }
@@ -137,6 +138,7 @@ void GroupConsumer::Run() {
     ServeRevoke(now);
     ServeUnseated(now);
     ServeCommits(now);
+    lifeline_->Look(now);
     HandUp();
     if (IsClosed(now)) break;
   }
@@ -174,6 +176,7 @@ void GroupConsumer::HandleEvent(rd_kafka_event_t* event) {
       HandleCommit(event);
       break;
     case RD_KAFKA_EVENT_ERROR:
+      if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) lifeline_->Doubt();
       AddError(rd_kafka_event_error(event), rd_kafka_event_error_string(event), nullptr);
       break;
     default:

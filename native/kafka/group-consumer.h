@@ -26,6 +26,7 @@
 #include "kafka/committed-asker.h"
 #include "kafka/config.h"
 #include "kafka/group-partition.h"
+#include "kafka/lifeline.h"
 
 namespace mq::kafka {
 
@@ -127,6 +128,7 @@ class GroupConsumer : public std::enable_shared_from_this<GroupConsumer> {
   // The consumer's thread.
   rd_kafka_t* rk_ = nullptr;
   std::function<void()> signal_;
+  std::unique_ptr<Lifeline> lifeline_;
   rd_kafka_queue_t* queue_ = nullptr;
   rd_kafka_queue_t* replies_ = nullptr;
   Partitions partitions_;

@@ -51,6 +51,7 @@ std::shared_ptr<Instance> Instance::Create(std::shared_ptr<CoreState> state, con
   std::shared_ptr<Instance> self(new Instance(std::move(state), generation));
   self->rk_ = NewClient(RD_KAFKA_PRODUCER, conf, error);
   if (self->rk_ == nullptr) return nullptr;
+  self->lifeline_ = std::make_unique<Lifeline>(self->rk_, config);
   rd_kafka_set_log_queue(self->rk_, nullptr);
   self->queue_ = rd_kafka_queue_get_main(self->rk_);
   self->messages_.resize(kMessagesPerRead);
@@ -113,6 +114,7 @@ void Instance::Drain(std::shared_ptr<Instance> self) {
       event = i + 1 < kEventsPerRound ? rd_kafka_queue_poll(self->queue_, 0) : nullptr;
     }
     self->HandUp();
+    if (!retired) self->lifeline_->Look(SteadyMs());
     if (retired && self.use_count() == 1 && rd_kafka_outq_len(self->rk_) == 0) break;
   }
   std::atomic_thread_fence(std::memory_order_acquire);
@@ -163,7 +165,8 @@ void Instance::HandleEvent(rd_kafka_event_t* event) {
         const char* said = rd_kafka_event_error_string(event);
         const std::string text = said == nullptr ? "" : said;
         // That all are down follows what befell each of them, and says less.
-        if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) state_->SetTrouble(text);
+        if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) lifeline_->Doubt();
+        else state_->SetTrouble(text);
         Broadcast(LaneEvent::kError, code, text);
       }
       break;

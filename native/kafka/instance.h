@@ -21,6 +21,7 @@
 
 #include "kafka/config.h"
 #include "kafka/core-state.h"
+#include "kafka/lifeline.h"
 
 namespace mq::kafka {
 
@@ -34,6 +35,8 @@ class Instance {
   uint32_t generation() const { return generation_; }
   bool fatal() const { return fatal_.load(std::memory_order_relaxed); }
   void SetFatal() { fatal_.store(true); }
+  /// Nobody could be asked.
+  void Doubt() { lifeline_->Doubt(); }
 
   /// The handle of a topic in this generation, made on first use.
   rd_kafka_topic_t* Handle(Topic* topic);
@@ -71,6 +74,7 @@ class Instance {
   const uint32_t generation_;
   rd_kafka_t* rk_ = nullptr;
   rd_kafka_queue_t* queue_ = nullptr;
+  std::unique_ptr<Lifeline> lifeline_;
   std::atomic<bool> fatal_{false};
   std::atomic<bool> retired_{false};
   std::atomic<int64_t> in_flight_{0};

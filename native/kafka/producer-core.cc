@@ -160,6 +160,7 @@ void ProducerCore::AnswerQuestions() {
     const rd_kafka_resp_err_t code = rd_kafka_metadata(
         instance->rk(), handle == nullptr, handle, &raw, static_cast<int>(left_ms));
     if (handle != nullptr) rd_kafka_topic_destroy(handle);
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) instance->Doubt();
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
       question.done(code, WithTrouble(rd_kafka_err2str(code)), {});
     } else {
@@ -186,10 +187,10 @@ bool ProducerCore::RefreshTopics(bool all) {
   for (const auto& [name, topic] : asked) only = instance->Handle(topic);
   if (asked.size() > 1) only = nullptr;  // all that the instance knows, in one question
   const struct rd_kafka_metadata* raw = nullptr;
-  if (rd_kafka_metadata(instance->rk(), 0, only, &raw, kRefreshTimeoutMs) !=
-      RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return false;
-  }
+  const rd_kafka_resp_err_t code =
+      rd_kafka_metadata(instance->rk(), 0, only, &raw, kRefreshTimeoutMs);
+  if (code == RD_KAFKA_RESP_ERR__TRANSPORT) instance->Doubt();
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
   state_->SetTrouble("");
   const ClusterMetadata metadata = TakeMetadata(raw);
   for (const TopicInfo& info : metadata.topics) {

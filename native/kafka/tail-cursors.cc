@@ -39,41 +39,47 @@ TailCursors::TailCursors(Config config, size_t cursors_max, std::function<void()
 
 void TailCursors::Shut() {
   while (!cursors_.empty()) Stop(cursors_.back().get());
-  for (rd_kafka_t* consumer : consumers_) rd_kafka_destroy(consumer);
+  for (const Consumer& consumer : consumers_) rd_kafka_destroy(consumer.rk);
   consumers_.clear();
-  if (asker_ != nullptr) rd_kafka_destroy(asker_);
-  asker_ = nullptr;
+  if (asker_.rk != nullptr) rd_kafka_destroy(asker_.rk);
+  asker_ = {};
 }
 
 bool TailCursors::Open(std::string* error) {
   // Nobody would take its events: who asks is answered.
   asker_ = NewConsumer(0, error);
-  return asker_ != nullptr;
+  return asker_.rk != nullptr;
 }
 
-rd_kafka_t* TailCursors::NewConsumer(int events, std::string* error) {
+TailCursors::Consumer TailCursors::NewConsumer(int events, std::string* error) {
   Config settings = Fixed();
   for (const auto& [name, value] : config_) settings[name] = value;
   rd_kafka_conf_t* conf = ConfOf(settings, error);
-  if (conf == nullptr) return nullptr;
+  if (conf == nullptr) return {};
   rd_kafka_conf_set_events(conf, events);
   rd_kafka_conf_set_log_cb(conf, nullptr);
-  return NewClient(RD_KAFKA_CONSUMER, conf, error);
+  rd_kafka_t* rk = NewClient(RD_KAFKA_CONSUMER, conf, error);
+  if (rk == nullptr) return {};
+  return {rk, std::make_unique<Lifeline>(rk, settings)};
 }
 
 void TailCursors::Look() {
+  const int64_t now = SteadyMs();
+  asker_.lifeline->Look(now);
   for (size_t i = 0; i < consumers_.size(); i++) {
-    rd_kafka_queue_t* queue = rd_kafka_queue_get_main(consumers_[i]);
+    rd_kafka_queue_t* queue = rd_kafka_queue_get_main(consumers_[i].rk);
     while (rd_kafka_event_t* event = rd_kafka_queue_poll(queue, 0)) {
       const rd_kafka_resp_err_t code = rd_kafka_event_error(event);
       rd_kafka_event_destroy(event);
       // One broker of several, or one connection, may go without anybody missing it.
       if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) continue;
+      consumers_[i].lifeline->Doubt();
       for (const auto& cursor : cursors_) {
         if (cursor->consumer == i) cursor->trouble = code;
       }
     }
     rd_kafka_queue_destroy(queue);
+    consumers_[i].lifeline->Look(now);
   }
 }
 
@@ -96,9 +102,11 @@ size_t TailCursors::ConsumerFor(const std::string& topic, int32_t partition,
     if (!holds) return i;
   }
   if (consumers_.size() < kConsumersMax) {
-    rd_kafka_t* consumer = NewConsumer(RD_KAFKA_EVENT_ERROR, error);
-    if (consumer != nullptr) consumers_.push_back(consumer);
-    if (consumer != nullptr) return consumers_.size() - 1;
+    Consumer consumer = NewConsumer(RD_KAFKA_EVENT_ERROR, error);
+    if (consumer.rk != nullptr) {
+      consumers_.push_back(std::move(consumer));
+      return consumers_.size() - 1;
+    }
   }
   return consumers_.size();
 }
@@ -137,13 +145,13 @@ TailCursor* TailCursors::Start(const std::string& topic, int32_t partition, int6
   cursor->consumer = consumer;
   cursor->next = offset;
   cursor->used_ms = SteadyMs();
-  cursor->handle = rd_kafka_topic_new(consumers_[consumer], topic.c_str(), nullptr);
+  cursor->handle = rd_kafka_topic_new(consumers_[consumer].rk, topic.c_str(), nullptr);
   if (cursor->handle == nullptr) {
     *code = rd_kafka_last_error();
     *error = rd_kafka_err2str(rd_kafka_last_error());
     return nullptr;
   }
-  cursor->queue = rd_kafka_queue_new(consumers_[consumer]);
+  cursor->queue = rd_kafka_queue_new(consumers_[consumer].rk);
   rd_kafka_queue_cb_event_enable(cursor->queue, OnData, &on_data_);
   if (rd_kafka_consume_start_queue(cursor->handle, partition, offset, cursor->queue) != 0) {
     *code = rd_kafka_last_error();
@@ -181,7 +189,7 @@ void TailCursors::StopIdle(int64_t used_before_ms) {
 void TailCursors::Refresh(TailCursor* cursor) {
   int64_t low = 0;
   int64_t high = 0;
-  if (rd_kafka_get_watermark_offsets(consumers_[cursor->consumer], cursor->topic.c_str(),
+  if (rd_kafka_get_watermark_offsets(consumers_[cursor->consumer].rk, cursor->topic.c_str(),
                                      cursor->partition, &low,
                                      &high) != RD_KAFKA_RESP_ERR_NO_ERROR) {
     return;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kafka/config.h"
+#include "kafka/lifeline.h"
 
 namespace mq::kafka {
 
@@ -42,7 +43,9 @@ class TailCursors {
   bool Open(std::string* error);
   /// A handle to ask offsets with: one that never fetches, since an answer would wait behind the
   /// fetches of its connection. Any thread may use it until Shut.
-  rd_kafka_t* asker() const { return asker_; }
+  rd_kafka_t* asker() const { return asker_.rk; }
+  /// An answer of the asker did not come. Any thread, until Shut.
+  void DoubtAsker() { asker_.lifeline->Doubt(); }
   /// Ends all of it, which may wait for native threads.
   void Shut();
 
@@ -54,7 +57,7 @@ class TailCursors {
                     std::string* error);
   void Stop(TailCursor* cursor);
   void StopIdle(int64_t used_before_ms);
-  /// Notes at their cursors which consumers reach no broker.
+  /// Notes at their cursors which consumers reach no broker, and helps those; about once a second.
   void Look();
   /// Reads the last seen log start and end.
   void Refresh(TailCursor* cursor);
@@ -62,7 +65,13 @@ class TailCursors {
  private:
   using List = std::vector<std::unique_ptr<TailCursor>>;
 
-  rd_kafka_t* NewConsumer(int events, std::string* error);
+  struct Consumer {
+    rd_kafka_t* rk = nullptr;
+    std::unique_ptr<Lifeline> lifeline;
+  };
+
+  /// One without a handle when it could not be made.
+  Consumer NewConsumer(int events, std::string* error);
   /// A consumer without the partition; consumers_.size() when there is none, with an error when
   /// one more could not be made.
   size_t ConsumerFor(const std::string& topic, int32_t partition, std::string* error);
@@ -72,8 +81,8 @@ class TailCursors {
   const Config config_;
   const size_t cursors_max_;
   std::function<void()> on_data_;
-  rd_kafka_t* asker_ = nullptr;
-  std::vector<rd_kafka_t*> consumers_;
+  Consumer asker_;
+  std::vector<Consumer> consumers_;
   List cursors_;
 };
 

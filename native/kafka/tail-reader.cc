@@ -314,6 +314,7 @@ bool TailReader::AskOffsets(TailRead* read) {
     rd_kafka_topic_partition_list_destroy(list);
   }
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    cursors_.DoubtAsker();
     Fail(read, code, rd_kafka_err2str(code));
     return false;
   }
