@@ -9,7 +9,8 @@ import { skipWithoutPreload } from '../support/preload.ts';
 import { rssOf } from '../support/process-use.ts';
 import { type ProxiedKafka, startProxiedKafka } from '../support/proxied-kafka.ts';
 import { countOf, Seeded, seed } from '../support/seeded.ts';
-import { clusterState } from '../support/two-clusters.ts';
+import { uniqueTopic } from '../support/topics.ts';
+import { clusterState, sendOne } from '../support/two-clusters.ts';
 import { passing } from '../support/wait.ts';
 
 // Mixed faults that leave the process alive, for `MQP_SOAK_MINUTES`: what it holds must not grow.
@@ -70,6 +71,23 @@ async function startDelays(run: FaultRun, { broker }: ProxiedKafka): Promise<Del
   return delays;
 }
 
+/** After a fault a cluster takes messages again: answers `stored` alone would not tell. */
+async function untilTaken(
+  run: FaultRun,
+  { broker, proxy }: ProxiedKafka,
+  topic: string,
+  fault: string,
+): Promise<void> {
+  try {
+    await sendOne(run.server, topic);
+  } catch (error) {
+    const { open, accepted, mode } = proxy;
+    console.log(`after ${fault}: ${JSON.stringify({ pid: broker.pid, open, accepted, mode })}`);
+    console.log(`--- log of the broker, its last lines\n${broker.log}`);
+    throw error;
+  }
+}
+
 test(`${minutes} minutes of mixed faults leave memory and descriptors where they were`, {
   skip: skipWithoutPreload() || skipWithoutKafka(),
 }, async () => {
@@ -86,6 +104,7 @@ test(`${minutes} minutes of mixed faults leave memory and descriptors where they
   });
   const delays = backup === undefined ? await startDelays(run, kafka) : undefined;
   const draws = new Seeded(seed);
+  const topic = uniqueTopic('soak');
   const began = performance.now();
   const untilMs = minutes * 60_000;
   const samples: Sample[] = [];
@@ -97,6 +116,7 @@ test(`${minutes} minutes of mixed faults leave memory and descriptors where they
     if (maySendAgain(fault.name)) delays?.checker.disturbed(Date.now());
     faults++;
     await run.crew.untilAnswered(200, 120_000);
+    await untilTaken(run, kafka, topic, fault.name);
     await passing(1_000);
     // Warm by then: caches, pools and the heap have their sizes.
     if (atMs < untilMs / 3) continue;
