@@ -294,6 +294,7 @@ class SlowConsumer {
     this.#consumer = consumer;
     consumer.onDelivered = (messages) => this.#take(messages);
     this.#take(consumer.got.splice(0));
+    // tidy-allow sleep: a consumer that is slow, for as long as the test measures
     this.#timer = setInterval(() => {
       this.#ack(this.#waiting);
       this.#waiting = [];
