@@ -22,9 +22,10 @@ import { forgetsTheWindow } from './mutants/forgets-the-window.ts';
 import { ignoresTheGeneration } from './mutants/ignores-the-generation.ts';
 import type { Mutant } from './mutants/mutant.ts';
 import { namesLettersAnew } from './mutants/names-letters-anew.ts';
+import { notesAfterTheSending } from './mutants/notes-after-the-sending.ts';
 import { skipsTheChain } from './mutants/skips-the-chain.ts';
 
-// Each mutant runs under the faults that show it. Two always; the others with the larger counts.
+// Each mutant runs under the faults that show it. Some always; the others with the larger counts.
 const isLong = process.env['MQPROXY_TEST_SCALE'] === 'long';
 const onlyLong = isLong ? false : 'with MQPROXY_TEST_SCALE=long';
 
@@ -116,6 +117,16 @@ test(`a build that ${confirmsTheMaximum.does} is caught by kills`, {
   const run = await start(confirmsTheMaximum, { brokers: await sharedKafka(), crew });
   for (let cycle = 0; cycle < 8; cycle++) await run.kill();
   await caught(run, 'lost');
+});
+
+test(`a build that ${notesAfterTheSending.does} is caught by kills`, {
+  skip: onlyLong || skipWithoutKafka(),
+}, async () => {
+  const crew = { window: 64 };
+  const run = await start(notesAfterTheSending, { brokers: await sharedKafka(), crew });
+  // The next one comes before the notes of the start are written.
+  for (let cycle = 0; cycle < 8; cycle++) await run.kill();
+  await caught(run, 'unexplained-duplicate');
 });
 
 /** What consumers see of each, over kills of a node on the embedded log. */
