@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer';
-import { Packr } from 'msgpackr/pack';
+import { Packr } from 'msgpackr/index-no-eval';
 import { PROTOCOL_LIMIT } from './generated.ts';
 import { malformed } from './protocol-error.ts';
 
 /** A control message: string keys; values null, boolean, number, string, bytes, array or map. */
 export type MapBody = Record<string, unknown>;
 
-// The only place that knows msgpackr. `msgpackr/pack` is its JavaScript alone, without the addon.
+// The only place that knows msgpackr. This entry is its JavaScript alone; all others load its addon
+// where CommonJS requires them.
 const packr = new Packr({
   useRecords: false,
   variableMapSize: true,

@@ -88,6 +88,31 @@ test('CommonJS can require the package', async () => {
   assert.equal(stdout, 'true true INVALID_TOPIC\n');
 });
 
+test('a process that uses the client loads nothing native', async () => {
+  const { mqp } = await startServer();
+  const use = `
+    async function use({ MqpClient }) {
+      const client = await MqpClient.connect({ servers: ['${mqp.host}:${mqp.port}'] });
+      await client.produce('native', { key: 'k', value: 'v', headers: [['h', 'x']] });
+      for await (const record of client.tail('native', { from: 'beginning' })) break;
+      await client.describeTopic('native');
+      await client.close();
+      process.report.excludeNetwork = true;
+      const { sharedObjects } = process.report.getReport();
+      console.log(sharedObjects.length > 0, sharedObjects.filter((path) => path.endsWith('.node')));
+    }`;
+  const kinds = {
+    mjs: "await use(await import('@mqproxy/client'));",
+    cjs: "use(require('@mqproxy/client'));",
+  };
+  for (const [kind, call] of Object.entries(kinds)) {
+    const file = join(folder, `native.${kind}`);
+    writeFileSync(file, `${use}\n${call}\n`);
+    const { stdout } = await run(process.execPath, [file]);
+    assert.equal(stdout, 'true []\n', kind);
+  }
+});
+
 test('the types hold for both kinds of modules', async () => {
   const text = `import { MqpClient, MqpError, type ProduceResult } from '@mqproxy/client';
     export async function send(): Promise<ProduceResult> {
