@@ -9,6 +9,7 @@ import {
   type Enough,
   HistoryChecker,
 } from './history-checker.ts';
+import type { Payload } from './payload.ts';
 import type { ResendLedger } from './resend-ledger.ts';
 import type { Verdicts } from './verdicts.ts';
 
@@ -23,7 +24,7 @@ export interface RunEvidence {
   /** Gives every record of every cluster. */
   readonly dump: (onRecord: (record: DumpRecord) => void) => Promise<void>;
   /** Gives every message that the node keeps for good. */
-  readonly held?: (onHeld: (id: string, value: string) => void) => Promise<void>;
+  readonly held?: (onHeld: (id: string, payload: Payload) => void) => Promise<void>;
   readonly enough?: Enough;
 }
 
@@ -49,7 +50,7 @@ export async function checkRun(evidence: RunEvidence): Promise<RunResult> {
     file.write(`${cluster} ${topic} ${partition} ${offset} ${id} ${node}\n`);
     checker.found(record);
   });
-  await held?.((id, value) => checker.held(id, value));
+  await held?.((id, payload) => checker.held(id, payload));
   file.end();
   await finished(file);
   const verdicts = checker.verdicts(enough);

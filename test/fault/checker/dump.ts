@@ -12,7 +12,7 @@ export async function dumpKafka(
   onRecord: (record: DumpRecord) => void,
 ): Promise<void> {
   for (const topic of topics) {
-    const take = ({ partition, offset, mq, key, value }: Parameters<Scan>[0]) =>
+    const take = ({ partition, offset, mq, key, value, headers }: Parameters<Scan>[0]) =>
       onRecord({
         cluster,
         topic,
@@ -21,7 +21,8 @@ export async function dumpKafka(
         id: mq?.id ?? NO_ID,
         node: mq?.originNode.toString(16) ?? '',
         key: key?.toString(),
-        value: value?.toString() ?? '',
+        value: value?.toString() ?? null,
+        headers: headers.map(([name, bytes]) => [name, bytes.toString()] as const),
       });
     await scanTopic(brokers, topic, take, { timeoutMs });
   }
@@ -49,7 +50,7 @@ export async function dumpEmbedded(
       for (const { partition, startOffset, endOffset } of partitions) {
         if (endOffset === startOffset) continue;
         for await (const record of client.tail(topic, { from: 'beginning', partition })) {
-          const { offset, id = NO_ID, key, value } = record;
+          const { offset, id = NO_ID, key, value, headers } = record;
           onRecord({
             cluster: 'primary',
             topic,
@@ -58,7 +59,8 @@ export async function dumpEmbedded(
             id,
             node: '',
             key: key === null ? undefined : Buffer.from(key).toString(),
-            value: Buffer.from(value ?? []).toString(),
+            value: value === null ? null : Buffer.from(value).toString(),
+            headers: headers.map(([name, bytes]) => [name, Buffer.from(bytes ?? []).toString()]),
           });
           if (offset === endOffset - 1) break;
         }

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { tempDir } from '../../support/temp-dir.ts';
 import { History } from './history.ts';
 import { type DumpRecord, type Enough, HistoryChecker } from './history-checker.ts';
-import { payloadKey, payloadOf, readPayload } from './payload.ts';
+import { type Payload, payloadKey, payloadOf, readPayload } from './payload.ts';
 import type { ResendLine } from './resend-ledger.ts';
 import type { Guilt } from './verdicts.ts';
 
@@ -31,7 +31,7 @@ function record(n: number, offset: number, other: Partial<DumpRecord> = {}): Dum
     id: idOf(n + 1),
     node: 'a',
     key: payloadKey(n),
-    value: payloadOf(1, n),
+    ...payloadOf(1, n),
     ...other,
   };
 }
@@ -60,6 +60,10 @@ const three = invoked(3) + ok(0, 1, 2);
 const placed = `${invoked(1)}o 1 0 ${idOf(1)} primary 0 0\n`;
 const refused = `${invoked(3)}${ok(0, 2)}f 1 1 UNDELIVERABLE ${idOf(2)}\n`;
 const unanswered = invoked(3) + ok(0, 2);
+const headed = 'i 1 13 orders\n';
+const withHeaders = payloadOf(1, 13).headers;
+const headedBy = (headers: Payload['headers']) => record(13, 0, { headers, id: idOf(1) });
+const valueless = 'i 1 7 orders\n';
 
 /** Each history that is bad in one way, beside its twin that differs as little as it can. */
 const pairs: readonly (readonly [title: string, guilt: Guilt, bad: Run, good: Run])[] = [
@@ -90,8 +94,26 @@ const pairs: readonly (readonly [title: string, guilt: Guilt, bad: Run, good: Ru
   [
     'a value with one other letter',
     'invented',
-    { history: invoked(1), dump: [record(0, 0, { value: payloadOf(1, 0).replace('n0', 'n1') })] },
+    { history: invoked(1), dump: [record(0, 0, { value: 'p1-n1-#00000000' })] },
     { history: invoked(1), dump: [record(0, 0)] },
+  ],
+  [
+    'a header with another value',
+    'invented',
+    { history: headed, dump: [withHeaders.slice(0, -1).concat([['größe', '½']])].map(headedBy) },
+    { history: headed, dump: [withHeaders].map(headedBy) },
+  ],
+  [
+    'a header left out',
+    'invented',
+    { history: headed, dump: [withHeaders.slice(1)].map(headedBy) },
+    { history: headed, dump: [withHeaders].map(headedBy) },
+  ],
+  [
+    'an empty value in the place of none',
+    'invented',
+    { history: valueless, dump: [record(7, 0, { value: '', id: idOf(1) })] },
+    { history: valueless, dump: [record(7, 0, { id: idOf(1) })] },
   ],
   [
     'the key of another message',
@@ -291,12 +313,13 @@ test('a history that was written is read back, and an undecided end is no refusa
 });
 
 test('a payload says which message it is, and nothing when a byte of it differs', () => {
-  const value = payloadOf(7, 123);
-  assert.deepEqual(readPayload(value), { client: 7, n: 123 });
+  const { value, headers } = payloadOf(7, 123);
+  assert(value !== null);
+  assert.deepEqual(readPayload({ value, headers }), { client: 7, n: 123 });
   for (let at = 0; at < value.length; at++) {
     const letter = value[at] === '1' ? '2' : '1';
-    const changed = `${value.slice(0, at)}${letter}${value.slice(at + 1)}`;
-    assert.equal(readPayload(changed), undefined, changed);
+    const changed: string = `${value.slice(0, at)}${letter}${value.slice(at + 1)}`;
+    assert.equal(readPayload({ value: changed, headers }), undefined, changed);
   }
-  assert.equal(readPayload(value.slice(0, -1)), undefined);
+  assert.equal(readPayload({ value: value.slice(0, -1), headers }), undefined);
 });

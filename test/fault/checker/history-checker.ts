@@ -1,12 +1,12 @@
 import { ClientBook, outcome } from './client-book.ts';
 import { GrowingCounts } from './growing-counts.ts';
 import { type HistoryEntry, type HistoryEvent, readHistory } from './history.ts';
-import { payloadKey, readPayload } from './payload.ts';
+import { type Payload, payloadKey, readPayload } from './payload.ts';
 import { ResendLedger } from './resend-ledger.ts';
 import { Verdicts } from './verdicts.ts';
 
 /** A record of a dump. Those of a partition come in the order of their offsets. */
-export interface DumpRecord {
+export interface DumpRecord extends Payload {
   readonly cluster: 'primary' | 'backup';
   readonly topic: string;
   readonly partition: number;
@@ -16,7 +16,6 @@ export interface DumpRecord {
   /** The node that took it; '' where the log does not tell. */
   readonly node: string;
   readonly key: string | undefined;
-  readonly value: string;
 }
 
 /** What a run must have done, at least, to prove anything. */
@@ -100,15 +99,15 @@ export class HistoryChecker {
 
   /** One record of a dump. */
   found(record: DumpRecord): void {
-    const { cluster, topic, partition, offset, id, key, value } = record;
+    const { cluster, topic, partition, offset, id, key } = record;
     const at = `${cluster} ${topic}/${partition}@${offset} ${id}`;
     this.#checkOffset(record);
     this.#counts.delivered++;
-    const name = readPayload(value);
+    const name = readPayload(record);
     const book = name === undefined ? undefined : this.#clients.get(name.client);
     const state = name === undefined ? 0 : (book?.outcomes.get(name.n) ?? 0);
     if (name === undefined || book === undefined || state === outcome.none) {
-      this.#verdicts.add('invented', `${at} holds ${JSON.stringify(value.slice(0, 80))}`);
+      this.#verdicts.add('invented', `${at} holds ${shortOf(record)}`);
       return;
     }
     const { client, n } = name;
@@ -127,11 +126,11 @@ export class HistoryChecker {
   }
 
   /** A message that the node keeps for good: undeliverable or parked. It is not lost. */
-  held(id: string, value: string): void {
-    const name = readPayload(value);
+  held(id: string, payload: Payload): void {
+    const name = readPayload(payload);
     const book = name === undefined ? undefined : this.#clients.get(name.client);
     if (name === undefined || book === undefined || book.outcomes.get(name.n) === outcome.none) {
-      this.#verdicts.add('invented', `held: ${id} ${JSON.stringify(value.slice(0, 80))}`);
+      this.#verdicts.add('invented', `held: ${id} ${shortOf(payload)}`);
       return;
     }
     book.where.set(name.n, book.where.get(name.n) | 4);
@@ -259,4 +258,8 @@ export class HistoryChecker {
     for (const [kind, wanted] of Object.entries(events))
       judge(kind, this.events.get(kind) ?? 0, wanted);
   }
+}
+
+function shortOf({ value, headers }: Payload): string {
+  return JSON.stringify({ value, headers }).slice(0, 120);
 }

@@ -98,7 +98,7 @@ export class HistoryCrew {
       const level = ack === 'mixed' ? (n % 5 === 0 ? 'replicated' : 'stored') : ack;
       this.history.invoke(name, n, topic);
       try {
-        const message = { value: payloadOf(name, n), key: payloadKey(n) };
+        const message = { ...payloadOf(name, n), key: payloadKey(n) };
         this.#noteOk(name, n, await client.produce(topic, message, { ack: level }));
       } catch (error) {
         this.#noteFailure(name, n, error);
