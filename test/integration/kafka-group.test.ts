@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { type Assigner, AssignerProtocol } from 'kafkajs';
+import { cleanUp } from '../support/clean-up.ts';
 import { GroupLog } from '../support/group-log.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { type KafkaCluster, kafkaCluster } from '../support/kafka-cluster.ts';
 import { kafkaClient } from '../support/kafka-read.ts';
 import { uniqueTopic } from '../support/topics.ts';
 import { until } from '../support/wait.ts';
+import { FakeClock } from '../unit/backend/embedded/doubles.ts';
 
 const skip = skipWithoutKafka();
 const timeoutMs = 60_000;
@@ -32,6 +35,45 @@ async function fill({ brokers, topic }: Room, partition: number, values: readonl
   const messages = values.map((value) => ({ partition, value, key: value.slice(0, 2) }));
   await producer.send({ topic, messages });
   await producer.disconnect();
+}
+
+/**
+ * Leads the group with a client that has no partition assigned to anybody, until the call of what
+ * is returned: then, at the next rebalance, all partitions go to the member with that client id.
+ */
+async function lead({ brokers, topic, group }: Room): Promise<(clientId: string) => void> {
+  let heir: string | undefined;
+  const { MemberMetadata, MemberAssignment } = AssignerProtocol;
+  const assigner: Assigner = {
+    name: 'cooperative-sticky',
+    version: 1,
+    protocol: ({ topics }) => {
+      const metadata = MemberMetadata.encode({ version: 1, topics, userData: Buffer.alloc(0) });
+      return { name: 'cooperative-sticky', metadata };
+    },
+    assign: async ({ members }) =>
+      members.map(({ memberId }) => {
+        const isHeir = heir !== undefined && memberId.startsWith(heir);
+        const assignment = isHeir ? { [topic]: [0, 1] } : {};
+        const given = { version: 1, assignment, userData: Buffer.alloc(0) };
+        return { memberId, memberAssignment: MemberAssignment.encode(given) };
+      }),
+  };
+  const consumer = kafkaClient(brokers).consumer({
+    groupId: group,
+    partitionAssigners: [() => assigner],
+    heartbeatInterval: 200,
+    maxWaitTimeInMs: 200,
+  });
+  cleanUp(() => consumer.disconnect());
+  const joined = new Promise((resolve) => consumer.on(consumer.events.GROUP_JOIN, resolve));
+  await consumer.connect();
+  await consumer.subscribe({ topics: [topic] });
+  await consumer.run({ eachMessage: async () => undefined });
+  await joined;
+  return (clientId) => {
+    heir = clientId;
+  };
 }
 
 const numbered = (count: number): string[] => Array.from({ length: count }, (_, i) => `v${i}`);
@@ -186,6 +228,25 @@ describe('a member of a group on Kafka', { skip }, () => {
     kafkaCluster(at.brokers).consumers.join(second.options(at.group, [at.topic], 'node-b'));
     await until(() => second.rounds.length > 0, { timeoutMs });
     assert.equal(first.assigned.size + second.assigned.size, 1);
+  });
+
+  test('joins again when its group settled with nobody having a partition', async () => {
+    const at = await room(2);
+    const assignAllTo = await lead(at);
+    const clock = new FakeClock();
+    const log = new GroupLog();
+    const cluster = kafkaCluster(brokers, clock);
+    cluster.consumers.join(log.options(at.group, [at.topic]));
+    await until(() => log.rounds.length > 0, { timeoutMs });
+    const described = await at.cluster.consumers.describeGroup(at.group);
+    assert.equal(described?.state, 'stable');
+    assert.deepEqual(
+      described?.members.map(({ partitions }) => partitions),
+      [[], []],
+    );
+    assignAllTo('node-a');
+    clock.advance(10_000);
+    await log.has(2, timeoutMs);
   });
 
   test('loses partitions that it does not give up in time', async () => {

@@ -5,7 +5,7 @@ import type { KafkaPublisher } from '../../src/backend/kafka/kafka-publisher.ts'
 import { clientSettings } from '../../src/backend/kafka/kafka-settings.ts';
 import { KafkaTopics } from '../../src/backend/kafka/kafka-topics.ts';
 import { openKafkaPorts } from '../../src/backend/kafka/open-kafka-ports.ts';
-import { systemClock } from '../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { openKafkaProducer, openKafkaTail } from '../../src/native/kafka.ts';
 import { openKafkaGroup } from '../../src/native/kafka-group.ts';
@@ -21,8 +21,11 @@ export interface KafkaCluster {
 
 let used = 0;
 
-/** Opens one for each node that a test wants to be; it is closed after the test. */
-export function kafkaCluster(brokers: string): KafkaCluster {
+/**
+ * Opens one for each node that a test wants to be; it is closed after the test. One with a clock of
+ * the test's own makes no topics: that waits by the clock.
+ */
+export function kafkaCluster(brokers: string, clock: Clock = systemClock): KafkaCluster {
   const settings = clientSettings({
     brokers: brokers.split(','),
     clientId: 'mqproxy-test',
@@ -32,7 +35,6 @@ export function kafkaCluster(brokers: string): KafkaCluster {
     compression: 'none',
     messageBytesMax: 1024 * 1024,
   });
-  const clock = systemClock;
   const logger = createLogger('error');
   const client = new AdminClient({ settings: settings.admin, clock, logger });
   used += 1;

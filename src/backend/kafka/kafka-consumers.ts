@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { coded } from '../../base/errors.ts';
 import { inSteps } from '../../base/in-steps.ts';
 import { limits } from '../../base/limits.ts';
+import type { Logger } from '../../base/log.ts';
 import type { KafkaGroup, KafkaGroupOptions } from '../../native/kafka-group.ts';
 import type {
   Cluster,
@@ -38,6 +39,7 @@ export interface KafkaConsumersOptions {
   readonly topics: Pick<KafkaTopics, 'describe' | 'leaders' | 'list'>;
   readonly tails: TailPool;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly openGroup: (options: KafkaGroupOptions) => KafkaGroup;
 }
 
@@ -71,7 +73,7 @@ export class KafkaConsumers implements ConsumerBackend {
   }
 
   join(join: JoinOptions): GroupMember {
-    const { config, openGroup } = this.#options;
+    const { config, openGroup, topics, clock, logger } = this.#options;
     const { group } = join;
     if (this.#members.has(group)) {
       throw coded('GROUP_CONFLICT', `this node is a member of group ${group} already`);
@@ -81,6 +83,7 @@ export class KafkaConsumers implements ConsumerBackend {
       config,
       open: openGroup,
       askAside: (partitions) => this.#groups.committed(group, partitions),
+      watch: { groups: this.#groups, topics, clock, logger },
       onClosed: () => this.#members.delete(group),
     });
     this.#members.set(group, member);

@@ -56,12 +56,11 @@ export class KafkaGroups {
   }
 
   async describe(group: string): Promise<GroupDescription | undefined> {
-    const { client } = this.#options;
-    const doing = `describe group ${group}`;
-    const { groups } = await client.run(doing, (admin) => admin.describeGroups([group]));
-    const [described] = groups;
-    if (described === undefined || described.state === 'Dead') return undefined;
-    const commits = await client.run(doing, (admin) => admin.fetchOffsets({ groupId: group }));
+    const assignment = await this.assignment(group);
+    if (assignment === undefined) return undefined;
+    const commits = await this.#options.client.run(describing(group), (admin) =>
+      admin.fetchOffsets({ groupId: group }),
+    );
     const partitions: GroupPartition[] = [];
     for (const { topic, partitions: ofTopic } of commits) {
       const committed = ofTopic.filter(({ offset }) => Number(offset) >= 0);
@@ -72,8 +71,19 @@ export class KafkaGroups {
     partitions.sort((a, b) =>
       a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1,
     );
-    const members = described.members.map(memberOf);
-    return { group, state: stateOf(described.state), members, partitions };
+    return { group, ...assignment, partitions };
+  }
+
+  /** Who is in a group, and who holds what; undefined when the cluster knows no such group. */
+  async assignment(
+    group: string,
+  ): Promise<Pick<GroupDescription, 'state' | 'members'> | undefined> {
+    const { groups } = await this.#options.client.run(describing(group), (admin) =>
+      admin.describeGroups([group]),
+    );
+    const [described] = groups;
+    if (described === undefined || described.state === 'Dead') return undefined;
+    return { state: stateOf(described.state), members: described.members.map(memberOf) };
   }
 
   /** Commits of partitions, in the order asked. */
@@ -147,6 +157,10 @@ export class KafkaGroups {
       return new Map();
     }
   }
+}
+
+function describing(group: string): string {
+  return `describe group ${group}`;
 }
 
 function hasMembers(group: string, cause: unknown): Error {

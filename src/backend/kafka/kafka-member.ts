@@ -9,6 +9,7 @@ import type {
   TopicPartition,
 } from '../consumer-port.ts';
 import { groupError, groupErrorCode } from './kafka-errors.ts';
+import { UnassignedWatch, type UnassignedWatchOptions } from './unassigned-watch.ts';
 
 /** What a {@link KafkaMember} is made of. */
 export interface KafkaMemberOptions {
@@ -18,6 +19,8 @@ export interface KafkaMemberOptions {
   readonly open: (options: KafkaGroupOptions) => KafkaGroup;
   /** The group's commits by another connection, in the order asked. */
   readonly askAside: (partitions: readonly TopicPartition[]) => Promise<readonly CommittedOffset[]>;
+  /** What its watch over an empty assignment asks, and by what time. */
+  readonly watch: Omit<UnassignedWatchOptions, 'group' | 'rejoin'>;
   readonly onClosed: () => void;
 }
 
@@ -28,13 +31,22 @@ const revokeTimeout = -166;
 export class KafkaMember implements GroupMember {
   readonly #options: KafkaMemberOptions;
   readonly #native: KafkaGroup;
+  readonly #watch: UnassignedWatch;
   #closing: Promise<void> | undefined;
   #isDeaf = false;
 
   constructor(options: KafkaMemberOptions) {
     this.#options = options;
     const { join, config, open } = options;
-    const { clientId, aheadBytesMax } = join;
+    const { group, topics, clientId, aheadBytesMax } = join;
+    this.#watch = new UnassignedWatch({
+      ...options.watch,
+      group,
+      rejoin: (names) => {
+        this.#native.setTopics([]);
+        this.#native.setTopics(names);
+      },
+    });
     this.#native = open({
       config: {
         ...config,
@@ -43,25 +55,35 @@ export class KafkaMember implements GroupMember {
           ? {}
           : { 'queued.max.messages.kbytes': String(Math.ceil(aheadBytesMax / 1024)) }),
       },
-      group: join.group,
-      topics: join.topics,
+      group,
+      topics,
       revokeTimeoutMs: Math.min(join.revokeTimeoutMs ?? 10_000, 45_000),
-      onAssigned: (places) => join.onAssigned(places),
+      onAssigned: (places) => {
+        this.#watch.assigned(places);
+        join.onAssigned(places);
+      },
       onRevoking: (places, serial) =>
         join.onRevoking(places, () => {
           this.#native.revoked(serial);
+          this.#watch.gone(places);
         }),
-      onLost: (places) => join.onLost(places),
+      onLost: (places) => {
+        this.#watch.gone(places);
+        join.onLost(places);
+      },
       onRecords: (batch) => {
         const release = (): void => this.#native.release(batch.records);
         join.onRecords(Object.assign(batch, { release }));
       },
       onError: (code, text, [place]) => join.onError(this.#errorOf(code, text, place), place),
     });
+    this.#watch.subscribed(topics);
   }
 
   setTopics(topics: readonly string[]): void {
-    if (this.#closing === undefined) this.#native.setTopics(topics);
+    if (this.#closing !== undefined) return;
+    this.#native.setTopics(topics);
+    this.#watch.subscribed(topics);
   }
 
   /**
@@ -115,6 +137,7 @@ export class KafkaMember implements GroupMember {
   }
 
   close(): Promise<void> {
+    this.#watch.close();
     this.#closing ??= this.#native
       .close()
       .catch(() => undefined)

@@ -49,6 +49,7 @@ export function openKafkaPorts(options: OpenKafkaPortsOptions): KafkaPorts {
     topics,
     tails,
     clock,
+    logger,
     openGroup: options.openGroup,
   });
   return {

@@ -8,6 +8,7 @@ import {
 import type { KafkaTopic } from '../../../../src/backend/kafka/kafka-topics.ts';
 import { TailPool } from '../../../../src/backend/kafka/tail-pool.ts';
 import { systemClock } from '../../../../src/base/clock.ts';
+import { createLogger } from '../../../../src/base/log.ts';
 import type { KafkaTail } from '../../../../src/native/kafka.ts';
 import { FakeClock } from '../embedded/doubles.ts';
 
@@ -92,6 +93,7 @@ function largeCluster() {
     },
     tails: new TailPool({ make: () => reader, clock }),
     clock,
+    logger: createLogger('error'),
     openGroup: () => assert.fail('nobody joins in these tests'),
   });
   return { consumers, asked };

@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { JoinOptions } from '../../../../src/backend/consumer-port.ts';
-import { KafkaMember } from '../../../../src/backend/kafka/kafka-member.ts';
+import {
+  KafkaMember,
+  type KafkaMemberOptions,
+} from '../../../../src/backend/kafka/kafka-member.ts';
 import { coded } from '../../../../src/base/errors.ts';
+import { silentLogger } from '../../../../src/base/log.ts';
 import type { KafkaGroup } from '../../../../src/native/kafka-group.ts';
+import { FakeClock } from '../embedded/doubles.ts';
 
 const places = [{ topic: 't', partition: 0 }];
 const join = { group: 'g', topics: ['t'], clientId: 'node-1' } as unknown as JoinOptions;
+/** Its clock stands: nothing is asked. */
+const watch: KafkaMemberOptions['watch'] = {
+  groups: { assignment: async () => undefined },
+  topics: { leaders: async () => undefined },
+  clock: new FakeClock(),
+  logger: silentLogger(),
+};
 
 /** A member whose native part answers as `native` says, and another connection as `aside`. */
 function memberOf(native: () => Promise<unknown>, aside: () => Promise<unknown>) {
@@ -25,6 +37,7 @@ function memberOf(native: () => Promise<unknown>, aside: () => Promise<unknown>)
       asked.push('aside');
       return aside() as ReturnType<KafkaMember['committed']>;
     },
+    watch,
     onClosed: () => undefined,
   });
   return { member, asked };
@@ -73,6 +86,7 @@ test('what is fetched ahead of a partition is bounded as its reader asks', () =>
         return {} as KafkaGroup;
       },
       askAside: async () => [],
+      watch,
       onClosed: () => undefined,
     });
     return kbytes;
