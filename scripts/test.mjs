@@ -3,7 +3,7 @@
 //   quick    check, units and embedded tests, native tests: no Kafka; CONTRIBUTING.md has the minutes
 //   default  quick, then the tests on a real Kafka, then short faults: `npm test`
 //   fault    only the faults
-//   long     packed install, other Node versions, larger counts, soak; a step that passed on this very tree is not run again
+//   long     packed install, fresh clone, other Node versions, larger counts, soak; a step that passed on this very tree is not run again
 //
 // Every lane installs and builds first what is missing, prints its minutes, and ends with one line:
 // `N passed, N failed, N skipped`. Test files run as the machine has room for them: schedule.mjs.

@@ -1,39 +1,23 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { repoRoot } from '../support/repo.ts';
+import { runCommand, serveBy } from '../support/run-command.ts';
 import { type ServerOptions, startServer } from '../support/start-server.ts';
 import { tempDir } from '../support/temp-dir.ts';
-
-/** Runs a command to its end and gives its stdout; fails with all it said. */
-function run(command: string, args: readonly string[], cwd: string, input?: string): string {
-  // What npm set for the run of this test must not steer the npm of the new folder.
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^npm_(lifecycle|package)_/.test(name)),
-  );
-  const options = { cwd, env, input, encoding: 'utf8', maxBuffer: 1 << 28 } as const;
-  const { status, stdout, stderr, error } = spawnSync(command, args, options);
-  assert.equal(
-    status,
-    0,
-    `${command} ${args.join(' ')}\n${error?.message ?? ''}${stdout}${stderr}`,
-  );
-  return stdout;
-}
 
 /** Packs the package and installs it in an empty folder: where. */
 function installPacked(): string {
   const packed = tempDir();
-  run('npm', ['pack', '--ignore-scripts', '--pack-destination', packed], repoRoot);
+  runCommand('npm', ['pack', '--ignore-scripts', '--pack-destination', packed], repoRoot);
   const { version } = JSON.parse(readFileSync(join(repoRoot, 'package.json'), 'utf8')) as {
     version: string;
   };
   const tarball = join(packed, `mqproxy-${version}.tgz`);
 
-  const files = run('tar', ['-tzf', tarball], packed).trim().split('\n');
+  const files = runCommand('tar', ['-tzf', tarball], packed).trim().split('\n');
   const surplus = files.filter((file) => /(^|\/)tests?\/|\.test\.|\.map$|\.d\.ts$/.test(file));
   assert.deepEqual(surplus, []);
 
@@ -44,28 +28,42 @@ function installPacked(): string {
     ),
   );
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, allowScripts }));
-  run('npm', ['install', '--no-audit', '--no-fund', tarball], folder);
+  runCommand('npm', ['install', '--no-audit', '--no-fund', tarball], folder);
   return folder;
 }
 
-/** Sends a thousand messages and tails them, both by `npx`, to a node of the installed package. */
-async function carries(folder: string, backend: Pick<ServerOptions, 'backend' | 'kafkaBrokers'>) {
-  const entry = join(folder, 'node_modules', 'mqproxy', 'bin', 'mqproxy.js');
-  const server = await startServer({ entry, ...backend });
-  const address = ['--server', `${server.mqp.host}:${server.mqp.port}`];
+/** Sends a thousand messages and tails them, both by `npx`. */
+function exchange(folder: string, server: string): void {
+  const address = ['--server', server];
   const numbers = [...Array(1000).keys()].map((n) => String(n + 1));
-  run('npx', ['mqproxy', 'produce', 'orders', ...address], folder, `${numbers.join('\n')}\n`);
+  runCommand(
+    'npx',
+    ['mqproxy', 'produce', 'orders', ...address],
+    folder,
+    `${numbers.join('\n')}\n`,
+  );
   const tail = ['mqproxy', 'tail', 'orders', '--from', 'beginning', '--count', '1000', ...address];
-  const values = run('npx', tail, folder).trim().split('\n');
+  const values = runCommand('npx', tail, folder).trim().split('\n');
   assert.deepEqual(
     values.sort((a, b) => Number(a) - Number(b)),
     numbers,
   );
+}
+
+/** Starts a node of the installed package, which carries messages and ends by itself. */
+async function carries(folder: string, backend: Pick<ServerOptions, 'backend' | 'kafkaBrokers'>) {
+  const entry = join(folder, 'node_modules', 'mqproxy', 'bin', 'mqproxy.js');
+  const server = await startServer({ entry, ...backend });
+  exchange(folder, `${server.mqp.host}:${server.mqp.port}`);
   assert.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null });
 }
 
 test('the packed package installs in an empty folder, serves, and carries messages', async (t) => {
   const folder = installPacked();
+  await t.test('by npx alone', async () => {
+    const serve = { command: 'npx', words: ['mqproxy', 'serve'], cwd: folder };
+    exchange(folder, await serveBy({ ...serve, dataDir: tempDir() }));
+  });
   await t.test('on the embedded backend', () => carries(folder, { backend: 'embedded' }));
   await t.test('to a real Kafka', { skip: skipWithoutKafka() }, async () => {
     const { address } = await startKafka({ heapMaxMib: 320 });
