@@ -16,7 +16,7 @@ const missing = 'absent';
 const leader = 'node-a';
 const apiKeys = { metadata: 3, joinGroup: 11, syncGroup: 14 };
 
-/** Between a client and a broker; asked for the topic by a leader that assigns, it denies it once. */
+/** Between clients and a broker: denies the topic once, to the leader while it assigns. */
 class DenyingProxy {
   targetPort = 0;
   denials = 0;
