@@ -134,6 +134,6 @@ test(`${minutes} minutes of mixed faults leave memory and descriptors where they
   (await delays?.end({ fired: 20 }))?.assertClean();
   await run.endWell({ answered: 1_000 });
   assert(grown < growthMax, `memory rises: ${grown} bytes over ${samples.length} samples`);
-  assert(switches >= 2 * (clusters - 1), `${switches} changes of the cluster`);
+  assert(clusters === 1 || switches >= 2, `${switches} changes of the cluster`);
   assert(fdsAfter <= fds + clusters * fdsMore, `descriptors rise from ${fds} to ${fdsAfter}`);
 });
