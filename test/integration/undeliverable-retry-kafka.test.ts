@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ErrorCode } from '../../protocol/src/generated.ts';
 import { sharedKafka, skipWithoutKafka } from '../support/kafka.ts';
 import { kafkaClient, readTopic } from '../support/kafka-read.ts';
-import { createOn, setTopics } from '../support/kafka-topics.ts';
+import { createOn, limitMessages, setTopics } from '../support/kafka-topics.ts';
 import { metric } from '../support/node-state.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { runCli } from '../support/run-cli.ts';
@@ -16,7 +16,7 @@ test('what was refused is delivered by a retry once its topic takes it, in order
 }, async () => {
   const brokers = await sharedKafka();
   const topic = uniqueTopic('refused');
-  await createOn(brokers, [1], [topic], { 'max.message.bytes': '2000' });
+  await createOn(brokers, [1], [topic]);
   const server = await startServer({
     backend: 'kafka',
     kafkaBrokers: brokers,
@@ -24,6 +24,8 @@ test('what was refused is delivered by a retry once its topic takes it, in order
   });
   const client = await RawClient.connect(server.mqp, { producerId: 79n });
   const { topicId } = await client.open(topic);
+  // Behind the node's back: what it knows to be too large is refused before it is stored.
+  await limitMessages(brokers, topic, 2_000);
   const large = [1, 2, 3].map((n) => `${n}`.repeat(1_950));
   const run = { topic: topicId, first: 1, values: [...large, 'small'], replicated: true };
   const { MESSAGE_TOO_LARGE, OK } = ErrorCode;
