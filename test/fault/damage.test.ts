@@ -112,7 +112,7 @@ async function refusedOrExact(dataDir: string, what: string): Promise<'refused' 
     if (what.includes('delay/') && signal === 'SIGABRT') return 'refused';
     assert(code === 70 || code === 1, `${what}: ended with ${code}\n${said}`);
     if (code === 70) assert.match(said, /lane \d+: .*expected .*found/s, what);
-    else assert.match(said, /node\.json|topics\.json|topics file/, what);
+    else assert.match(said, /node\.json|topics\.json|topics file|cluster\.secret/, what);
     return 'refused';
   }
   try {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -14,6 +13,7 @@ import { openLaneStore } from '../../../src/store/open-lane-store.ts';
 import { fc } from '../../support/fast-check.ts';
 import {
   batchOf,
+  copyAsOfACrash,
   crc32c,
   drivers,
   ManualClock,
@@ -298,10 +298,7 @@ for (const driver of drivers) {
         } else {
           if (s.sync) await store.close();
           const copy = join(await tempFolder(t), '0');
-          // A crash is one instant and a copy is not: the mark comes first, since it may only lag.
-          const mark = join(folder, 'mark');
-          if (existsSync(mark)) await cp(mark, join(copy, 'mark'));
-          await cp(folder, copy, { recursive: true, force: false });
+          await copyAsOfACrash(folder, copy);
           if (!s.sync) await store.close();
           folder = copy;
           store = await open(folder, driver, { checkpointBatches: 3 });

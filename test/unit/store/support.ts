@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -173,4 +174,21 @@ export async function unconfirmedOf(store: LaneStore, bytesMax = 1 << 20): Promi
 /** `producer:first` … `producer:last`. */
 export function named(producerId: bigint, first: number, last: number): string[] {
   return Array.from({ length: last - first + 1 }, (_, i) => `${producerId}:${first + i}`);
+}
+
+/**
+ * A crash is one instant and a copy is not: the mark comes first, since it may only lag, and what
+ * was compacted away under the copy has it begin anew.
+ */
+export async function copyAsOfACrash(folder: string, copy: string): Promise<void> {
+  const mark = join(folder, 'mark');
+  for (let left = 20; ; left--) {
+    try {
+      if (existsSync(mark)) await cp(mark, join(copy, 'mark'));
+      return await cp(folder, copy, { recursive: true, force: false });
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'ENOENT' || left === 0) throw error;
+      await rm(copy, { recursive: true, force: true });
+    }
+  }
 }
