@@ -3,8 +3,8 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { MqpClient } from '../../sdk/ts/src/client.ts';
+import { inSteps } from '../../src/base/in-steps.ts';
 import { connectDelay, delayNumbers } from '../support/connect.ts';
-import { inChunks } from '../support/in-chunks.ts';
 import { metric } from '../support/node-state.ts';
 import { preloadEnv, skipWithoutPreload, WallClock } from '../support/preload.ts';
 import { type Arrival, readAll } from '../support/read-all.ts';
@@ -23,6 +23,8 @@ const dayMs = 86_400_000;
 const spanMs = 3_600_000;
 const movedByMs = 2 * dayMs;
 const batch = 1_000;
+/** Calls under way at a time. */
+const AT_ONCE = 200;
 const patienceMs = 60_000 + count;
 
 interface Delayed {
@@ -80,11 +82,11 @@ test(`cancels and moves behind ${count} records of the log hold when the index i
   const isThere = async () => (await delayNumbers(first)).pending === count;
   await until(isThere, { timeoutMs: patienceMs, everyMs: 100, what: 'all to be in the index' });
   const picked = random.shuffle(delays).slice(0, 2 * changed);
-  await inChunks(picked.slice(0, changed), async (delay) => {
+  await inSteps(picked.slice(0, changed), AT_ONCE, async (delay) => {
     assert.equal(await first.delayed.cancel({ id: delay.id }), 'cancelled');
     delay.isCancelled = true;
   });
-  await inChunks(picked.slice(changed), async (delay) => {
+  await inSteps(picked.slice(changed), AT_ONCE, async (delay) => {
     const dueMs = delay.dueMs + movedByMs;
     const { outcome } = await first.delayed.move({ id: delay.id, dueMs });
     assert.equal(outcome, 'moved');

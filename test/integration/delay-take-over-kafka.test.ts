@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inSteps } from '../../src/base/in-steps.ts';
 import { connectDelay } from '../support/connect.ts';
-import { inChunks } from '../support/in-chunks.ts';
 import { skipWithoutKafka, startKafka } from '../support/kafka.ts';
 import { countOf } from '../support/seeded.ts';
 import { startServer } from '../support/start-server.ts';
@@ -13,6 +13,8 @@ const count = countOf('MQP_DELAY_TAKE_OVER', isLong ? 20_000 : 200);
 /** They come due over so many ms, the first when all are cancelled that are to be. */
 const spanMs = 20_000;
 const aheadMs = isLong ? 180_000 : 15_000;
+/** Calls under way at a time. */
+const AT_ONCE = 200;
 /** A killed member is missed after its session. */
 const missed = { timeoutMs: 90_000, everyMs: 500 };
 
@@ -33,11 +35,11 @@ test('a node with an empty disk takes over what a killed one had, cancels includ
   const dues = Array.from({ length: count }, (_, i) =>
     Math.floor(startMs + aheadMs + (i * spanMs) / count),
   );
-  const sent = await inChunks(dues, (dueAtMs, i) =>
+  const sent = await inSteps(dues, AT_ONCE, (dueAtMs, i) =>
     client.produce(topic, { value: `${i} ${dueAtMs}`, dueAtMs }, { ack: 'replicated' }),
   );
   const cancelled = sent.filter((_, i) => i % 4 === 0);
-  const outcomes = await inChunks(cancelled, ({ delayId = '' }) =>
+  const outcomes = await inSteps(cancelled, AT_ONCE, ({ delayId = '' }) =>
     client.delayed.cancel({ id: delayId }),
   );
   assert.deepEqual([...new Set(outcomes)], ['cancelled']);
