@@ -83,6 +83,16 @@ export function checkDelivery(answered: readonly Answered[], found: readonly Fou
   return duplicates;
 }
 
+/** What came twice was noted as sent again by the node: fails for what was not. */
+export function holdNoted(
+  { dataDir }: { readonly dataDir: string },
+  duplicates: ReadonlySet<string>,
+): void {
+  const noted = resentIds(dataDir);
+  const unexplained = [...duplicates].filter((id) => !noted.has(id));
+  assert.deepEqual(unexplained, [], 'a duplicate that the node did not note');
+}
+
 /** The ids that the node noted as sent again. */
 export function resentIds(dataDir: string): Set<string> {
   const ids = new Set<string>();
