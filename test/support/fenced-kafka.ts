@@ -1,71 +1,52 @@
-import { createServer, connect as dial, type Server, type Socket } from 'node:net';
-import { cleanUp } from './clean-up.ts';
-import { type KafkaBroker, startKafka } from './kafka.ts';
+import { VarintReader } from '../../src/offsets/varint.ts';
+import {
+  apiKey,
+  apiOf,
+  correlationOfAnswer,
+  correlationOfRequest,
+  type Relay,
+  startFramedKafka,
+  versionOf,
+} from './framed-kafka.ts';
 
-const METADATA = 3;
 /** From this version on an answer has compact arrays and tagged fields (KIP-482). */
 const FLEXIBLE_FROM = 9;
+const LENGTH_AND_CORRELATION_BYTES = 8;
+const INT32_BYTES = 4;
 
-/** Cuts a stream into frames, each with its length before it. */
-class Frames {
-  #rest: Buffer = Buffer.alloc(0);
-
-  *take(bytes: Buffer): Iterable<Buffer> {
-    this.#rest = Buffer.concat([this.#rest, bytes]);
-    while (this.#rest.length >= 4 && this.#rest.length >= 4 + this.#rest.readInt32BE(0)) {
-      const end = 4 + this.#rest.readInt32BE(0);
-      yield this.#rest.subarray(0, end);
-      this.#rest = this.#rest.subarray(end);
-    }
-  }
-}
-
-/** Reads what comes before a place in an answer. */
-class Skipper {
-  at: number;
-  readonly #bytes: Buffer;
-
-  constructor(bytes: Buffer, at: number) {
-    this.#bytes = bytes;
-    this.at = at;
-  }
-
-  varint(): number {
-    for (let value = 0, shift = 0; ; shift += 7) {
-      const byte = this.#bytes[this.at++] ?? 0;
-      value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
-    }
-  }
-
+/** Reads what comes before a place in an answer: Kafka's varints are as those of ack maps. */
+class Skipper extends VarintReader {
   string(): void {
-    this.at += Math.max(0, this.varint() - 1);
+    const bytes = this.next() - 1;
+    this.at += Math.max(0, bytes);
   }
 
   tags(): void {
-    for (let left = this.varint(); left > 0; left--) {
-      this.varint();
-      this.at += this.varint();
+    for (let left = this.next(); left > 0; left--) {
+      this.next();
+      const bytes = this.next();
+      this.at += bytes;
     }
   }
 }
 
 /** The same answer about topics, of a cluster that lists no broker. */
 function withoutBrokers(frame: Buffer): Buffer {
-  const skipper = new Skipper(frame, 8);
+  const skipper = new Skipper(frame, LENGTH_AND_CORRELATION_BYTES);
   skipper.tags();
-  const listed = skipper.at + 4;
-  skipper.at = listed;
-  for (let brokers = skipper.varint() - 1; brokers > 0; brokers--) {
-    skipper.at += 4;
+  // The time to wait comes before the brokers, each with its id, host, port, rack and tags.
+  skipper.at += INT32_BYTES;
+  const listed = skipper.at;
+  for (let brokers = skipper.next() - 1; brokers > 0; brokers--) {
+    skipper.at += INT32_BYTES;
     skipper.string();
-    skipper.at += 4;
+    skipper.at += INT32_BYTES;
     skipper.string();
     skipper.tags();
   }
   const empty = Buffer.of(1);
   const fenced = Buffer.concat([frame.subarray(0, listed), empty, frame.subarray(skipper.at)]);
-  fenced.writeInt32BE(fenced.length - 4, 0);
+  fenced.writeInt32BE(fenced.length - INT32_BYTES, 0);
   return fenced;
 }
 
@@ -76,36 +57,22 @@ function withoutBrokers(frame: Buffer): Buffer {
  * in an older version of the protocol, and is answered as ever.
  */
 export class FencedKafka {
-  readonly #sockets = new Set<Socket>();
-  readonly #server: Server;
-  #broker: KafkaBroker | undefined;
+  /** `127.0.0.1:PORT`. */
+  address = '';
   #isFrozen = false;
   /** What lets each answer go that came while it was frozen. */
   #held: (() => void)[] = [];
   #heldMetadata = 0;
 
-  private constructor() {
-    this.#server = createServer({ noDelay: true }, (near) => this.#take(near));
-  }
-
   static async start(): Promise<FencedKafka> {
     const fenced = new FencedKafka();
-    cleanUp(() => fenced.#close());
-    await new Promise<void>((resolve) => fenced.#server.listen(0, '127.0.0.1', resolve));
-    const config = { 'advertised.listeners': `PLAINTEXT://${fenced.address}` };
-    fenced.#broker = await startKafka({ heapMaxMib: 320, config });
+    fenced.address = await startFramedKafka(() => fenced.#relay(), { heapMaxMib: 320 });
     return fenced;
   }
 
   /** How many answers without a broker a thaw would give now. */
   get heldMetadata(): number {
     return this.#heldMetadata;
-  }
-
-  /** `127.0.0.1:PORT`. */
-  get address(): string {
-    const address = this.#server.address();
-    return `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
   }
 
   freeze(): void {
@@ -119,46 +86,21 @@ export class FencedKafka {
     this.#heldMetadata = 0;
   }
 
-  #take(near: Socket): void {
-    const far = dial({ host: '127.0.0.1', port: this.#broker?.port ?? 0, noDelay: true });
-    const [asked, answered] = [new Frames(), new Frames()];
-    /** Questions for metadata that are under way, by their correlation ids. */
+  #relay(): Relay {
+    /** Questions for metadata that are under way. */
     const questions = new Set<number>();
-    near.on('data', (bytes: Buffer) => {
-      for (const frame of asked.take(bytes)) {
-        const isFlexible = frame.readInt16BE(6) >= FLEXIBLE_FROM;
-        if (frame.readInt16BE(4) === METADATA && isFlexible) questions.add(frame.readInt32BE(8));
-        far.write(frame);
-      }
-    });
-    far.on('data', (bytes: Buffer) => {
-      for (const frame of answered.take(bytes)) {
-        const isMetadata = questions.delete(frame.readInt32BE(4));
-        if (this.#isFrozen) this.#hold(near, frame, isMetadata);
-        else near.write(frame);
-      }
-    });
-    for (const [socket, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      this.#sockets.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        other.destroy();
-      });
-    }
-  }
-
-  #hold(near: Socket, frame: Buffer, isMetadata: boolean): void {
-    const answer = isMetadata ? withoutBrokers(frame) : frame;
-    if (isMetadata) this.#heldMetadata++;
-    this.#held.push(() => near.write(answer));
-  }
-
-  #close(): void {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#server.close();
+    return {
+      asked(request) {
+        if (apiOf(request) === apiKey.metadata && versionOf(request) >= FLEXIBLE_FROM)
+          questions.add(correlationOfRequest(request));
+      },
+      answered: (answer, give) => {
+        const isMetadata = questions.delete(correlationOfAnswer(answer));
+        if (!this.#isFrozen) return give(answer);
+        if (isMetadata) this.#heldMetadata++;
+        const held = isMetadata ? withoutBrokers(answer) : answer;
+        this.#held.push(() => give(held));
+      },
+    };
   }
 }
