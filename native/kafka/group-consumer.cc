@@ -138,7 +138,7 @@ void GroupConsumer::Run() {
     ServeRevoke(now);
     ServeUnseated(now);
     ServeCommits(now);
-    lifeline_->Look(now);
+    lifeline_->Look();
     HandUp();
     if (IsClosed(now)) break;
   }

@@ -59,6 +59,13 @@ std::shared_ptr<Instance> Instance::Create(std::shared_ptr<CoreState> state, con
   return self;
 }
 
+rd_kafka_resp_err_t Instance::AskMetadata(bool all, rd_kafka_topic_t* only, int timeout_ms,
+                                          const struct rd_kafka_metadata** raw) {
+  const rd_kafka_resp_err_t code = rd_kafka_metadata(rk_, all ? 1 : 0, only, raw, timeout_ms);
+  if (code == RD_KAFKA_RESP_ERR__TRANSPORT) lifeline_->Doubt();
+  return code;
+}
+
 rd_kafka_topic_t* Instance::Handle(Topic* topic) {
   HandleBlock* block = handles_[topic->id >> 8].load(std::memory_order_acquire);
   if (block != nullptr) {
@@ -114,7 +121,7 @@ void Instance::Drain(std::shared_ptr<Instance> self) {
       event = i + 1 < kEventsPerRound ? rd_kafka_queue_poll(self->queue_, 0) : nullptr;
     }
     self->HandUp();
-    if (!retired) self->lifeline_->Look(SteadyMs());
+    if (!retired) self->lifeline_->Look();
     if (retired && self.use_count() == 1 && rd_kafka_outq_len(self->rk_) == 0) break;
   }
   std::atomic_thread_fence(std::memory_order_acquire);

@@ -35,8 +35,9 @@ class Instance {
   uint32_t generation() const { return generation_; }
   bool fatal() const { return fatal_.load(std::memory_order_relaxed); }
   void SetFatal() { fatal_.store(true); }
-  /// Nobody could be asked.
-  void Doubt() { lifeline_->Doubt(); }
+  /// Asks a broker of all topics, of one, or of those that are known; waits for so long at most.
+  rd_kafka_resp_err_t AskMetadata(bool all, rd_kafka_topic_t* only, int timeout_ms,
+                                  const struct rd_kafka_metadata** raw);
 
   /// The handle of a topic in this generation, made on first use.
   rd_kafka_topic_t* Handle(Topic* topic);

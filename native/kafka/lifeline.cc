@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kafka/system.h"
+
 namespace mq::kafka {
 namespace {
 
@@ -29,8 +31,9 @@ std::string ServersOf(const Config& config) {
 
 Lifeline::Lifeline(rd_kafka_t* rk, const Config& config) : rk_(rk), servers_(ServersOf(config)) {}
 
-void Lifeline::Look(int64_t now_ms) {
+void Lifeline::Look() {
   if (!in_doubt()) return;
+  const int64_t now_ms = SteadyMs();
   if (look_ms_ == 0) look_ms_ = add_ms_ = now_ms + kLookMs;
   if (now_ms < look_ms_) return;
   if (IsAnyUp(rk_)) {

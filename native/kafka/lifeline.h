@@ -29,7 +29,7 @@ class Lifeline {
   bool in_doubt() const { return in_doubt_.load(std::memory_order_relaxed); }
   /// Ends the doubt when a broker is up; else adds the servers when it is time. One thread calls
   /// it, and never waits.
-  void Look(int64_t now_ms);
+  void Look();
 
  private:
   rd_kafka_t* const rk_;

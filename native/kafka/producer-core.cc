@@ -157,10 +157,9 @@ void ProducerCore::AnswerQuestions() {
                                    : rd_kafka_topic_new(instance->rk(), question.topic.c_str(),
                                                         nullptr);
     const struct rd_kafka_metadata* raw = nullptr;
-    const rd_kafka_resp_err_t code = rd_kafka_metadata(
-        instance->rk(), handle == nullptr, handle, &raw, static_cast<int>(left_ms));
+    const rd_kafka_resp_err_t code =
+        instance->AskMetadata(handle == nullptr, handle, static_cast<int>(left_ms), &raw);
     if (handle != nullptr) rd_kafka_topic_destroy(handle);
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) instance->Doubt();
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
       question.done(code, WithTrouble(rd_kafka_err2str(code)), {});
     } else {
@@ -187,10 +186,9 @@ bool ProducerCore::RefreshTopics(bool all) {
   for (const auto& [name, topic] : asked) only = instance->Handle(topic);
   if (asked.size() > 1) only = nullptr;  // all that the instance knows, in one question
   const struct rd_kafka_metadata* raw = nullptr;
-  const rd_kafka_resp_err_t code =
-      rd_kafka_metadata(instance->rk(), 0, only, &raw, kRefreshTimeoutMs);
-  if (code == RD_KAFKA_RESP_ERR__TRANSPORT) instance->Doubt();
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
+  if (instance->AskMetadata(false, only, kRefreshTimeoutMs, &raw) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return false;
+  }
   state_->SetTrouble("");
   const ClusterMetadata metadata = TakeMetadata(raw);
   for (const TopicInfo& info : metadata.topics) {

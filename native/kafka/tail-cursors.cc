@@ -64,8 +64,7 @@ TailCursors::Consumer TailCursors::NewConsumer(int events, std::string* error) {
 }
 
 void TailCursors::Look() {
-  const int64_t now = SteadyMs();
-  asker_.lifeline->Look(now);
+  asker_.lifeline->Look();
   for (size_t i = 0; i < consumers_.size(); i++) {
     rd_kafka_queue_t* queue = rd_kafka_queue_get_main(consumers_[i].rk);
     while (rd_kafka_event_t* event = rd_kafka_queue_poll(queue, 0)) {
@@ -79,7 +78,7 @@ void TailCursors::Look() {
       }
     }
     rd_kafka_queue_destroy(queue);
-    consumers_[i].lifeline->Look(now);
+    consumers_[i].lifeline->Look();
   }
 }
 
